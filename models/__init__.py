@@ -1,0 +1,1 @@
+"""Networks: frozen encoders, published systems and the layers they share. Nothing here reads files or videos."""

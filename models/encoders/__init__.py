@@ -1,0 +1,1 @@
+"""Frozen encoders, one module each; `interface.py` says what an encoder gives to the extraction jobs."""

@@ -1,0 +1,1 @@
+"""Published systems, one package each; `interface.py` says what a system gives to the training loop."""
