@@ -1,5 +1,6 @@
 """The error a person can act on, and how an entry point ends with it."""
 
+import errno
 import logging
 import os
 import sys
@@ -37,11 +38,9 @@ def run_entry_point(main: Callable[[], None]) -> None:
 
 def explain_os_error(error: OSError) -> str | None:
     """Return a message with the remedy for the disk errors a person can put right, else None."""
-    import errno
-
     where = error.filename or "the results folder"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"no disk space left while writing {where}. Free some space (or move `paths.results`) and run again: finished work is kept."
+        return f"no disk space left while writing {where}. Free some space and run again: finished work is kept."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"no permission to write or read {where}. Give this user access to it, or choose another folder in config/config.yaml (paths)."
+        return f"no permission for {where}. Give this user access to it, or work in a folder of your own (--directory)."
     return None

@@ -77,6 +77,9 @@ class System(Protocol):
     def __init__(self, config: Any, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
         """`stream_dims`: stream name -> width D of each of its features."""
 
+    def skip_reason(self, item: Item, training: bool) -> str | None:
+        """Return why an item cannot be used (`no_audio`, `no_moment`, ...), None if it can."""
+
     def sample(self, item: Item, rng: random.Random | None) -> dict[str, Any]:
         """Return one network input; `rng` draws what training draws at random, None for evaluation."""
 

@@ -1,0 +1,51 @@
+# `make demo` and `make test` do all the set-up; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SNAKEMAKE := $(BIN)/snakemake --cores all
+export HF_HUB_OFFLINE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench lock envs graph accept-digest clean-demo
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv and install requirements.lock into it
+
+$(STAMP): requirements.lock
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.11 $@") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps --requirement requirements.lock
+	@touch $@
+
+demo: setup ## raw videos to metrics on the embedded demo: table and report
+	$(SNAKEMAKE) -- results/demo/img/metrics.json results/demo/img/report.html
+	@$(BIN)/python -m workflow_scripts.show_metrics results/demo/img/metrics.json
+	@echo "Report to open: $(CURDIR)/results/demo/img/report.html"
+
+test: setup ## all tests
+	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/parity tests/workflow
+
+lint: setup ## ruff, snakefmt and Snakemake's own lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/snakemake --lint
+
+bench: setup ## the figures of docs/benchmarks.md, measured here
+	$(BIN)/python -m tests.benchmarks.dry_run
+	$(BIN)/python -m tests.benchmarks.demo_seeds
+
+lock: setup ## requirements.in -> requirements.lock
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--no-header --no-annotate --quiet requirements.in --output-file requirements.lock
+	$(BIN)/python -m tests.env_files --write
+
+graph: setup ## redraw the workflow picture of the README
+	$(BIN)/python -m tests.rule_graph --write
+
+accept-digest: setup ## record the encoders' code as numerically unchanged
+	$(BIN)/python -m tests.encoder_digests --write

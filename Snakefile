@@ -1,0 +1,35 @@
+# momentflow: raw videos -> features -> trained and evaluated video-moment systems.
+#
+#   snakemake --cores all results/demo/img/metrics.json        one system on one dataset, everything in between cached
+#   snakemake --cores all results/demo/img/report.html         the same with figures and predictions on timelines
+#   snakemake --cores all results/demo/features/clip_tiny/index.parquet          one feature of one dataset
+#
+# Settings: config/ (config/README.md says what each key does). Results: results/<dataset>/.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config/config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/ingest.smk"
+include: "rules/frames.smk"
+include: "rules/visual.smk"
+include: "rules/audio.smk"
+include: "rules/text.smk"
+include: "rules/features.smk"
+include: "rules/systems.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        "results/demo/img/metrics.json",
+        "results/demo/img/report.html",

@@ -1,0 +1,37 @@
+"""What an encoder module gives to the extraction jobs.
+
+A module `models/encoders/<name>.py` is importable without torch and has
+
+- `KIND`: `visual`, `audio` or `text`, what it reads;
+- `RECIPE_VERSION`: raised by hand whenever a change of the code changes its numbers;
+- `Config`: a pydantic model, the `params` of a feature file;
+- `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+Weights = int | dict[str, Any] | Path
+"""A seed (random weights for tests and the demo), a published state dict, or a folder that a library reads whole."""
+
+
+class Encoder(Protocol):
+    """A frozen network with its own preprocessing: a batch in, rows out."""
+
+    dim: int
+
+    def encode(self, batch: Any) -> Sequence[np.ndarray]:
+        """Encode one batch.
+
+        Parameters
+        ----------
+        batch : visual: uint8 (n, H, W, 3) RGB frames; audio: float32 (n, samples) waveforms in [-1, 1];
+            text: list of n strings
+
+        Returns
+        -------
+        n arrays of float32: (D,) for visual and audio; (L, D) for text
+        """

@@ -1,0 +1,1 @@
+"""Networks that no package on the Python index gives us in the form we need."""

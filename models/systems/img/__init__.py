@@ -1,0 +1,1 @@
+"""IMG: importance-aware multi-granularity audio-visual fusion for moment retrieval (arXiv 2508.04273)."""

@@ -1,0 +1,53 @@
+# Resolved configuration, wildcard constraints and input functions; no rule.
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+sys.path.insert(0, str(ROOT))
+
+from workflow_scripts import planning
+from workflow_scripts.errors import UserError
+
+# Jobs run in the results' folder, which may be another one than the code's (--directory).
+shell.prefix(f"set -euo pipefail; export PYTHONPATH={ROOT}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
+
+PYTHON = f"{sys.executable} -m"
+
+
+class ReadablePlan:
+    """The plan, with a mistake in the configuration ending as one readable message."""
+
+    def __init__(self):
+        self._plan = self._readable(planning.Plan)(config, ROOT / "config")
+
+    def __getattr__(self, name):
+        return self._readable(getattr(self._plan, name))
+
+    @staticmethod
+    def _readable(function):
+        def ask(*args):
+            try:
+                return function(*args)
+            except UserError as error:
+                raise WorkflowError(str(error)) from None
+
+        return ask
+
+
+PLAN = ReadablePlan()
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    feature="[a-z0-9_]+",
+    system="[a-z0-9_]+",
+    shard="[0-9]+",
+    seed="[0-9]+",
+    split="[a-z0-9_]+",
+
+
+def one_of(names):
+    """Return a wildcard pattern that matches exactly these names (nothing if there are none)."""
+    return "|".join(names) or "(?!)"

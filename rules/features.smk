@@ -1,0 +1,44 @@
+# What all features share: their resolved settings, downloaded weights and the index over the shards.
+localrules:
+    write_feature_settings,
+    index_features,
+
+
+rule write_feature_settings:
+    output:
+        "results/{dataset}/features/{feature}/settings.json",
+    params:
+        settings=lambda wc: PLAN.feature_settings(wc.dataset, wc.feature),
+    log:
+        "results/{dataset}/logs/{feature}/settings.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.write_settings --json {params.settings:q} --out {output} > {log} 2>&1"
+
+
+rule fetch_weights:
+    output:
+        f"{PLAN.weights_folder()}/{{file}}",
+    params:
+        weight=lambda wc: PLAN.weight_of_file(wc.file),
+    log:
+        "results/logs/fetch_weights/{file}.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.fetch_weights --weight {params.weight:q} --out {output} 2>&1 | tee {log}"
+
+
+rule index_features:
+    input:
+        lambda wc: PLAN.per_shard(wc.dataset, f"features/{PLAN.known_feature(wc.feature)}/{{shard}}.zarr/zarr.json"),
+    output:
+        "results/{dataset}/features/{feature}/index.parquet",
+    log:
+        "results/{dataset}/logs/{feature}/index.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.index_features --feature results/{wildcards.dataset}/features/{wildcards.feature}"
+        " --out {output} > {log} 2>&1"

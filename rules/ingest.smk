@@ -1,0 +1,79 @@
+# Source annotations -> canonical tables; raw videos -> media manifest. The shard lists are written while the job graph
+# is built (workflow_scripts/planning.py), so that a changed video touches its own shard and nothing else.
+TABLES = ["videos", "queries", "moments", "saliency", "steps", "captions", "transcripts"]
+
+
+rule make_demo:
+    output:
+        "results/{dataset}/source/videos.json",
+        "results/{dataset}/source/annotations/events.json",
+        expand(
+            "results/{{dataset}}/source/annotations/{layout}_{split}.{suffix}",
+            zip,
+            layout=["highlight"] * 3 + ["hirest"] * 3,
+            split=["train", "val", "test"] * 2,
+            suffix=["jsonl"] * 3 + ["json"] * 3,
+        ),
+        "results/{dataset}/source/annotations/captions.json",
+    params:
+        generator=lambda wc: PLAN.generator_arguments(wc.dataset),
+    log:
+        "results/{dataset}/logs/make_demo.log",
+    conda:
+        "../envs/media.yaml"
+    threads: 2
+    shell:
+        "{PYTHON} workflow_scripts.make_demo --out results/{wildcards.dataset}/source {params.generator}"
+        " --jobs {threads} > {log} 2>&1"
+
+
+rule import_annotations:
+    input:
+        files=lambda wc: PLAN.annotation_files(wc.dataset),
+        videos=lambda wc: ancient(PLAN.generated_by(wc.dataset)),
+    output:
+        expand("results/{{dataset}}/annotations/{table}.parquet", table=TABLES),
+    params:
+        reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
+        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+    log:
+        "results/{dataset}/logs/import_annotations.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.import_annotations --dataset {wildcards.dataset} {params.reader}"
+        " --videos {params.videos:q} --out results/{wildcards.dataset}/annotations > {log} 2>&1"
+
+
+rule probe_media:
+    input:
+        shard=lambda wc: PLAN.shard_list(wc.dataset, wc.shard),
+        generated=lambda wc: ancient(PLAN.generated_by(wc.dataset)),
+    output:
+        "results/{dataset}/media/{shard}.parquet",
+    params:
+        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+        extensions=lambda wc: ",".join(PLAN.dataset(wc.dataset).extensions),
+    log:
+        "results/{dataset}/logs/probe_media/{shard}.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.probe_media --shard-list {input.shard} --videos {params.videos:q}"
+        " --extensions {params.extensions} --out {output} > {log} 2>&1"
+
+
+rule collect_manifest:
+    input:
+        shards=lambda wc: PLAN.per_shard(wc.dataset, "media/{shard}.parquet"),
+    output:
+        "results/{dataset}/media/manifest.parquet",
+    params:
+        on_bad_video=lambda wc: PLAN.on_bad_video(wc.dataset),
+    log:
+        "results/{dataset}/logs/collect_manifest.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
+        " {input.shards} > {log} 2>&1"

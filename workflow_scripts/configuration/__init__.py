@@ -1,0 +1,1 @@
+"""Configuration: one YAML file per thing, composed in one order and validated before any job starts."""

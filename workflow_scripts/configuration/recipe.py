@@ -1,0 +1,40 @@
+"""What identifies the rows of a feature: its resolved settings, its weights and the version of its encoder's code."""
+
+import importlib
+import re
+from typing import Any
+
+from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.schema import FeatureBase
+from workflow_scripts.errors import UserError
+
+RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
+
+
+def random_seed(weights: str) -> int | None:
+    """Return the seed of `random(SEED)`, None for the name of a registry entry."""
+    match = RANDOM_WEIGHTS.fullmatch(weights)
+    return int(match[1]) if match else None
+
+
+def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
+    """Return the recipe of a feature: everything that may change its rows and nothing else."""
+    settings = feature.model_dump(mode="json", exclude={"description", "runtime"})
+    if random_seed(feature.weights) is None:
+        sha256 = configuration.weight(feature.weights).sha256
+        if sha256 == "unverified":
+            sha256 = f"unverified:{feature.weights}"
+        settings["weights_sha256"] = sha256
+    encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
+    settings["recipe_version"] = encoder.RECIPE_VERSION
+    return settings
+
+
+def sampling_name(feature: FeatureBase) -> str:
+    """Return the folder name of a visual feature's sampling plan, such as `ffmpeg_fps-rate-2`."""
+    sampling = getattr(feature, "sampling", None)
+    if sampling is None:
+        raise UserError(f"feature of kind {feature.kind!r} has no frame sampling")
+    given = sampling.model_dump(mode="json", exclude_defaults=True, exclude={"rule"})
+    words = [sampling.rule] + [f"{key}-{value}" for key, value in sorted(given.items())]
+    return "-".join(words).replace("/", "_").replace(".", "p")

@@ -1,0 +1,1 @@
+"""Readers of published annotation formats, the canonical tables, and the demo dataset."""

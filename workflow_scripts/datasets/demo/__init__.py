@@ -1,0 +1,1 @@
+"""The embedded demo dataset: planned events, rendered videos, and annotation files in the published layouts."""

@@ -1,0 +1,88 @@
+"""Which videos a dataset has and where they are, found by listing alone: cheap enough for every start of the workflow.
+
+The workflow decides from these lists, before any job runs, which shards a change touches. Nothing is probed or decoded
+here; the lists hold what `stat` tells.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from workflow_scripts.errors import UserError
+from workflow_scripts.store.atomic import json_text, write_if_changed
+from workflow_scripts.store.shards import split_into_shards
+
+MISSING = "missing"
+
+
+def stat_signature(path: Path) -> str:
+    """Return size, modification time and name of a file: equal means unchanged, as far as `stat` can tell."""
+    found = path.stat()
+    return f"{found.st_size}:{found.st_mtime_ns}:{path.name}"
+
+
+def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str]) -> dict[str, str]:
+    """Return what `stat` tells of every video: its signature, or `missing`.
+
+    Raises
+    ------
+    UserError
+        the folder does not exist
+    """
+    if not folder.is_dir():
+        raise UserError(
+            f"{folder}: no such folder. Put the videos there, or change `videos` in the dataset's YAML file"
+        )
+    files = {path.name: path for path in folder.iterdir()}
+    listed = {}
+    for video_id in video_ids:
+        names = (f"{video_id}.{extension}" for extension in extensions)
+        path = next((files[name] for name in names if name in files), None)
+        listed[video_id] = stat_signature(path) if path is not None and path.exists() else MISSING
+    return listed
+
+
+def annotated_ids(files: Iterable[Path], read_ids: Callable[[], list[str]], cache: Path) -> list[str]:
+    """Return the annotated video ids, read again only if an annotation file changed.
+
+    Parameters
+    ----------
+    files : the annotation files
+    read_ids : reads them
+    cache : where the ids are remembered; a folder that cannot be written is no error
+
+    Raises
+    ------
+    UserError
+        an annotation file is missing
+    """
+    signatures = []
+    for path in files:
+        if not path.is_file():
+            raise UserError(
+                f"{path}: no such annotation file. Put it there, or change `annotations.files` in the dataset's YAML file"
+            )
+        signatures.append(f"{path}:{stat_signature(path)}")
+    if cache.is_file():
+        known = json.loads(cache.read_text(encoding="utf-8"))
+        if known.get("files") == signatures:
+            return known["video_ids"]
+    ids = sorted(set(read_ids()))
+    _write(cache, json_text({"files": signatures, "video_ids": ids}))
+    return ids
+
+
+def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> None:
+    """Write one list per shard, sorted lines `id<TAB>signature`; unchanged lists keep their modification time."""
+    for name, entries in split_into_shards(listed, n_shards).items():
+        _write(
+            folder / f"{name}.tsv", "".join(f"{video}\t{signature}\n" for video, signature in sorted(entries.items()))
+        )
+
+
+def _write(path: Path, text: str) -> None:
+    """Write if changed and allowed: a dry run in a folder of somebody else still shows its plan."""
+    try:
+        write_if_changed(path, text)
+    except PermissionError:
+        return

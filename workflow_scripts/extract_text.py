@@ -1,0 +1,40 @@
+"""Encode the queries that belong to one shard of videos."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
+from workflow_scripts.extraction.networks import load_encoder
+from workflow_scripts.store.digest import digest_bytes
+from workflow_scripts.store.shard_job import Computed, Wanted
+from workflow_scripts.store.shards import shard_name, shard_of
+from workflow_scripts.store.tables import read_table
+
+
+def main() -> None:
+    args, settings = parse_job(__doc__)
+    queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "text"]).to_pylist()
+    texts = {
+        row["query_id"]: row["text"]
+        for row in queries
+        if row["modality"] == "text"
+        and shard_name(shard_of(row["video_id"], args.n_shards), args.n_shards) == args.shard
+    }
+    batch_size = settings["runtime"]["batch_size"]
+
+    def compute(missing: list[str]) -> Iterator[Computed]:
+        encoder = load_encoder(settings)
+        for start in range(0, len(missing), batch_size):
+            batch = missing[start : start + batch_size]
+            for query_id, rows in zip(batch, encoder.encode([texts[q] for q in batch]), strict=True):
+                # A token has no time in the video: its row number stands in, so that the store's form is the same.
+                index = np.arange(len(rows), dtype=np.float64)
+                yield computed_rows(query_id, rows, np.stack([index, index + 1], axis=1), encoder.dim, None)
+
+    run_job(settings, args.store, [Wanted(q, digest_bytes(t.encode())) for q, t in texts.items()], compute)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

@@ -1,0 +1,1 @@
+"""What the extraction jobs share: settings files, weights on disk, and batches that span videos."""

@@ -1,0 +1,96 @@
+"""Load the published or random weights that a recipe names and hand them to its encoder."""
+
+import importlib
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.encoders.interface import Encoder
+from workflow_scripts.errors import UserError
+from workflow_scripts.store.digest import file_sha256
+
+log = logging.getLogger(__name__)
+
+
+def read_torchscript(path: Path) -> dict[str, Any]:
+    """Read the state dict of a TorchScript archive."""
+    import torch
+
+    return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+
+
+def read_model_entry(path: Path) -> dict[str, Any]:
+    """Read the entry `model` of a torch checkpoint."""
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)["model"]
+
+
+LOADERS: dict[str, Callable[[Path], Any]] = {
+    "TorchScript archive": read_torchscript,
+    "torch checkpoint, key `model`": read_model_entry,
+    "sentence-transformers folder": lambda path: path.parent,
+}
+"""`loader` of config/weights.yaml -> how the file becomes what an encoder takes."""
+
+
+def verify_sha256(path: Path, sha256: str) -> None:
+    """Raise `UserError` unless the file has this digest; `unverified` is accepted with a warning."""
+    if sha256.startswith("unverified"):
+        log.warning("%s: no checksum is known for this file (config/weights.yaml)", path)
+        return
+    found = file_sha256(path)
+    if found != sha256:
+        raise UserError(f"{path}: sha256 is {found}, expected {sha256}; delete the file and download it again")
+
+
+def load_encoder(settings: dict[str, Any]) -> Encoder:
+    """Build the encoder of a feature with its weights loaded strictly.
+
+    Parameters
+    ----------
+    settings : content of a feature's settings file
+
+    Raises
+    ------
+    UserError
+        the weights file is missing or is not the published one
+    """
+    recipe, weights = settings["recipe"], settings["weights"]
+    module = importlib.import_module(f"models.encoders.{recipe['encoder']}")
+    config = module.Config.model_validate(recipe["params"])
+    device = resolve_device(settings["device"])
+    if "seed" in weights:
+        return module.load(config, weights["seed"], device)
+    path = Path(weights["path"])
+    if not path.is_file():
+        raise UserError(missing_weights(weights))
+    verify_sha256(path, weights["sha256"])
+    return module.load(config, LOADERS[weights["loader"]](path), device)
+
+
+def missing_weights(weights: dict[str, Any]) -> str:
+    """Return what to do about a weights file that is not there."""
+    return (
+        f"weights {weights['name']!r} are not at {weights['path']}. Download {weights['url']} "
+        f"(sha256 {weights['sha256']}) and put the file there, or run "
+        f"`snakemake --cores 1 {weights['path']}` on a machine with internet"
+    )
+
+
+def resolve_device(device: str) -> str:
+    """Return `cuda` or `cpu` for a configured device.
+
+    Raises
+    ------
+    UserError
+        a GPU is asked for and none is visible
+    """
+    import torch
+
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("config/config.yaml: device: `cuda`, but no GPU is visible; use `auto` or `cpu`")
+    return device

@@ -1,0 +1,19 @@
+"""Tie the shards of a feature together: which shard and rows hold each video."""
+
+import argparse
+from pathlib import Path
+
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.store.features import write_index
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shards", nargs="+", type=Path, help="shard stores (.zarr folders, or the zarr.json in them)")
+    parser.add_argument("--out", required=True, type=Path, help="index.parquet to write")
+    args = parser.parse_args()
+    write_index([path.parent if path.name == "zarr.json" else path for path in args.shards], args.out)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

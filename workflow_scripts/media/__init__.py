@@ -1,0 +1,1 @@
+"""Videos on disk: probing, sampling rules, decoding of frames and sound."""

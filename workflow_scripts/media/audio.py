@@ -1,0 +1,134 @@
+"""Sound of a video on the clock of its pictures, and sliding windows over it."""
+
+import math
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import ffmpeg as ffmpeg_python
+import numpy as np
+
+from workflow_scripts.media.ffmpeg import file_url, read_blocks
+from workflow_scripts.media.media_error import DecodeError, NoAudioStream
+from workflow_scripts.media.sampling import as_rational
+
+_BLOCK_BYTES = 2**20
+# Durations come from float64 seconds and packet clocks; a tail of less than this part of a hop is rounding.
+_ROUNDING = Fraction(1, 1000)
+
+
+def read_audio(path: Path | str, sample_rate: int, ffmpeg: str | None = None) -> np.ndarray:
+    """Read the first sound stream as mono.
+
+    Parameters
+    ----------
+    path : Path or str
+        The video.
+    sample_rate : int
+        Wanted samples per second.
+    ffmpeg : str, optional
+        As `ffmpeg_exe`.
+
+    Returns
+    -------
+    float32 (N,)
+        In [-1, 1]. Sample 0 is second 0 of the container, the zero of the frame plans: a stream that starts later is
+        padded with silence, one that starts earlier is cut; gaps inside the stream are filled with silence.
+
+    Raises
+    ------
+    NoAudioStream
+        If the file has no sound.
+    DecodeError
+        If the file or its sound cannot be read.
+
+    Notes
+    -----
+    Stereo becomes the mean of its channels; more channels are mixed with ffmpeg's weights, scaled so that full scale
+    stays full scale (ffmpeg itself does so for integer samples only).
+    """
+    try:
+        with av.open(str(path), metadata_errors="replace") as container:
+            has_sound = bool(container.streams.audio)
+            start_s = (container.start_time or 0) / av.time_base
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise DecodeError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}).") from error
+    if not has_sound:
+        raise NoAudioStream(f"{path}: no sound.")
+    source = ffmpeg_python.input(file_url(path), threads=1, copyts=None)
+    on_our_clock = source["a:0"].filter("asetpts", f"PTS-{start_s:.6f}/TB")
+    resampled = on_our_clock.filter(
+        "aresample",
+        sample_rate,
+        ochl="mono",
+        osf="flt",
+        rematrix_maxval=1,
+        first_pts=0,
+        **{"async": 1},
+    )
+    sink = ffmpeg_python.output(resampled, "pipe:1", format="f32le", acodec="pcm_f32le")
+    blocks = list(read_blocks(sink, _BLOCK_BYTES, ffmpeg))
+    return np.frombuffer(b"".join(blocks), "<f4")
+
+
+def windows(
+    samples: np.ndarray,
+    sample_rate: int,
+    window_s: float | str | Fraction,
+    hop_s: float | str | Fraction,
+    duration_s: float | None = None,
+) -> tuple[Iterator[np.ndarray], np.ndarray]:
+    """Slide a window over a sound; row i stands for the seconds [i * hop, (i + 1) * hop).
+
+    Parameters
+    ----------
+    samples : float32 (N,)
+        The sound.
+    sample_rate : int
+        Samples per second.
+    window_s, hop_s : float, str or Fraction
+        Length of a window and distance of rows, in seconds; `"1/6"` and 0.16666666666666666 mean one sixth.
+    duration_s : float, optional
+        What the rows should cover, as a rule the duration of the video; without it the length of the sound.
+
+    Returns
+    -------
+    cuts : iterator of T arrays float32 (W,)
+        The windows, made one by one; zeros before the start and after the end of the sound.
+    times : float64 (T, 2)
+        Start and end second of each row.
+    """
+    starts, times = window_starts(len(samples), sample_rate, window_s, hop_s, duration_s)
+    n_window = round(as_rational(window_s) * sample_rate)
+    return (_cut(samples, start, n_window) for start in starts.tolist()), times
+
+
+def window_starts(
+    n_samples: int,
+    sample_rate: int,
+    window_s: float | str | Fraction,
+    hop_s: float | str | Fraction,
+    duration_s: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first sample of each window, int64 (T,), and `times`; parameters as `windows`.
+
+    Notes
+    -----
+    Each window is centred on the middle of its row, so that the first may start below 0 and the last may end after the
+    sound. T = ceil(duration / hop - 1/1000): a last row that would hold less than a thousandth of a hop is rounding.
+    """
+    window, hop = as_rational(window_s), as_rational(hop_s)
+    length = Fraction(n_samples, sample_rate) if duration_s is None else Fraction(duration_s)
+    n_rows = max(0, math.ceil(length / hop - _ROUNDING))
+    starts = [round(((i + Fraction(1, 2)) * hop - window / 2) * sample_rate) for i in range(n_rows)]
+    edges = np.array([i * hop.numerator / hop.denominator for i in range(n_rows + 1)])
+    return np.array(starts, np.int64), np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def _cut(samples: np.ndarray, start: int, n_window: int) -> np.ndarray:
+    window = np.zeros(n_window, np.float32)
+    low, high = max(start, 0), min(start + n_window, len(samples))
+    if low < high:
+        window[low - start : high - start] = samples[low:high]
+    return window

@@ -1,0 +1,248 @@
+"""What the rules ask while the job graph is built: settings, shards, inputs. Listing only; nothing is computed here."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
+from workflow_scripts.configuration.schema import Dataset, System
+from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
+from workflow_scripts.datasets.listing import annotated_ids, list_videos, write_shard_lists
+from workflow_scripts.datasets.readers import read_video_ids
+from workflow_scripts.errors import UserError
+from workflow_scripts.extraction.settings import feature_settings, weight_path
+from workflow_scripts.store.digest import digest_json
+from workflow_scripts.store.shards import all_shards, frozen_shard_count
+
+RESULTS = Path("results")
+
+TRAIN_SECTIONS = ("system", "protocol", "streams", "queries", "splits", "precision", "selection", "settings")
+"""Sections of a system file that decide its trained weights; the rest may change without training again."""
+
+
+class Plan:
+    """The configuration and the listed videos, as the rules need them.
+
+    Parameters
+    ----------
+    config : content of `config/config.yaml` with `--config` laid over it
+    folder : the `config` folder
+    """
+
+    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
+        self.configuration = Configuration(config, folder)
+        self._shards: dict[str, list[str]] = {}
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset's settings."""
+        return self.configuration.dataset(name)
+
+    def feature_names(self, kind: str) -> list[str]:
+        """Return the names of all features of a kind."""
+        configuration = self.configuration
+        return [name for name in configuration.known("features") if configuration.feature_kind(name) == kind]
+
+    # Datasets
+
+    def shards(self, dataset: str) -> list[str]:
+        """Return the shard names of a dataset; its shard lists are brought up to date on the first call."""
+        if dataset not in self._shards:
+            self._shards[dataset] = self._list_shards(dataset)
+        return self._shards[dataset]
+
+    def _list_shards(self, name: str) -> list[str]:
+        dataset, folder = self.dataset(name), RESULTS / name
+        listed = self._generated(dataset) if dataset.generate else self._found(name, dataset)
+        n_shards = dataset.n_shards or frozen_shard_count(
+            folder / "shards.json", lambda: len(listed), self.configuration.root.videos_per_shard
+        )
+        write_shard_lists(folder / "shards", listed, n_shards)
+        return all_shards(n_shards)
+
+    @staticmethod
+    def _generated(dataset: Dataset) -> dict[str, str]:
+        made = dataset.generate
+        counts = {split: getattr(made, split) for split in ("train", "val", "test")}
+        return {plan.video_id: f"generated:{plan_digest(plan)}" for plan in plan_demo(made.seed, counts)}
+
+    def _found(self, name: str, dataset: Dataset) -> dict[str, str]:
+        source = dataset.annotations
+        files = {split: Path(path) for split, path in source.files.items()}
+        cache = RESULTS / name / "shards" / "video_ids.json"
+        ids = annotated_ids(files.values(), lambda: read_video_ids(source.format, files), cache)
+        return list_videos(Path(dataset.videos), dataset.extensions, ids)
+
+    def shard_list(self, dataset: str, shard: str) -> str:
+        """Return the list of a shard's videos.
+
+        Raises
+        ------
+        UserError
+            the dataset has no such shard
+        """
+        if shard not in self.shards(dataset):
+            raise UserError(f"dataset {dataset!r} has no shard {shard!r}; it has {len(self.shards(dataset))}")
+        return f"{RESULTS}/{dataset}/shards/{shard}.tsv"
+
+    def per_shard(self, dataset: str, pattern: str) -> list[str]:
+        """Return one path per shard; `pattern` is below the dataset's results and holds `{shard}`."""
+        return [f"{RESULTS}/{dataset}/{pattern.format(shard=shard)}" for shard in self.shards(dataset)]
+
+    def annotation_files(self, dataset: str) -> list[str]:
+        """Return the source annotation files of a dataset."""
+        return list(self.dataset(dataset).annotations.files.values())
+
+    def annotation_arguments(self, dataset: str) -> str:
+        """Return the reader's command-line arguments."""
+        source = self.dataset(dataset).annotations
+        files = " ".join(f"--file {split}={path}" for split, path in source.files.items())
+        strict = " --strict" if self.configuration.root.strict_annotations else ""
+        return f"--format {source.format} {files}{strict}"
+
+    def generated_by(self, dataset: str) -> list[str]:
+        """Return the file that says that a generated dataset's videos are complete, or nothing."""
+        return [f"{RESULTS}/{dataset}/source/videos.json"] if self.dataset(dataset).generate else []
+
+    def generator_arguments(self, dataset: str) -> str:
+        """Return the generator's command-line arguments.
+
+        Raises
+        ------
+        UserError
+            the dataset is not a generated one
+        """
+        made = self.dataset(dataset).generate
+        if made is None:
+            raise UserError(f"dataset {dataset!r} is not generated; its files come from config/datasets/{dataset}.yaml")
+        return f"--train {made.train} --val {made.val} --test {made.test} --seed {made.seed}"
+
+    def on_bad_video(self, dataset: str) -> str:
+        """Return `fail` or `skip`."""
+        return self.dataset(dataset).on_bad_video or self.configuration.root.on_bad_video
+
+    # Features
+
+    def feature_settings(self, dataset: str, feature: str) -> str:
+        """Return the settings of a feature's extraction jobs as JSON."""
+        return json.dumps(feature_settings(self.configuration, dataset, feature), sort_keys=True)
+
+    def recipe_digest(self, dataset: str, feature: str) -> str:
+        """Return the digest of a feature's recipe: a job runs again exactly if it changes."""
+        return digest_json(feature_recipe(self.configuration, self.configuration.feature(dataset, feature)))
+
+    def weights_file(self, dataset: str, feature: str) -> list[str]:
+        """Return the weights file that a rule downloads for this feature, or nothing."""
+        name = self.configuration.feature(dataset, feature).weights
+        if name.startswith("random(") or self.configuration.weight(name).package:
+            return []
+        return [str(weight_path(self.configuration.weight(name), self.configuration.root.paths.weights))]
+
+    def runtime(self, dataset: str, feature: str) -> Any:
+        """Return threads, memory, GPUs and time limit of a feature's jobs."""
+        return self.configuration.feature(dataset, feature).runtime
+
+    def frame_plan(self, dataset: str, feature: str, shard: str) -> str:
+        """Return the sampling plan of a visual feature."""
+        sampling = sampling_name(self.configuration.feature(dataset, feature))
+        return f"{RESULTS}/{dataset}/frames/{sampling}/{shard}.parquet"
+
+    def sampling(self, dataset: str, name: str) -> str:
+        """Return the sampling rule behind a plan's folder name as JSON.
+
+        Raises
+        ------
+        UserError
+            no visual feature samples frames in this way
+        """
+        for feature in self.feature_names("visual"):
+            settings = self.configuration.feature(dataset, feature)
+            if sampling_name(settings) == name:
+                return settings.sampling.model_dump_json()
+        raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
+
+    def known_feature(self, name: str) -> str:
+        """Return the name if there is such a feature.
+
+        Raises
+        ------
+        UserError
+            there is none; the nearest name is suggested
+        """
+        self.configuration.feature_kind(name)
+        return name
+
+    def weights_folder(self) -> str:
+        """Return the folder of downloaded weights."""
+        return self.configuration.root.paths.weights
+
+    def weight_of_file(self, file: str) -> str:
+        """Return the registry entry of a weights file as JSON.
+
+        Raises
+        ------
+        UserError
+            no entry of config/weights.yaml has this file name
+        """
+        for name in self.configuration.weight_names():
+            weight = self.configuration.weight(name)
+            if weight.file == file and weight.url:
+                return weight.model_dump_json()
+        raise UserError(f"config/weights.yaml: no entry that can be downloaded has the file name {file!r}")
+
+    # Systems
+
+    def system(self, dataset: str, system: str) -> System:
+        """Return a system's settings on a dataset."""
+        return self.configuration.system(dataset, system)
+
+    def system_settings(self, dataset: str, name: str) -> str:
+        """Return everything a system's jobs need to know as JSON."""
+        system = self.system(dataset, name)
+        config = system.model_dump(mode="json", exclude={"runtime"})
+        settings = {
+            "dataset": dataset,
+            "name": name,
+            "config": config,
+            "recipes": {
+                feature: self.recipe_digest(dataset, feature) for feature in self.system_features(dataset, name)
+            },
+            "weights": {f: self.configuration.feature(dataset, f).weights for f in self.system_features(dataset, name)},
+            "runtime": system.runtime.model_dump(mode="json"),
+            "device": self.configuration.root.device,
+            "train_key": self.train_key(dataset, name),
+        }
+        return json.dumps(settings, sort_keys=True)
+
+    def train_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what decides a system's trained weights, the data apart."""
+        system = self.system(dataset, name)
+        recipes = {f: self.recipe_digest(dataset, f) for f in self.system_features(dataset, name)}
+        decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
+        decisive["splits"].pop("test")
+        decisive["evaluation_thresholds"] = list(system.evaluation.thresholds)
+        return digest_json({"system": decisive, "recipes": recipes})
+
+    def evaluation_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what is reported about a trained system."""
+        return digest_json(self.system(dataset, name).evaluation.model_dump(mode="json"))
+
+    def system_features(self, dataset: str, name: str) -> list[str]:
+        """Return the features that a system reads."""
+        return sorted({f for stream in self.system(dataset, name).streams.values() for f in stream.names})
+
+    def feature_indices(self, dataset: str, name: str) -> list[str]:
+        """Return the indices of the features that a system reads."""
+        return [f"{RESULTS}/{dataset}/features/{f}/index.parquet" for f in self.system_features(dataset, name)]
+
+    def checkpoint(self, dataset: str, name: str, seed: str) -> str:
+        """Return the trained checkpoint that a system is evaluated with."""
+        source = self.system(dataset, name).checkpoint_from or dataset
+        return f"{RESULTS}/{source}/{name}/seed{seed}/checkpoint.safetensors"
+
+    def evaluations(self, dataset: str, name: str) -> list[str]:
+        """Return the metrics files of all seeds and reported splits."""
+        system = self.system(dataset, name)
+        folder = f"{RESULTS}/{dataset}/{name}"
+        return [f"{folder}/seed{seed}/{split}/metrics.json" for seed in system.seeds for split in system.splits.test]

@@ -1,0 +1,92 @@
+"""Predict the moments of one split with a trained checkpoint, and again with each ablated stream set to zero."""
+
+import argparse
+import json
+import os
+import time
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.store.atomic import write_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the system on this dataset")
+    parser.add_argument("--checkpoint", required=True, type=Path, help="trained checkpoint")
+    parser.add_argument("--seed", required=True, type=int, help="names the run; feeds systems that draw at evaluation")
+    parser.add_argument("--split", required=True, help="split to predict")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--out", required=True, type=Path, help="folder of predictions")
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    settings = json.loads(args.settings.read_text(encoding="utf-8"))
+
+    from workflow_scripts.datasets.predictions import write_predictions
+    from workflow_scripts.extraction.networks import resolve_device
+    from workflow_scripts.training.checkpoint import build_system, read_checkpoint
+    from workflow_scripts.training.items import Reader
+    from workflow_scripts.training.prediction import predict_items
+
+    trained = read_checkpoint(args.checkpoint)
+    check_recipes(settings, trained.notes["recipes"], args.checkpoint)
+    config = trained.notes["config"]
+    system = build_system(config["system"], config["settings"], trained.notes["fitted"], trained.notes["stream_dims"])
+    device = resolve_device(settings["device"])
+    network = system.network().to(device)
+    network.load_state_dict(trained.state, strict=True)
+    split = Reader(args.settings.parent.parent, settings["config"]).read(args.split)
+    split = split.usable(partial(system.skip_reason, training=False))
+    started = time.monotonic()
+    run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"
+    found = {
+        zeroed: predict_items(
+            system,
+            network,
+            split.items,
+            partial(trained.standardiser.apply, zeroed=zeroed),
+            system.config.train.batch_size,
+            device,
+            args.seed,
+            progress=f"predict, {zeroed} set to zero" if zeroed else "predict",
+        )
+        for zeroed in [None, *settings["config"]["evaluation"]["zero_streams"]]
+    }
+    names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
+    write_predictions(args.out / "predictions.parquet", found.pop(None), names)
+    rows = [(prediction, {"zeroed": zeroed}) for zeroed, ranked in found.items() for prediction in ranked]
+    write_predictions(args.out / "ablations.parquet", [p for p, _ in rows], names, [extra for _, extra in rows])
+    summary = summarise_run(trained.notes, settings, split.skipped, time.monotonic() - started, str(device))
+    write_json(args.out / "predict.json", summary)
+
+
+def check_recipes(settings: dict[str, Any], trained_on: dict[str, str], checkpoint: Path) -> None:
+    """Refuse features that are not those the checkpoint was trained on."""
+    other = [name for name, recipe in settings["recipes"].items() if trained_on.get(name) != recipe]
+    if other:
+        raise UserError(
+            f"{checkpoint}: was not trained on the features {', '.join(other)} as they are now; use the same features "
+            f"({', '.join(trained_on)}) with the same recipes, or train again"
+        )
+
+
+def summarise_run(
+    notes: dict[str, Any], settings: dict[str, Any], skipped: dict[str, int], seconds: float, device: str
+) -> dict[str, Any]:
+    """Return what metrics.json says about where these predictions come from."""
+    import torch
+
+    return {
+        "skipped": dict(skipped),
+        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score")},
+        "recipes": settings["recipes"],
+        "weights": settings["weights"],
+        "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+    }
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

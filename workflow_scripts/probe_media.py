@@ -1,0 +1,71 @@
+"""Probe the videos of one shard: what each file holds, and what is wrong with it."""
+
+import argparse
+import collections
+import logging
+from dataclasses import asdict
+from pathlib import Path
+
+import pyarrow as pa
+
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.media.survey import Survey, survey_videos
+from workflow_scripts.store.digest import content_digest
+from workflow_scripts.store.shards import read_shard_list
+from workflow_scripts.store.tables import write_table
+
+log = logging.getLogger(__name__)
+
+SCHEMA = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("path", pa.string()),
+        ("n_bytes", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("digest", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("container", pa.string()),
+        ("codec", pa.string()),
+        ("duration_s", pa.float64()),
+        ("fps_numerator", pa.int64()),
+        ("fps_denominator", pa.int64()),
+        ("n_frames", pa.int64()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("rotation", pa.int32()),
+        ("start_s", pa.float64()),
+        ("video_start_s", pa.float64()),
+        ("n_audio_streams", pa.int32()),
+        ("audio_codec", pa.string()),
+        ("audio_sample_rate", pa.int32()),
+        ("audio_channels", pa.int32()),
+    ]
+)
+"""Columns of a media table; `path` is relative to the folder of videos, the others are described in `MediaInfo`."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shard-list", required=True, type=Path, help="list of the shard's videos")
+    parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
+    parser.add_argument("--extensions", default="mp4,mkv,webm,avi,mov", help="file extensions in order of preference")
+    parser.add_argument("--whole-file-digest", action="store_true", help="digest all bytes, not size and both ends")
+    parser.add_argument("--jobs", type=int, default=2, help="threads")
+    parser.add_argument("--out", required=True, type=Path, help="media table of the shard")
+    args = parser.parse_args()
+    surveys = survey_videos(args.videos, list(read_shard_list(args.shard_list)), args.extensions.split(","), args.jobs)
+
+    def row(survey: Survey) -> dict:
+        known = {name: value for name, value in vars(survey).items() if name != "info"}
+        readable = survey.n_bytes is not None
+        digest = content_digest(args.videos / survey.path, args.whole_file_digest) if readable else None
+        return known | {"digest": digest} | asdict(survey.info)
+
+    write_table(args.out, pa.Table.from_pylist([row(survey) for survey in surveys], SCHEMA))
+    counts = collections.Counter(survey.info.status for survey in surveys)
+    log.info("probed %d videos: %s", len(surveys), ", ".join(f"{n} {status}" for status, n in counts.items()))
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

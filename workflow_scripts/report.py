@@ -1,0 +1,33 @@
+"""Write the report of one system on one dataset: table, training curve, predictions on timelines, provenance."""
+
+import argparse
+import json
+from pathlib import Path
+
+from workflow_scripts.datasets.references import read_references
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.reporting.html import render_report
+from workflow_scripts.store.atomic import write_text
+from workflow_scripts.store.tables import read_table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--metrics", required=True, type=Path, help="joined metrics file of the system")
+    parser.add_argument("--run", required=True, type=Path, help="results folder of the system")
+    parser.add_argument("--out", required=True, type=Path, help="HTML file to write")
+    args = parser.parse_args()
+    metrics = json.loads(args.metrics.read_text(encoding="utf-8"))
+    settings = json.loads((args.run / "settings.json").read_text(encoding="utf-8"))
+    seed = sorted(metrics["seeds"])[0]
+    references = read_references(args.run.parent / "annotations", metrics["split"], settings["config"]["queries"])
+    predictions = read_table(args.run / seed / metrics["split"] / "predictions.parquet").to_pylist()
+    history_path = args.run / seed / "history.jsonl"
+    lines = history_path.read_text(encoding="utf-8").splitlines() if history_path.is_file() else []
+    history = [json.loads(line) for line in lines]
+    title = settings["config"]["title"]
+    write_text(args.out, render_report(title, metrics, history, references, predictions))
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

@@ -1,0 +1,1 @@
+"""Scores with their groups, ablations and baselines; provenance; figures and HTML."""

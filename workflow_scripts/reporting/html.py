@@ -1,0 +1,104 @@
+"""Render a report as one self-contained HTML file."""
+
+import io
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib
+from markupsafe import Markup
+
+from workflow_scripts.datasets.references import Reference
+from workflow_scripts.reporting.table import HEADLINE, table_rows
+
+matplotlib.use("svg")
+# The same report for the same numbers: ids of SVG elements come from this salt, not from a random one.
+matplotlib.rcParams["svg.hashsalt"] = "momentflow"
+
+MAX_VIDEOS = 12
+TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
+
+
+def render_report(
+    title: str,
+    metrics: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    references: Sequence[Reference],
+    predictions: Sequence[Mapping[str, Any]],
+) -> str:
+    """Return the report.
+
+    Parameters
+    ----------
+    metrics : content of the system's metrics.json
+    history : one row per epoch; empty where the checkpoint was trained elsewhere
+    references, predictions : queries and spans of the first seed, for the timelines
+    """
+    groups = list(metrics["groups"])
+    random_weights = [f"{name} {w}" for name, w in metrics["provenance"]["weights"].items() if w.startswith("random(")]
+    return TEMPLATES.get_template("report.html.jinja").render(
+        title=title,
+        metrics=metrics,
+        names=list(metrics["metrics"]),
+        groups=groups,
+        headline=HEADLINE,
+        rows=table_rows(metrics),
+        curve=Markup(training_curve(history)) if history else None,
+        videos=timelines(references, predictions),
+        random_weights=random_weights,
+        provenance=json.dumps(metrics["provenance"], indent=2, sort_keys=True),
+    )
+
+
+def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
+    """Return an SVG of the training loss and the selection metrics over epochs."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 2.8), layout="constrained")
+    loss, score = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    loss.plot(epochs, [row["total"] for row in history])
+    loss.set(title="training loss", xlabel="epoch", yscale="log")
+    for name in [key for key in history[-1] if key.startswith(("R1@", "mIoU"))]:
+        known = [(row["epoch"], row[name]) for row in history if name in row]
+        score.plot(*zip(*known, strict=True), label=name)
+    score.set(title="selection split, percent", xlabel="epoch", ylim=(0, 100))
+    score.legend(fontsize="small")
+    text = io.StringIO()
+    figure.savefig(text, format="svg", metadata={"Date": None})
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def timelines(references: Sequence[Reference], predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first videos with their queries; spans as percent of the video's duration."""
+    predicted = {row["query_id"]: row for row in predictions if row["rank"] == 0}
+    by_video: dict[str, list[Reference]] = defaultdict(list)
+    for reference in references:
+        if reference.query_id in predicted:
+            by_video[reference.video_id].append(reference)
+    shown = []
+    for video_id, queries in sorted(by_video.items())[:MAX_VIDEOS]:
+        rows = []
+        for query in queries:
+            row = predicted[query.query_id]
+            span = None if row["start_s"] is None else (row["start_s"], row["end_s"])
+            rows.append(
+                {
+                    "text": query.text,
+                    "kind": query.extra.get("kind", ""),
+                    "annotated": _share(query.span, query),
+                    "predicted": _share(span, query),
+                }
+            )
+        shown.append({"video_id": video_id, "duration_s": queries[0].duration_s, "queries": rows})
+    return shown
+
+
+def _share(span: tuple[float, float] | None, query: Reference) -> dict[str, float] | None:
+    if span is None:
+        return None
+    left, right = (100 * min(max(t / query.duration_s, 0), 1) for t in span)
+    return {"left": left, "width": max(right - left, 0.3), "start": span[0], "end": span[1]}

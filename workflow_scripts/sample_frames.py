@@ -1,0 +1,67 @@
+"""Plan which frames of one shard's videos a network sees: sampling rule and packet times in, frame numbers out."""
+
+import argparse
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.media.media_error import MediaError
+from workflow_scripts.media.probe import frame_times
+from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.store.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
+
+SCHEMA = pa.schema(
+    [
+        ("video_id", pa.string()),
+        ("digest", pa.string()),
+        ("frame_idx", pa.list_(pa.int32())),
+        ("start_s", pa.list_(pa.float64())),
+        ("end_s", pa.list_(pa.float64())),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+def plan_video(path: Path, rule: dict[str, Any]) -> dict[str, Any]:
+    """Return the plan's columns for one video; a file that cannot be demuxed becomes a status."""
+    try:
+        frame_idx, times = plan_frames(rule, frame_times(path))
+    except MediaError as error:
+        return {"frame_idx": [], "start_s": [], "end_s": [], "status": "failed", "reason": str(error)}
+    seconds = {"start_s": times[:, 0].tolist(), "end_s": times[:, 1].tolist()}
+    return {"frame_idx": frame_idx.tolist(), **seconds, "status": "ok", "reason": ""}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--media", required=True, type=Path, help="media table of the shard")
+    parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
+    parser.add_argument("--sampling", required=True, help='rule as JSON, e.g. {"rule": "ffmpeg_fps", "rate": 1}')
+    parser.add_argument("--out", required=True, type=Path, help="plan to write")
+    args = parser.parse_args()
+    try:
+        rule = json.loads(args.sampling)
+    except ValueError as error:
+        raise UserError(f"--sampling: expected JSON, found {args.sampling!r} ({error}).") from None
+    started = time.monotonic()
+    media = read_table(args.media, ["video_id", "digest", "path", "status"]).to_pylist()
+    usable = [row for row in media if row["status"] == "ok"]
+    rows = [
+        {"video_id": row["video_id"], "digest": row["digest"]} | plan_video(args.videos / row["path"], rule)
+        for row in usable
+    ]
+    write_table(args.out, pa.Table.from_pylist(rows, SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})
+    n_frames = sum(len(row["frame_idx"]) for row in rows)
+    log.info("planned %d frames of %d videos in %.1f s", n_frames, len(rows), time.monotonic() - started)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

@@ -1,0 +1,52 @@
+"""Train one system on one dataset with one seed; an interrupted training goes on where it stopped."""
+
+import argparse
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.store.atomic import atomic_path
+from workflow_scripts.store.digest import digest_json
+
+log = logging.getLogger(__name__)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the system")
+    parser.add_argument("--key", required=True, help="digest of the settings this job is for")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--out", required=True, type=Path, help="folder of this seed's results")
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    settings = json.loads(args.settings.read_text(encoding="utf-8"))
+    if settings["train_key"] != args.key:
+        raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
+
+    from workflow_scripts.training.items import Reader
+    from workflow_scripts.training.state import StateFolder
+
+    splits = settings["config"]["splits"]
+    reader = Reader(args.settings.parent.parent, settings["config"])
+    train, select = reader.read(splits["train"]), reader.read(splits["select"])
+    for name, split in ((splits["train"], train), (splits["select"], select)):
+        if not split.items:
+            raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
+    state = StateFolder(args.out / "state", digest_json([args.key, args.seed, train.digest, select.digest]))
+    if state.is_finished:
+        log.info("already trained on exactly these settings and data; taken as it is")
+    else:
+        from workflow_scripts.training.loop import Training
+
+        Training(settings, train, select, reader.stream_dims(), args.out, state, args.seed).run()
+    for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
+        with atomic_path(args.out / target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

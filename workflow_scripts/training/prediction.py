@@ -1,0 +1,58 @@
+"""Run a trained network over items."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from models.systems.interface import Item, Prediction
+
+
+def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Yield the items in order, `size` at a time."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def predict_items(
+    system: Any,
+    network: torch.nn.Module,
+    items: Sequence[Item],
+    prepare: Callable[[Item], Item],
+    batch_size: int,
+    device: torch.device | str,
+    seed: int,
+    progress: str | None = None,
+) -> list[Prediction]:
+    """Return the ranked spans of all items.
+
+    Parameters
+    ----------
+    prepare : applied to every item first (standardisation, ablation)
+    batch_size : items per forward pass; in published protocols a prediction may depend on who shares its batch
+    seed : of the generator for systems that draw at evaluation
+    progress : label of the progress bar; None for no bar
+    """
+    network.eval()
+    generator = torch.Generator().manual_seed(seed)
+    found: list[Prediction] = []
+    bar = tqdm(total=len(items), desc=progress, unit="query", disable=progress is None, mininterval=1)
+    with torch.inference_mode(), bar:
+        for part in batches(items, batch_size):
+            samples = [system.sample(prepare(item), None) for item in part]
+            found += system.predict(network, to_device(system.collate(samples), device), generator)
+            bar.update(len(part))
+    return found
+
+
+def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:
+    """Move the tensors of a batch."""
+    moved = {key: value.to(device, non_blocking=True) for key, value in batch.items() if torch.is_tensor(value)}
+    return {**batch, **moved}
+
+
+def top_spans(predictions: Sequence[Prediction]) -> dict[str, tuple[float, float] | None]:
+    """Return the first span of every query, None for an answer that could not be read."""
+    first = {p.query_id: p for p in predictions if p.rank == 0}
+    return {query: None if p.start_s is None else (p.start_s, p.end_s) for query, p in first.items()}
