@@ -1,9 +1,9 @@
 # Audio features: sliding windows over the sound -> rows.
 rule extract_audio:
     input:
-        settings=ancient("results/{dataset}/features/{feature}/settings.json"),
+        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
         accepted=ancient("results/{dataset}/media/manifest.parquet"),
-        weights=lambda wc: ancient(PLAN.weights_file(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
         media="results/{dataset}/media/{shard}.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",

@@ -36,6 +36,8 @@ class ReadablePlan:
         return ask
 
 
+# `ancient()` only ever stands before files that no rule makes (settings, written by the plan) and before the manifest,
+# which gates extraction: Snakemake does not look for other reasons to run a job below an ancient input that is remade.
 PLAN = ReadablePlan()
 
 

@@ -1,20 +1,6 @@
-# What all features share: their resolved settings, downloaded weights and the index over the shards.
+# What all features share: downloaded weights and the index over the shards.
 localrules:
-    write_feature_settings,
     index_features,
-
-
-rule write_feature_settings:
-    output:
-        "results/{dataset}/features/{feature}/settings.json",
-    params:
-        settings=lambda wc: PLAN.feature_settings(wc.dataset, wc.feature),
-    log:
-        "results/{dataset}/logs/{feature}/settings.log",
-    conda:
-        "../envs/media.yaml"
-    shell:
-        "{PYTHON} workflow_scripts.write_settings --json {params.settings:q} --out {output} > {log} 2>&1"
 
 
 rule fetch_weights:
@@ -40,5 +26,4 @@ rule index_features:
     conda:
         "../envs/media.yaml"
     shell:
-        "{PYTHON} workflow_scripts.index_features --feature results/{wildcards.dataset}/features/{wildcards.feature}"
-        " --out {output} > {log} 2>&1"
+        "{PYTHON} workflow_scripts.index_features --out {output} {input} > {log} 2>&1"

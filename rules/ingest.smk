@@ -8,13 +8,13 @@ rule make_demo:
         "results/{dataset}/source/videos.json",
         "results/{dataset}/source/annotations/events.json",
         expand(
-            "results/{{dataset}}/source/annotations/{layout}_{split}.{suffix}",
-            zip,
-            layout=["highlight"] * 3 + ["hirest"] * 3,
-            split=["train", "val", "test"] * 2,
-            suffix=["jsonl"] * 3 + ["json"] * 3,
+            "results/{{dataset}}/source/annotations/{layout}",
+            layout=[
+                f"{name}_{split}.{suffix}"
+                for name, suffix in (("highlight", "jsonl"), ("hirest", "json"), ("captions", "json"))
+                for split in ("train", "val", "test")
+            ],
         ),
-        "results/{dataset}/source/annotations/captions.json",
     params:
         generator=lambda wc: PLAN.generator_arguments(wc.dataset),
     log:
@@ -30,7 +30,7 @@ rule make_demo:
 rule import_annotations:
     input:
         files=lambda wc: PLAN.annotation_files(wc.dataset),
-        videos=lambda wc: ancient(PLAN.generated_by(wc.dataset)),
+        videos=lambda wc: PLAN.generated_by(wc.dataset),
     output:
         expand("results/{{dataset}}/annotations/{table}.parquet", table=TABLES),
     params:
@@ -48,7 +48,7 @@ rule import_annotations:
 rule probe_media:
     input:
         shard=lambda wc: PLAN.shard_list(wc.dataset, wc.shard),
-        generated=lambda wc: ancient(PLAN.generated_by(wc.dataset)),
+        generated=lambda wc: PLAN.generated_by(wc.dataset),
     output:
         "results/{dataset}/media/{shard}.parquet",
     params:

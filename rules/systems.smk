@@ -1,25 +1,11 @@
 # One rule set for all systems: train, predict, evaluate. The system is a name in config/systems/.
 localrules:
-    write_system_settings,
     collect_metrics,
-
-
-rule write_system_settings:
-    output:
-        "results/{dataset}/{system}/settings.json",
-    params:
-        settings=lambda wc: PLAN.system_settings(wc.dataset, wc.system),
-    log:
-        "results/{dataset}/logs/{system}/settings.log",
-    conda:
-        "../envs/media.yaml"
-    shell:
-        "{PYTHON} workflow_scripts.write_settings --json {params.settings:q} --out {output} > {log} 2>&1"
 
 
 rule train:
     input:
-        settings=ancient("results/{dataset}/{system}/settings.json"),
+        settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
         annotations=expand("results/{{dataset}}/annotations/{table}.parquet", table=["videos", "queries", "moments"]),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
@@ -46,7 +32,7 @@ rule train:
 
 rule predict:
     input:
-        settings=ancient("results/{dataset}/{system}/settings.json"),
+        settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
         checkpoint=lambda wc: PLAN.checkpoint(wc.dataset, wc.system, wc.seed),
         annotations=expand("results/{{dataset}}/annotations/{table}.parquet", table=["videos", "queries", "moments"]),
         manifest="results/{dataset}/media/manifest.parquet",
@@ -74,7 +60,7 @@ rule predict:
 
 rule evaluate:
     input:
-        settings=ancient("results/{dataset}/{system}/settings.json"),
+        settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",

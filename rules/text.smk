@@ -1,8 +1,8 @@
 # Text features: queries -> rows; a query belongs to the shard of its video.
 rule extract_text:
     input:
-        settings=ancient("results/{dataset}/features/{feature}/settings.json"),
-        weights=lambda wc: ancient(PLAN.weights_file(wc.dataset, wc.feature)),
+        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
         queries="results/{dataset}/annotations/queries.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",

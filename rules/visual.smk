@@ -1,9 +1,9 @@
 # Visual features: sampled frames -> rows.
 rule extract_visual:
     input:
-        settings=ancient("results/{dataset}/features/{feature}/settings.json"),
+        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
         accepted=ancient("results/{dataset}/media/manifest.parquet"),
-        weights=lambda wc: ancient(PLAN.weights_file(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
         frames=lambda wc: PLAN.frame_plan(wc.dataset, wc.feature, wc.shard),
         media="results/{dataset}/media/{shard}.parquet",
     output:

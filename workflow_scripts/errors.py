@@ -23,6 +23,7 @@ def run_entry_point(main: Callable[[], None]) -> None:
         datefmt="%H:%M:%S",
         stream=sys.stderr,
     )
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
     try:
         main()
     except UserError as error:

@@ -1,7 +1,9 @@
-"""What the rules ask while the job graph is built: settings, shards, inputs. Listing only; nothing is computed here."""
+"""What the rules ask while the job graph is built: settings, shards, inputs.
 
-import json
-from collections.abc import Mapping
+Nothing is computed here. Two kinds of small files are kept up to date, because the job graph depends on their content
+before any job runs: the list of each shard's videos, and the resolved settings beside the results they lead to."""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
 from workflow_scripts.configuration.schema import Dataset, System
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
-from workflow_scripts.datasets.listing import annotated_ids, list_videos, write_shard_lists
-from workflow_scripts.datasets.readers import read_video_ids
+from workflow_scripts.datasets.listing import annotated_ids, list_videos, write_if_allowed, write_shard_lists
+
+# TMPfrom workflow_scripts.datasets.readers import read_video_ids
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings, weight_path
+from workflow_scripts.store.atomic import json_text
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.shards import all_shards, frozen_shard_count
 
@@ -34,6 +38,7 @@ class Plan:
     def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
         self.configuration = Configuration(config, folder)
         self._shards: dict[str, list[str]] = {}
+        self._written: set[Path] = set()
 
     def dataset(self, name: str) -> Dataset:
         """Return a dataset's settings."""
@@ -125,8 +130,18 @@ class Plan:
     # Features
 
     def feature_settings(self, dataset: str, feature: str) -> str:
-        """Return the settings of a feature's extraction jobs as JSON."""
-        return json.dumps(feature_settings(self.configuration, dataset, feature), sort_keys=True)
+        """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
+        return self._settings_file(f"{dataset}/features/{feature}", lambda: self._feature_content(dataset, feature))
+
+    def _feature_content(self, dataset: str, feature: str) -> dict[str, Any]:
+        return feature_settings(self.configuration, dataset, feature)
+
+    def _settings_file(self, folder: str, content: Callable[[], dict[str, Any]]) -> str:
+        path = RESULTS / folder / "settings.json"
+        if path not in self._written:
+            write_if_allowed(path, json_text(content()))
+            self._written.add(path)
+        return str(path)
 
     def recipe_digest(self, dataset: str, feature: str) -> str:
         """Return the digest of a feature's recipe: a job runs again exactly if it changes."""
@@ -198,10 +213,13 @@ class Plan:
         return self.configuration.system(dataset, system)
 
     def system_settings(self, dataset: str, name: str) -> str:
-        """Return everything a system's jobs need to know as JSON."""
+        """Return the file with everything a system's jobs need to know, brought up to date."""
+        return self._settings_file(f"{dataset}/{name}", lambda: self._system_content(dataset, name))
+
+    def _system_content(self, dataset: str, name: str) -> dict[str, Any]:
         system = self.system(dataset, name)
         config = system.model_dump(mode="json", exclude={"runtime"})
-        settings = {
+        return {
             "dataset": dataset,
             "name": name,
             "config": config,
@@ -213,7 +231,6 @@ class Plan:
             "device": self.configuration.root.device,
             "train_key": self.train_key(dataset, name),
         }
-        return json.dumps(settings, sort_keys=True)
 
     def train_key(self, dataset: str, name: str) -> str:
         """Return the digest of what decides a system's trained weights, the data apart."""

@@ -37,7 +37,7 @@ def main() -> None:
     device = resolve_device(settings["device"])
     network = system.network().to(device)
     network.load_state_dict(trained.state, strict=True)
-    split = Reader(args.settings.parent.parent, settings["config"]).read(args.split)
+    split = Reader(args.settings.parent.parent, settings["config"], settings["recipes"]).read(args.split)
     split = split.usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"

@@ -31,7 +31,7 @@ def main() -> None:
     from workflow_scripts.training.state import StateFolder
 
     splits = settings["config"]["splits"]
-    reader = Reader(args.settings.parent.parent, settings["config"])
+    reader = Reader(args.settings.parent.parent, settings["config"], settings["recipes"])
     train, select = reader.read(splits["train"]), reader.read(splits["select"])
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:

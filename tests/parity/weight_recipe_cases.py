@@ -4,9 +4,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from harness import Check, has_files
-
 from models.weights import seeded_state
+from tests.parity.harness import Check, has_files
 
 
 def claims(folder: Path) -> bool:

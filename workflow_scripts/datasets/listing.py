@@ -5,12 +5,15 @@ here; the lists hold what `stat` tells.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.atomic import json_text, write_if_changed
 from workflow_scripts.store.shards import split_into_shards
+
+log = logging.getLogger(__name__)
 
 MISSING = "missing"
 
@@ -59,30 +62,29 @@ def annotated_ids(files: Iterable[Path], read_ids: Callable[[], list[str]], cach
     signatures = []
     for path in files:
         if not path.is_file():
-            raise UserError(
-                f"{path}: no such annotation file. Put it there, or change `annotations.files` in the dataset's YAML file"
-            )
+            remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
+            raise UserError(f"{path}: no such annotation file. {remedy}")
         signatures.append(f"{path}:{stat_signature(path)}")
     if cache.is_file():
         known = json.loads(cache.read_text(encoding="utf-8"))
         if known.get("files") == signatures:
             return known["video_ids"]
     ids = sorted(set(read_ids()))
-    _write(cache, json_text({"files": signatures, "video_ids": ids}))
+    write_if_allowed(cache, json_text({"files": signatures, "video_ids": ids}))
     return ids
 
 
 def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> None:
     """Write one list per shard, sorted lines `id<TAB>signature`; unchanged lists keep their modification time."""
     for name, entries in split_into_shards(listed, n_shards).items():
-        _write(
+        write_if_allowed(
             folder / f"{name}.tsv", "".join(f"{video}\t{signature}\n" for video, signature in sorted(entries.items()))
         )
 
 
-def _write(path: Path, text: str) -> None:
+def write_if_allowed(path: Path, text: str) -> None:
     """Write if changed and allowed: a dry run in a folder of somebody else still shows its plan."""
     try:
         write_if_changed(path, text)
     except PermissionError:
-        return
+        log.warning("%s: no permission to write; the plan is shown for what is there", path)

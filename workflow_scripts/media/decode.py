@@ -95,8 +95,9 @@ def decode_frames(
 
     Notes
     -----
-    Frames are selected by their presentation time, so that a frame that the decoder drops (a stream cut between key
-    frames) never shifts the following ones. One thread, so that the bytes do not depend on the machine.
+    Frames are selected by their presentation time (where there is one), so that a frame that the decoder drops, as in a
+    stream cut between key frames, never shifts the following ones. One thread, so that the bytes do not depend on the
+    machine.
     """
     wanted = np.asarray(frame_idx, np.int64)
     if len(wanted) == 0:
@@ -111,7 +112,10 @@ def decode_frames(
         chosen = distinct[present]
         picture = resize_for(resize, *_displayed_size(path))
         shape = (picture.size, picture.size, 3)
-        expression = select_expression(media.pts, chosen, float(media.time_base))
+        if media.is_timed:
+            expression = select_expression("t", media.pts * float(media.time_base), chosen)
+        else:
+            expression = select_expression("n", np.arange(len(media.pts), dtype=float), chosen)
         chain = f"select='{expression}',{picture.filters()}"
         for block in _filtered_frames(path, chain, len(chosen), int(np.prod(shape)), ffmpeg):
             frame = np.frombuffer(block, np.uint8).reshape(shape)
@@ -122,37 +126,39 @@ def decode_frames(
         raise DecodeError(f"{path}: {len(distinct)} frames were planned, {n_delivered} could be decoded.")
 
 
-def select_expression(pts: np.ndarray, chosen: np.ndarray, tick_s: float) -> str:
+def select_expression(clock: str, frame_clock: np.ndarray, chosen: np.ndarray) -> str:
     """Return an expression of ffmpeg's `select` filter that is true for the chosen frames only.
 
     Parameters
     ----------
-    pts : int64 (N,)
-        Strictly increasing presentation times in ticks.
+    clock : {"t", "n"}
+        The filter's variable that tells frames apart: seconds, or number.
+    frame_clock : float64 (N,)
+        Its value for every frame, strictly increasing.
     chosen : int64 (K,)
-        Distinct positions in `pts`, increasing.
-    tick_s : float
-        Seconds per tick.
+        Distinct positions in `frame_clock`, increasing.
 
     Returns
     -------
     str
         A balanced tree over the runs of neighbouring frames: a few comparisons per frame even for thousands of runs.
-        A second frame with the time of the last selected one is refused.
+        A second frame with the value of the last selected one is refused.
     """
-    # Borders lie half-way between neighbouring frames, so that rounding of times cannot matter.
-    borders = np.concatenate([[pts[0] - 1.0], (pts[:-1] + pts[1:]) / 2, [pts[-1] + 1.0]]) * tick_s
+    # Borders lie half-way between neighbouring frames, so that rounding cannot matter.
+    inner = (frame_clock[:-1] + frame_clock[1:]) / 2
+    borders = np.concatenate([[frame_clock[0] - 1], inner, [frame_clock[-1] + 1]])
     firsts = np.concatenate([[0], np.flatnonzero(np.diff(chosen) > 1) + 1])
     lasts = np.concatenate([firsts[1:] - 1, [len(chosen) - 1]])
     runs = [(borders[chosen[a]], borders[chosen[b] + 1]) for a, b in zip(firsts, lasts, strict=True)]
 
     def tree(low: int, high: int) -> str:
         if high - low == 1:
-            return f"between(t,{runs[low][0]:.7f},{runs[low][1]:.7f})"
+            return f"between({clock},{runs[low][0]:.7f},{runs[low][1]:.7f})"
         middle = (low + high) // 2
-        return f"if(lt(t,{(runs[middle - 1][1] + runs[middle][0]) / 2:.7f}),{tree(low, middle)},{tree(middle, high)})"
+        border = (runs[middle - 1][1] + runs[middle][0]) / 2
+        return f"if(lt({clock},{border:.7f}),{tree(low, middle)},{tree(middle, high)})"
 
-    return f"({tree(0, len(runs))})*(isnan(prev_selected_t)+gt(t,prev_selected_t))"
+    return f"({tree(0, len(runs))})*(isnan(prev_selected_{clock})+gt({clock},prev_selected_{clock}))"
 
 
 def _filtered_frames(

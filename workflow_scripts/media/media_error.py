@@ -11,5 +11,5 @@ class DecodeError(MediaError):
     """The file does not deliver the frames or samples that it announces."""
 
 
-class NoAudioStream(MediaError):  # noqa: N818 - a state of the file, as in the store's status `no_audio`
+class NoAudioStream(MediaError):
     """The file has no sound."""

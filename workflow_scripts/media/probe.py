@@ -16,6 +16,8 @@ _TRUNCATION_TOLERANCE_S = 1.0
 _TRUNCATION_TOLERANCE = 0.02
 # A stream that starts between key frames gives its first picture within this many packets.
 _PACKETS_UNTIL_FIRST_FRAME = 500
+# What looks like presentation times there is made up from the order of packets, late by the decoder's delay.
+_CONTAINERS_WITHOUT_TIMES = ("avi",)
 _STILL_IMAGE_CONTAINERS = ("image2", "tty", "gif", "apng")
 
 
@@ -134,7 +136,11 @@ def frame_times(path: Path | str) -> FrameTimes:
         if container.start_time is not None:
             start = int(Fraction(container.start_time, av.time_base) / stream.time_base + Fraction(1, 2))
         duration_s = None if stream.duration is None else float(stream.duration * stream.time_base)
-        return FrameTimes(pts, stream.time_base, start, end, duration_s)
+        is_timed = container.format.name not in _CONTAINERS_WITHOUT_TIMES
+        if not is_timed:
+            delay = int(pts[0]) - start
+            pts, end = pts - delay, end - delay
+        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed)
 
 
 def _demux(
@@ -175,6 +181,8 @@ def _describe(container: av.container.InputContainer, n_bytes: int) -> MediaInfo
     )
     if names.endswith("_pipe") or names in _STILL_IMAGE_CONTAINERS:
         return replace(info, status="unreadable", reason=f"not a video: its content is {names}")
+    if len(container.streams) == 0:
+        return replace(info, status="unreadable", reason="its header announces no stream")
     stream = video_stream(container)
     if stream is None:
         return replace(info, status="no_video_stream", reason="no video stream")

@@ -34,6 +34,9 @@ class FrameTimes:
         End of the last frame: its time plus its duration.
     duration_s : float or None
         Duration that the stream's header states; None where the container has none (mkv, webm).
+    is_timed : bool
+        Whether the container has presentation times. Without them (AVI) the first frame is at `start`, the others
+        follow at the frame rate, and a frame can be found by its position only.
     """
 
     pts: np.ndarray
@@ -41,6 +44,7 @@ class FrameTimes:
     start: int
     end: int
     duration_s: float | None
+    is_timed: bool = True
 
 
 class FramePlan(NamedTuple):

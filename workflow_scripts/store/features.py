@@ -43,7 +43,7 @@ INDEX_SCHEMA = pa.schema(
 """Columns of `index.parquet`; `shard` is the name of the shard without `.zarr`."""
 
 
-class UnknownId(UserError, KeyError):  # noqa: N818 - what the id is
+class UnknownId(UserError, KeyError):
     """A feature has no rows and no status for this id."""
 
     __str__ = Exception.__str__
@@ -137,11 +137,12 @@ class FeatureStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        table = read_table(self.root / "index.parquet", ["id", "shard"])
+        table = read_table(self.root / "index.parquet", ["id", "shard", "key"])
         metadata = table.schema.metadata
         self.recipe: dict[str, Any] = json.loads(metadata[b"recipe"])
         self.dim = int(metadata[b"dim"])
         self._shard_of = dict(zip(table.column("id").to_pylist(), table.column("shard").to_pylist(), strict=True))
+        self._key_of = dict(zip(table.column("id").to_pylist(), table.column("key").to_pylist(), strict=True))
         self._shards: dict[str, _Shard] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -163,15 +164,24 @@ class FeatureStore:
     def __getitem__(self, video_id: str) -> FeatureRows:
         shard_name = self._shard_of.get(video_id)
         if shard_name is None:
-            feature, dataset = self.root.name, self.root.parent.parent.name
-            raise UnknownId(f"feature {feature!r} of dataset {dataset!r} has nothing for {video_id!r} ({self.root}).")
+            raise self._unknown(video_id)
         shard = self._open(shard_name)
         try:
-            return shard.read(video_id, self.dim)
+            return shard.read(video_id, self._key_of[video_id], self.dim)
         except UserError:
             with self._lock:
                 self._shards.pop(shard_name, None)
             raise
+
+    def key_of(self, video_id: str) -> str:
+        """Return what identifies the rows of an id: equal keys, equal rows."""
+        if video_id not in self._key_of:
+            raise self._unknown(video_id)
+        return self._key_of[video_id]
+
+    def _unknown(self, video_id: str) -> UnknownId:
+        feature, dataset = self.root.name, self.root.parent.parent.name
+        return UnknownId(f"feature {feature!r} of dataset {dataset!r} has nothing for {video_id!r} ({self.root}).")
 
     def preload(self) -> "FeatureStore":
         """Read every shard into memory, each array in one go; return the store."""
@@ -223,10 +233,11 @@ class _Shard:
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
             raise damaged(path, "a file of its arrays is missing")
 
-    def read(self, video_id: str, dim: int) -> FeatureRows:
+    def read(self, video_id: str, key: str, dim: int) -> FeatureRows:
         """Return the rows of one video of this generation."""
         video = self.videos.get(video_id)
-        if video is None:
+        if video is None or video.key != key:
+            # The shard is newer than the index.
             raise being_rewritten(self.path)
         if video.start == video.stop:
             # A shard in which everything failed does not know its width; the feature does.

@@ -43,11 +43,11 @@ _ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pip
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
-class StoreBeingRewritten(UserError):  # noqa: N818 - the state that a reader meets, not a fault
+class StoreBeingRewritten(UserError):
     """The shard was replaced, or is being made, while it was read: read again."""
 
 
-class StoreDamaged(UserError):  # noqa: N818 - the state of the store
+class StoreDamaged(UserError):
     """The shard's files do not hold what was written."""
 
 

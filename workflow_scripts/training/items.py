@@ -55,16 +55,22 @@ class Reader:
     ----------
     results : folder of the dataset's results
     config : the system's resolved settings (streams, queries, ...)
+    recipes : feature -> digest of the recipe its rows must have
     """
 
-    def __init__(self, results: Path, config: Mapping[str, Any]) -> None:
+    def __init__(self, results: Path, config: Mapping[str, Any], recipes: Mapping[str, str]) -> None:
         self.results = results
         self.config = config
         self.stores = {
-            name: FeatureStore(results / "features" / name)
+            name: FeatureStore(results / "features" / name).preload()
             for stream in config["streams"].values()
             for name in stream["names"]
         }
+        for name, store in self.stores.items():
+            if recipes[name] != digest_json(store.recipe):
+                raise UserError(
+                    f"{store.root}: rows of another recipe than the one asked for. Start the workflow again"
+                )
         self._rows: dict[tuple[str, str], FeatureRows] = {}
         videos = read_table(results / "annotations" / "videos.parquet")
         self._durations = {row["video_id"]: row["duration_s"] for row in videos.to_pylist()}

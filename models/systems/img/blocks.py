@@ -100,7 +100,7 @@ class Attention(nn.Module):
             linear(x).unflatten(2, (self.n_heads, -1)).transpose(1, 2)
             for linear, x in ((self.query, queries), (self.key, context), (self.value, context))
         )
-        logits = (q @ k.transpose(2, 3)) * (1.0 / math.sqrt(q.shape[3])) + bias
+        logits = (q * (1.0 / math.sqrt(q.shape[3]))) @ k.transpose(2, 3) + bias
         return (self.drop(logits.softmax(3)) @ v).transpose(1, 2).flatten(2)
 
     def close(self, attended: Tensor, residual: Tensor, norm: nn.LayerNorm) -> Tensor:

@@ -93,22 +93,30 @@ def run_side_by_side(grus: Sequence[nn.GRU], x: Tensor, lengths: Tensor) -> Tens
     -------
     (R, B, T, 2H), 0 at padded steps
     """
-    n_grus, n_samples, n_steps, _ = x.shape
-    dim = grus[0].hidden_size
-    step = torch.arange(n_steps, device=x.device)
+    step = torch.arange(x.shape[2], device=x.device)
     valid = step < lengths[:, None]
     # Reverses the valid part of every sample and leaves the padding behind it; its own inverse.
     reverse = torch.where(valid, lengths[:, None] - 1 - step, step)
-    sample = torch.arange(n_samples, device=x.device)[:, None]
-    for layer in range(grus[0].num_layers):
-        weight_in = _stacked(grus, "weight_ih", layer).flatten(1, 2)  # (R, 6H, D_in)
-        bias_in = _stacked(grus, "bias_ih", layer).flatten(1, 2)[:, None]
-        gates = torch.baddbmm(bias_in, x.flatten(1, 2), weight_in.transpose(1, 2))
-        gates = gates.view(n_grus, n_samples, n_steps, 2, 3 * dim)
-        gates = torch.stack([gates[:, :, :, 0], gates[:, sample, reverse, 1]], dim=1).flatten(0, 1)
-        weight = _stacked(grus, "weight_hh", layer).flatten(0, 1).transpose(1, 2)
-        bias = _stacked(grus, "bias_hh", layer).flatten(0, 1)[:, None]
-        states = _GatedRecurrence.apply(gates.permute(2, 0, 1, 3).contiguous(), weight.contiguous(), bias)
-        states = states.permute(1, 2, 0, 3).unflatten(0, (n_grus, 2))  # (R, 2, B, T, H)
-        x = torch.cat([states[:, 0], states[:, 1][:, sample, reverse]], dim=3)
+    # Mixed precision would round the state at every step.
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(grus[0].weight_ih_l0.dtype)
+        for layer in range(grus[0].num_layers):
+            x = _run_layer(grus, layer, x, reverse)
     return x * valid[:, :, None]
+
+
+def _run_layer(grus: Sequence[nn.GRU], layer: int, x: Tensor, reverse: Tensor) -> Tensor:
+    """Run one layer on (R, B, T, D_in); `reverse` int64 (B, T), the steps in the order of the backward direction."""
+    n_grus, n_samples, n_steps, _ = x.shape
+    dim = grus[0].hidden_size
+    sample = torch.arange(n_samples, device=x.device)[:, None]
+    weight_in = _stacked(grus, "weight_ih", layer).flatten(1, 2)  # (R, 6H, D_in)
+    bias_in = _stacked(grus, "bias_ih", layer).flatten(1, 2)[:, None]
+    gates = torch.baddbmm(bias_in, x.flatten(1, 2), weight_in.transpose(1, 2))
+    forward, backward = gates.view(n_grus, n_samples, n_steps, 2, 3 * dim).unbind(3)
+    gates = torch.stack([forward, backward[:, sample, reverse]], dim=1).flatten(0, 1)
+    weight = _stacked(grus, "weight_hh", layer).flatten(0, 1).transpose(1, 2)
+    bias = _stacked(grus, "bias_hh", layer).flatten(0, 1)[:, None]
+    states = _GatedRecurrence.apply(gates.permute(2, 0, 1, 3).contiguous(), weight.contiguous(), bias)
+    forward, backward = states.permute(1, 2, 0, 3).unflatten(0, (n_grus, 2)).unbind(1)  # (R, B, T, H) each
+    return torch.cat([forward, backward[:, sample, reverse]], dim=3)

@@ -221,7 +221,7 @@ class System:
             *columns, *(values.tolist() for values in spans), strict=True
         ):
             start_s, end_s = (float(bound) for bound in steps_to_seconds(first, last, n, duration_s))
-            predictions.append(Prediction(query_id, video_id, 1, start_s, end_s, score))
+            predictions.append(Prediction(query_id, video_id, 0, start_s, end_s, score))
         return predictions
 
     def parameter_groups(self, network: Any) -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """Encoding planned videos as H.264 and AAC in mp4, and keeping those that are already right."""
 
 import concurrent.futures
-import hashlib
 import logging
 import multiprocessing
 from fractions import Fraction
@@ -15,7 +14,6 @@ from tqdm import tqdm
 from workflow_scripts.datasets.demo.plan import VideoPlan, frame_times, plan_digest
 from workflow_scripts.datasets.demo.render import (
     HEIGHT,
-    RENDER_VERSION,
     SAMPLE_RATE,
     WIDTH,
     render_frames,
@@ -24,16 +22,11 @@ from workflow_scripts.datasets.demo.render import (
 from workflow_scripts.store.atomic import atomic_path
 
 AAC_FRAME_SAMPLES = 1024
-AUDIO_BIT_RATE = 32_000
+AUDIO_BIT_RATE = 24_000
 VARIABLE_TIME_BASE = Fraction(1, 1000)
 X264_OPTIONS = {"preset": "veryfast", "crf": "23", "g": "24"}
 
 log = logging.getLogger(__name__)
-
-
-def video_digest(plan: VideoPlan) -> str:
-    """Return the digest that a video's file carries: of its plan and of how plans are rendered."""
-    return hashlib.sha256(f"{RENDER_VERSION}:{plan_digest(plan)}".encode()).hexdigest()
 
 
 def make_videos(plans: list[VideoPlan], folder: Path, jobs: int) -> dict[str, str]:
@@ -54,7 +47,7 @@ def make_videos(plans: list[VideoPlan], folder: Path, jobs: int) -> dict[str, st
         Digest of every video by its id.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {plan.video_id: video_digest(plan) for plan in plans}
+    wanted = {plan.video_id: plan_digest(plan) for plan in plans}
     stale = [path for path in folder.glob("demo_*.mp4") if path.stem not in wanted]
     for path in stale:
         path.unlink()
@@ -93,7 +86,7 @@ def encode_video(plan: VideoPlan, path: Path) -> None:
         atomic_path(path) as temporary,
         av.open(str(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container,
     ):
-        container.metadata["comment"] = video_digest(plan)
+        container.metadata["comment"] = plan_digest(plan)
         video = _add_video_stream(container, plan)
         audio = _add_audio_stream(container) if plan.has_audio else None
         _encode_pictures(container, video, plan)
@@ -113,7 +106,7 @@ def _add_video_stream(container: av.container.OutputContainer, plan: VideoPlan) 
 
 
 def _add_audio_stream(container: av.container.OutputContainer) -> av.AudioStream:
-    stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+    stream = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono", options={"aac_coder": "fast"})
     stream.bit_rate = AUDIO_BIT_RATE
     stream.codec_context.thread_count = 1
     stream.codec_context.flags |= Flags.bitexact

@@ -4,16 +4,18 @@ Times are whole centiseconds, so that the plan and the files written from it hav
 """
 
 import hashlib
-import json
 import random
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, TypeVar
 
 from workflow_scripts.datasets.demo.phrases import PAUSE_CS, PHRASES, VOICES, spoken_cs
+from workflow_scripts.store.digest import digest_json
 
 T = TypeVar("T")
 
+# Part of a video's digest: raise it when the same plan would be drawn, played or encoded differently.
+RENDER_VERSION = 1
 SPLITS = ("train", "val", "test")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "white")
 SHAPES = ("circle", "square", "triangle")
@@ -40,7 +42,7 @@ LEAD_IN_CS = (30, 300)
 EVENT_CS = (150, 350)
 GAP_CS = (30, 120)
 # At least 50: an event of 150 then always reaches into a complete 2 s clip, so every query has saliency scores.
-TAIL_CS = (50, 200)
+TAIL_CS = (50, 300)
 
 NO_AUDIO_INDEX = 1
 VARIABLE_RATE_INDEX = 2
@@ -186,9 +188,8 @@ def plan_record(plan: VideoPlan) -> dict[str, Any]:
 
 
 def plan_digest(plan: VideoPlan) -> str:
-    """Return the sha256 of the plan's canonical JSON."""
-    text = json.dumps(plan_record(plan), sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Return a digest of everything that decides a video's content: its plan and how plans are rendered."""
+    return digest_json({"plan": plan_record(plan), "render_version": RENDER_VERSION})
 
 
 def frame_times(plan: VideoPlan) -> list[Fraction]:

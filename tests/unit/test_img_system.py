@@ -1,0 +1,211 @@
+"""IMG as the training loop sees it."""
+
+import random
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from models.systems.img.config import Config
+from models.systems.img.system import System
+from models.systems.interface import FeatureRows, Item
+
+DIMS = {"visual": [6, 5], "audio": [4], "text": [7]}
+SMALL = {"dim": 16, "heads": 2, "gru_layers": 1, "max_steps": 20, "query": {"kind": "tokens"}}
+
+
+def make_config(**sections) -> Config:
+    network = SMALL | sections.pop("network", {})
+    return Config.model_validate({"network": network, **sections})
+
+
+def make_rows(seed: int, n: int, dim: int) -> FeatureRows:
+    values = np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
+    bounds = np.arange(n + 1, dtype=np.float32)
+    return FeatureRows(values, np.stack([bounds[:-1], bounds[1:]], axis=1), "ok" if n else "no_audio")
+
+
+def make_item(seed: int, n_audio: int = 31, moments=((2.0, 5.0),), text: str = "a person opens the door.") -> Item:
+    streams = {
+        "visual": [make_rows(seed, 25, 6), make_rows(seed + 1, 9 + seed, 5)],
+        "audio": [make_rows(seed + 2, n_audio, 4)],
+        "text": [make_rows(seed + 3, 3 + seed % 4, 7)],
+    }
+    return Item(f"q{seed}", f"v{seed}", text, 10.0 + seed, np.array(moments).reshape(-1, 2), streams)
+
+
+def make_batch(system: System, n: int = 4, training: bool = True) -> dict:
+    rng = random.Random(0) if training else None
+    return system.collate([system.sample(make_item(seed), rng) for seed in range(n)])
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"network": {"dims": 64}},
+        {"features": []},
+        {"network": {"dim": 30, "heads": 4}},
+        {"network": {"max_steps": 8}, "train": {"batch_size": 16}},
+        {"network": {"pos_mode": "batch"}},
+    ],
+)
+def test_config_refuses_unknown_keys_and_impossible_values(broken):
+    with pytest.raises(ValidationError):
+        Config.model_validate(broken)
+
+
+def test_every_setting_is_described():
+    for section in Config.model_fields.values():
+        assert all(field.description for field in section.annotation.model_fields.values())
+
+
+def test_config_is_importable_without_torch():
+    code = "import sys; import models.systems.img.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_visual_features_are_concatenated_on_the_length_of_the_reference():
+    item = make_item(0)
+    first, second = (rows.values for rows in item.streams["visual"])
+    by_last = System(make_config(), {}, DIMS).sample(item, None)
+    by_first = System(make_config(data={"reference_feature": 0}), {}, DIMS).sample(item, None)
+    assert by_last["visual"].shape == (9, 11)
+    assert np.array_equal(by_last["visual"][:, 6:], second)
+    assert by_first["visual"].shape == (20, 11)
+    assert by_first["audio"].shape == (20, 4)
+    assert len(first) > 20
+
+
+def test_audio_is_divided_by_its_scale():
+    plain = System(make_config(), {}, DIMS).sample(make_item(1), None)
+    scaled = System(make_config(data={"audio_scale": 255.0}), {}, DIMS).sample(make_item(1), None)
+    np.testing.assert_allclose(scaled["audio"] * 255.0, plain["audio"], rtol=1e-5, atol=1e-6)
+
+
+def test_a_silent_video_follows_the_rule_of_the_configuration():
+    silent = make_item(0, n_audio=0)
+    zeros, drop = (System(make_config(data={"no_audio": rule}), {}, DIMS) for rule in ("zeros", "drop"))
+    assert not zeros.sample(silent, None)["audio"].any()
+    assert zeros.skip_reason(silent, training=True) is None
+    assert drop.skip_reason(silent, training=False) == "no_audio"
+    with pytest.raises(ValueError, match="query q0 on video v0 cannot be used: no_audio"):
+        drop.sample(silent, None)
+
+
+def test_only_training_needs_a_moment():
+    system, item = System(make_config(), {}, DIMS), make_item(0, moments=())
+    assert system.skip_reason(item, training=True) == "no_moment"
+    assert "first" not in system.sample(item, None)
+
+
+def test_wrong_streams_are_refused():
+    with pytest.raises(ValueError, match="at least one audio feature"):
+        System(make_config(), {}, {"visual": [6], "text": [7]})
+    with pytest.raises(ValueError, match="exactly one text feature"):
+        System(make_config(), {}, {"visual": [6], "audio": [4]})
+    with pytest.raises(ValueError, match=r"data\.reference_feature"):
+        System(make_config(data={"reference_feature": 2}), {}, DIMS)
+
+
+def test_training_on_a_few_samples_lowers_the_loss():
+    torch.manual_seed(0)
+    system = System(make_config(network={"dropout": 0.0}, train={"learning_rate": 3e-3}), {}, DIMS)
+    network, batch = system.network(), make_batch(system)
+    optimiser = system.optimiser(system.parameter_groups(network))
+    schedule, losses = system.schedule(optimiser, 30), []
+    for _ in range(30):
+        terms = system.loss(network, batch, epoch=0)
+        assert all(term.ndim == 0 for term in terms.values())
+        optimiser.zero_grad()
+        terms["total"].backward()
+        optimiser.step()
+        schedule.step()
+        losses.append(terms["total"].item())
+    assert losses[-1] < 0.6 * losses[0]
+    assert optimiser.param_groups[0]["lr"] == 0.0
+
+
+def test_mixed_precision_gives_nearly_the_same_loss_and_finite_gradients():
+    torch.manual_seed(0)
+    system = System(make_config(network={"dropout": 0.0, "slot_noise": "zero"}), {}, DIMS)
+    network, batch = system.network(), make_batch(system)
+    full = system.loss(network, batch, epoch=5)["total"].item()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        mixed = system.loss(network, batch, epoch=5)["total"]
+    mixed.backward()
+    assert mixed.item() == pytest.approx(full, rel=0.02)
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("branch", ["av", "v", "a"])
+def test_predictions_lie_inside_the_video_and_follow_the_generator(branch):
+    torch.manual_seed(0)
+    system = System(make_config(decoding={"branch": branch}), {}, DIMS)
+    network, batch = system.network().eval(), make_batch(system, training=False)
+    with torch.inference_mode():
+        once, again = (system.predict(network, batch, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert once == again
+    assert [prediction.query_id for prediction in once] == ["q0", "q1", "q2", "q3"]
+    for prediction, duration_s in zip(once, batch["durations_s"], strict=True):
+        assert 0 <= prediction.start_s < prediction.end_s <= duration_s + 1e-4
+        assert 0 < prediction.score <= 1
+
+
+def test_biases_and_layer_norms_are_not_decayed_but_slot_norms_are():
+    system = System(make_config(), {}, DIMS)
+    network = system.network()
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    decayed, spared = ({names[id(p)] for p in group["params"]} for group in system.parameter_groups(network))
+    assert len(decayed) + len(spared) == len(names)
+    assert "event_audio_fusion.slot_attentiona.norm_input.weight" in decayed
+    assert "predictor_av.start_layer_norm.weight" in spared
+    assert "down_sample.rnn1.bias_hh_l0" in spared
+
+
+def test_warm_up_rises_then_falls_to_zero():
+    system = System(make_config(train={"warmup_proportion": 0.2, "learning_rate": 1.0}), {}, DIMS)
+    optimiser = system.optimiser(system.parameter_groups(system.network()))
+    schedule, rates = system.schedule(optimiser, 10), []
+    for _ in range(10):
+        rates.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        schedule.step()
+    assert rates == pytest.approx([0.0, 0.5, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125])
+
+
+def test_checkpoints_are_imported_strictly():
+    system = System(make_config(), {}, DIMS)
+    state = system.network().state_dict()
+    assert system.import_checkpoint(state).keys() == state.keys()
+    renamed = {name.replace("PPmodule", "pp"): tensor for name, tensor in state.items()}
+    with pytest.raises(ValueError, match=r"missing \['PPmodule.*unknown \['pp\."):
+        system.import_checkpoint(renamed)
+    wider = System(make_config(), {}, DIMS | {"audio": [5]}).network().state_dict()
+    with pytest.raises(ValueError, match=r"audio_affine\.linear\.conv1d\.weight: \(16, 5, 1\) instead of \(16, 4, 1\)"):
+        system.import_checkpoint(wider)
+
+
+def test_glove_vocabulary_is_fitted_and_its_vectors_reach_the_network(tmp_path):
+    path = tmp_path / "vectors.txt"
+    path.write_text("a 1 2 3\ndoor 4 5 6\nunused 7 8 9\n. 0 0 1\n")
+    query = {"kind": "glove", "word_vectors": str(path), "word_dim": 3, "char_dim": 4, "min_char_count": 1}
+    config = make_config(network={"query": query})
+    items = [make_item(0), make_item(1, text="a door")]
+    fitted = System.fit(config, items)
+    assert fitted["words"] == ["a", "door", "."]
+    path.unlink()
+    system = System(config, fitted, DIMS)
+    network = system.network()
+    assert network.word_embeddinga.word_emb.glove_vec.tolist() == [[1, 2, 3], [4, 5, 6], [0, 0, 1]]
+    batch = system.collate([system.sample(item, random.Random(0)) for item in items])
+    assert batch["word_ids"].tolist() == [[2, 1, 1, 1, 3, 4], [2, 3, 0, 0, 0, 0]]
+    assert batch["char_ids"].shape == (2, 6, 6)
+    assert torch.isfinite(system.loss(network, batch, epoch=3)["total"])
+
+
+def test_glove_without_a_vector_file_says_what_to_set():
+    with pytest.raises(ValueError, match=r"network\.query\.word_vectors"):
+        System.fit(Config(), [make_item(0)])

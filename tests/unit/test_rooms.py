@@ -1,0 +1,70 @@
+"""Who may import whom (docs/layout.md): the rooms keep their doors shut."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = {"configuration", "datasets", "extraction", "media", "metrics", "reporting", "store", "training"}
+ALLOWED = {
+    "store": set(),
+    "media": set(),
+    "metrics": set(),
+    "datasets": {"store", "media"},
+    "configuration": {"models"},
+    "extraction": {"configuration", "store", "media", "models"},
+    "training": {"datasets", "metrics", "store", "models"},
+    "reporting": {"datasets", "metrics", "store"},
+}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Return `models` and the library packages that a file imports."""
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        for name in names:
+            parts = name.split(".")
+            if parts[0] == "models":
+                rooms.add("models")
+            elif parts[0] == "workflow_scripts" and len(parts) > 1:
+                rooms.add(parts[1])
+    return rooms - {"errors"}
+
+
+@pytest.mark.parametrize("room", sorted(LIBRARY))
+def test_a_library_package_imports_only_what_it_may(room):
+    for path in (ROOT / "workflow_scripts" / room).rglob("*.py"):
+        extra = imported_rooms(path) - ALLOWED[room] - {room}
+        assert not extra, f"{path.relative_to(ROOT)} imports {sorted(extra)}"
+
+
+def test_every_library_package_has_its_rule():
+    packages = {path.parent.name for path in (ROOT / "workflow_scripts").glob("*/__init__.py")}
+    assert packages == LIBRARY
+
+
+def test_models_import_nothing_from_the_workflow():
+    for path in (ROOT / "models").rglob("*.py"):
+        assert "workflow_scripts" not in path.read_text().replace("`workflow_scripts", ""), path.relative_to(ROOT)
+
+
+def test_no_library_package_imports_snakemake():
+    for path in (ROOT / "workflow_scripts").rglob("*.py"):
+        assert "import snakemake" not in path.read_text(), path.relative_to(ROOT)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.name)
+def test_entry_points_are_thin(path):
+    assert len(path.read_text().splitlines()) <= (250 if path.name == "planning.py" else 110)
+
+
+def test_every_rule_runs_the_entry_point_of_its_name():
+    entry_points = {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")}
+    for path in (ROOT / "rules").glob("*.smk"):
+        for line in path.read_text().splitlines():
+            if line.startswith("rule "):
+                name = line.removeprefix("rule ").rstrip(":")
+                assert name in entry_points or name.startswith("write_"), f"{path.name}: {name}"

@@ -1,0 +1,80 @@
+"""UniQ4Cap captions: a JSON list of videos, each with a caption that covers sound and one that does not.
+
+Fields: `id`, `sound_mplug` (sound and vision; required), `mplug` (vision only). `duration` in seconds is understood
+too; without it the duration comes from the video.
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.datasets.errors import BadSourceFile, DuplicateVideo
+from workflow_scripts.datasets.source_files import (
+    extra_json,
+    read_json,
+    require,
+    require_duration,
+    require_object,
+)
+from workflow_scripts.datasets.tables import Annotations
+
+VERSION = 1
+
+CAPTION_KINDS = {"sound_mplug": "sound", "mplug": "visual"}
+FIELDS = ("id", "duration", *CAPTION_KINDS)
+
+log = logging.getLogger(__name__)
+
+
+def read(files: dict[str, Path], dataset: str) -> Annotations:
+    """Read UniQ4Cap caption files.
+
+    Parameters
+    ----------
+    files : dict of str to Path
+        `.json` file of every split.
+    dataset : str
+        Key of the dataset.
+
+    Returns
+    -------
+    Annotations
+        Videos and captions.
+    """
+    annotations = Annotations(dataset)
+    unknown: Counter[str] = Counter()
+    for split, path in files.items():
+        entries = read_json(path)
+        if not isinstance(entries, list):
+            raise BadSourceFile(str(path), f"a JSON {type(entries).__name__}", "a list [{...}, ...]")
+        for position, entry in enumerate(entries):
+            where = f"{path}[{position}]"
+            _add_entry(annotations, split, where, require_object(entry, where))
+            unknown.update(key for key in entry if key not in FIELDS)
+    for name, count in unknown.items():
+        log.warning("%s: field %r of %d entries is kept in extra_json, not used", dataset, name, count)
+    return annotations
+
+
+def _add_entry(annotations: Annotations, split: str, where: str, entry: dict[str, Any]) -> None:
+    video_id = require(entry, "id", str, where)
+    if video_id in annotations.origins:
+        raise DuplicateVideo(
+            where, f"{video_id} again", f"every id once; the first is in {annotations.origins[video_id]}"
+        )
+    duration_s = require_duration(entry, "duration", where) if "duration" in entry else None
+    annotations.add_video(video_id, split, duration_s, where, extra_json=extra_json(entry, FIELDS))
+    require(entry, "sound_mplug", str, where)
+    present = [name for name in CAPTION_KINDS if name in entry]
+    for index, name in enumerate(present):
+        annotations.captions.append(
+            {
+                "dataset": annotations.dataset,
+                "split": split,
+                "video_id": video_id,
+                "caption_index": index,
+                "text": require(entry, name, str, where),
+                "kind": CAPTION_KINDS[name],
+            }
+        )
