@@ -7,11 +7,11 @@ class PredictionError(ValueError):
     """Predictions that an evaluator must not put a number on."""
 
 
-class NonFiniteSpan(PredictionError):  # noqa: N818 - the name that the metric cases expect
+class NonFiniteSpan(PredictionError):
     """A start or an end that is NaN or infinite."""
 
 
-class ReversedSpan(PredictionError):  # noqa: N818 - the name that the metric cases expect
+class ReversedSpan(PredictionError):
     """A span that ends before it starts."""
 
 

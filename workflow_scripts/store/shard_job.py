@@ -234,7 +234,7 @@ def _checked(computed: Computed, dtype: np.dtype) -> Part:
     if not np.isfinite(values).all():
         return Part(values[:0].astype(dtype), times[:0], FAILED, "the network gave values that are not finite")
     largest = float(np.abs(values).max(initial=0.0))
-    if largest > np.finfo(dtype).max:
+    if largest > float(np.finfo(dtype).max):
         raise UserError(
             f"{computed.id}: a feature value of {largest:g} does not fit {dtype}. "
             "Set `store_dtype: float32` in the feature's YAML file."

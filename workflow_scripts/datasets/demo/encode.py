@@ -71,7 +71,7 @@ def read_digest(path: Path) -> str | None:
     try:
         with av.open(str(path)) as container:
             return container.metadata.get("comment")
-    except (FileNotFoundError, av.InvalidDataError):
+    except av.FFmpegError:
         return None
 
 

@@ -1,0 +1,357 @@
+"""The canonical tables: their invariants, flags, views and files."""
+
+import json
+import math
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from workflow_scripts.datasets import errors
+from workflow_scripts.datasets.demo.encode import encode_video
+from workflow_scripts.datasets.demo.plan import plan_video
+from workflow_scripts.datasets.durations import fill_durations
+from workflow_scripts.datasets.prediction_checks import validate_predictions
+from workflow_scripts.datasets.schema import MOMENTS, PREDICTIONS, TABLES, VIDEOS, moments_view, span_flags
+from workflow_scripts.datasets.tables import Annotations, add_flags, write_annotations
+from workflow_scripts.datasets.validation import count_flags, refuse_flags, validate
+from workflow_scripts.store.tables import read_table
+
+
+def sample(spans=((1.0, 3.0), (4.0, 6.0)), duration_s=10.0):
+    """Annotations with one video and one query, with a row in every table."""
+    made = Annotations("toy")
+    made.add_video("v", "train", duration_s, "toy.jsonl:1")
+    query_id = made.add_query("v", "train", "a dog", "toy.jsonl:1", source_id="7")
+    for index, (start_s, end_s) in enumerate(spans):
+        made.add_moment("v", "train", query_id, index, start_s, end_s)
+    common = {"dataset": "toy", "split": "train", "query_id": query_id}
+    made.saliency.append({**common, "clip_index": 0, "clip_length_s": 2.0, "scores": [0, 1, 4]})
+    step = {**common, "video_id": "v", "start_s": 1.0, "end_s": 2.0, "text": "sit"}
+    made.steps += [{**step, "step_index": 0}, {**step, "step_index": 1, "start_s": 2.0, "end_s": 3.0}]
+    caption = {
+        "dataset": "toy",
+        "split": "train",
+        "video_id": "v",
+        "caption_index": 0,
+        "text": "x",
+        "kind": "reference",
+    }
+    made.captions.append(caption)
+    segment = {"dataset": "toy", "video_id": "v", "text": "hi", "source": "srt"}
+    made.transcripts += [
+        {**segment, "segment_index": 0, "start_s": 0.0, "end_s": 1.0},
+        {**segment, "segment_index": 1, "start_s": 1.0, "end_s": 2.0, "words": []},
+    ]
+    add_flags(made)
+    return made
+
+
+def test_good_annotations_pass():
+    validate(sample())
+
+
+def change(table, row, **columns):
+    def apply(annotations):
+        getattr(annotations, table)[row].update(columns)
+
+    return apply
+
+
+def drop(table, row):
+    return lambda annotations: getattr(annotations, table).pop(row)
+
+
+def repeat(table, row=0, **columns):
+    def apply(annotations):
+        rows = getattr(annotations, table)
+        rows.append({**rows[row], **columns})
+
+    return apply
+
+
+BROKEN = [
+    (lambda a: setattr(a, "dataset", "a b"), errors.UnknownDataset),
+    (change("queries", 0, dataset="other"), errors.UnknownDataset),
+    (change("videos", 0, split=None), errors.BadValue),
+    (change("videos", 0, video_id="a/b", source_video_id="a/b"), errors.BadVideoId),
+    (change("videos", 0, video_id=" ", source_video_id=" "), errors.BadVideoId),
+    (change("videos", 0, source_video_id="w"), errors.BadVideoId),
+    (change("videos", 0, youtube_id="short"), errors.BadVideoId),
+    (repeat("videos"), errors.DuplicateVideo),
+    (change("videos", 0, duration_s=0.0), errors.BadDuration),
+    (change("videos", 0, duration_s=math.nan), errors.BadDuration),
+    (change("videos", 0, fps=0.0), errors.BadFps),
+    (change("videos", 0, fps=25.0, num_frames=251), errors.DurationMismatch),
+    (change("videos", 0, clip_start_s=5.0, clip_end_s=5.0), errors.ReversedSpan),
+    (change("videos", 0, split=["train", "test"]), errors.SplitLeak),
+    (change("videos", 0, extra_json="{"), errors.BadExtra),
+    (change("queries", 0, extra_json="{'a': 1}"), errors.BadExtra),
+    (change("queries", 0, video_id="w"), errors.UnknownVideo),
+    (repeat("queries", ordinal=1), errors.DuplicateQuery),
+    (repeat("queries", query_id="toy/train/8"), errors.DuplicateQuery),
+    (change("queries", 0, modality="image"), errors.BadModality),
+    (change("queries", 0, text=" \n"), errors.EmptyQuery),
+    (change("queries", 0, text=None), errors.EmptyQuery),
+    (change("queries", 0, modality="speech"), errors.MissingAudio),
+    (change("queries", 0, speaker="p225"), errors.BadSpeaker),
+    (change("queries", 0, relevant=False, clippable=True), errors.BadFlags),
+    (change("moments", 0, query_id="toy/train/9"), errors.UnknownQuery),
+    (change("moments", 0, video_id="w"), errors.UnknownQuery),
+    (change("moments", 1, window_index=2), errors.BadWindowIndex),
+    (change("moments", 0, raw_unit="minute"), errors.BadUnit),
+    (change("moments", 0, raw_unit="frame"), errors.BadFps),
+    (change("moments", 0, end_s=math.inf), errors.NonFiniteSpan),
+    (change("moments", 0, end_s=2.0), errors.DurationMismatch),
+    (change("moments", 0, flags=["reversed"]), errors.BadFlags),
+    (change("saliency", 0, query_id="toy/train/9"), errors.UnknownQuery),
+    (change("saliency", 0, scores=[1, 2]), errors.BadSaliency),
+    (change("saliency", 0, scores=[1, 2, 5]), errors.BadSaliency),
+    (change("saliency", 0, clip_index=5), errors.ClipOutOfRange),
+    (change("saliency", 0, clip_index=-1), errors.ClipOutOfRange),
+    (change("saliency", 0, clip_index=4), errors.ClipOutOfRange),
+    (change("steps", 1, step_index=2), errors.BadWindowIndex),
+    (change("steps", 0, end_s=3.5), errors.StepOutsideMoment),
+    (change("steps", 0, start_s=2.5, end_s=3.0), errors.UnsortedSteps),
+    (change("captions", 0, text=" "), errors.EmptyCaption),
+    (change("captions", 0, video_id="w"), errors.UnknownVideo),
+    (change("transcripts", 0, end_s=-1.0), errors.UnsortedTranscript),
+    (change("transcripts", 1, start_s=-1.0), errors.UnsortedTranscript),
+    (change("transcripts", 0, end_s=math.nan), errors.NonFiniteSpan),
+    (drop("videos", 0), errors.UnknownVideo),
+]
+
+
+@pytest.mark.parametrize(("breakage", "error"), BROKEN)
+def test_every_broken_invariant_has_its_named_error(breakage, error):
+    annotations = sample()
+    breakage(annotations)
+    with pytest.raises(errors.AnnotationError) as caught:
+        validate(annotations)
+    assert type(caught.value) is error
+
+
+def test_two_spoken_queries_may_not_share_their_audio():
+    annotations = sample()
+    change("queries", 0, modality="speech", text=None, audio_path="a.wav")(annotations)
+    validate(annotations)
+    repeat("queries", query_id="toy/train/8", ordinal=1)(annotations)
+    with pytest.raises(errors.DuplicateAudio):
+        validate(annotations)
+
+
+def test_a_message_says_where_what_expected_and_remedy():
+    annotations = sample()
+    annotations.queries[0]["text"] = " "
+    expected = (
+        "toy.jsonl:1 (toy/train/7): EmptyQuery: found ' '; expected words. Write the query, or remove this entry."
+    )
+    with pytest.raises(errors.EmptyQuery) as caught:
+        validate(annotations)
+    assert str(caught.value) == expected
+
+
+def test_spans_in_frames_are_checked_with_the_frame_rate():
+    annotations = sample(spans=[(1.0, 3.0)])
+    annotations.videos[0].update(fps=25.0, num_frames=250)
+    annotations.moments[0].update(raw_unit="frame", start_raw=25.0, end_raw=75.0)
+    validate(annotations)
+
+
+def test_gaps_between_steps_are_a_warning(caplog):
+    annotations = sample()
+    annotations.steps[1]["start_s"] = 2.5
+    validate(annotations)
+    assert "StepGap: toy: 1 steps" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("span", "flags", "error"),
+    [
+        ((1.0, 3.0), [], None),
+        ((1.0, 10.0), [], None),
+        ((2.0, 2.0), ["zero_length"], errors.ZeroLengthSpan),
+        ((3.0, 2.0), ["reversed"], errors.ReversedSpan),
+        ((3.0, 10.1), ["end_past_duration"], errors.SpanOutsideVideo),
+        ((-1.0, 2.0), ["negative_start"], errors.SpanOutsideVideo),
+        ((11.0, 12.0), ["end_past_duration", "start_past_duration"], errors.SpanOutsideVideo),
+    ],
+)
+def test_odd_spans_are_flagged_and_counted_and_errors_if_strict(span, flags, error):
+    annotations = sample(spans=[span])
+    annotations.saliency.clear()
+    annotations.steps.clear()
+    assert annotations.moments[0]["flags"] == flags
+    validate(annotations)
+    assert count_flags(annotations) == {f"moments {flag}": 1 for flag in flags}
+    if error is None:
+        refuse_flags(annotations)
+    else:
+        with pytest.raises(error, match=r"toy\.jsonl:1 \(toy/train/7\)"):
+            refuse_flags(annotations)
+
+
+seconds = st.floats(-20, 40, allow_nan=False)
+
+
+@given(st.lists(st.tuples(seconds, seconds, st.sampled_from("ab")), max_size=20))
+def test_views_clip_and_drop_but_never_edit(spans):
+    durations = {"a": 10.0, "b": 20.5}
+    videos = pa.Table.from_pylist([{"video_id": name, "duration_s": d} for name, d in durations.items()], VIDEOS)
+    rows = [
+        {"video_id": video, "start_s": start, "end_s": end, "window_index": i}
+        for i, (start, end, video) in enumerate(spans)
+    ]
+    moments = pa.Table.from_pylist(rows, MOMENTS)
+
+    def view(policy):
+        table = moments_view(moments, videos, policy)
+        assert table.schema == MOMENTS
+        return [(row["window_index"], row["start_s"], row["end_s"]) for row in table.to_pylist()]
+
+    clipped = [(i, max(0.0, start), min(end, durations[video])) for i, (start, end, video) in enumerate(spans)]
+    assert view("raw") == [(i, start, end) for i, (start, end, _) in enumerate(spans)]
+    assert view("clip") == clipped
+    assert view("clip_drop") == [row for row in clipped if row[1] < row[2]]
+
+
+def test_an_unknown_view_is_answered_with_the_nearest_name():
+    with pytest.raises(errors.UnknownView, match='Did you mean "clip"'):
+        moments_view(pa.Table.from_pylist([], MOMENTS), pa.Table.from_pylist([], VIDEOS), "clipp")
+
+
+@given(seconds, seconds, st.floats(0.1, 30))
+def test_flags_are_empty_exactly_for_spans_inside_the_video(start, end, duration):
+    assert (span_flags(start, end, duration) == []) == (0 <= start < end <= duration)
+
+
+def test_tables_come_back_as_written_with_their_metadata(tmp_path):
+    annotations = sample()
+    write_annotations(tmp_path, annotations, {"importer": "toy 1", "source_sha256": {"train": "ab"}})
+    assert sorted(path.stem for path in tmp_path.iterdir()) == sorted(TABLES)
+    for name, schema in TABLES.items():
+        table = read_table(tmp_path / f"{name}.parquet")
+        assert table.schema.equals(schema)
+        rows = [{key: value for key, value in row.items() if value is not None} for row in table.to_pylist()]
+        assert rows == getattr(annotations, name)
+        notes = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        assert notes == {"schema_version": "1", "importer": "toy 1", "source_sha256": '{"train": "ab"}'}
+
+
+def test_the_same_annotations_give_the_same_bytes(tmp_path):
+    for folder in ("a", "b"):
+        write_annotations(tmp_path / folder, sample(), {"importer": "toy 1", "source_sha256": {}})
+    for name in TABLES:
+        first, second = (tmp_path / folder / f"{name}.parquet" for folder in ("a", "b"))
+        assert first.read_bytes() == second.read_bytes()
+
+
+def test_empty_tables_keep_their_columns(tmp_path):
+    write_annotations(tmp_path, Annotations("toy"), {"importer": "toy 1"})
+    assert read_table(tmp_path / "steps.parquet").schema.names == TABLES["steps"].names
+
+
+# Durations from the videos
+
+
+def undated(video_id="demo_train_000"):
+    made = Annotations("mine")
+    made.add_video(video_id, "test", None, "q.csv:2")
+    return made
+
+
+def test_a_duration_that_nobody_states_comes_from_the_video(tmp_path):
+    plan = plan_video(0, "train", 0)
+    encode_video(plan, tmp_path / f"{plan.video_id}.mp4")
+    made = undated()
+    fill_durations(made, tmp_path, ["mp4"])
+    assert made.videos[0]["duration_s"] == pytest.approx(plan.duration_cs / 100, abs=0.2)
+
+
+def test_videos_that_cannot_tell_their_duration_are_listed(tmp_path):
+    (tmp_path / "b.mp4").write_text("no video")
+    with pytest.raises(errors.MissingDuration, match="Name the folder of the videos"):
+        fill_durations(undated(), None, ["mp4"])
+    with pytest.raises(errors.MissingDuration, match=r"1 of 1 videos .*: demo_train_000: missing"):
+        fill_durations(undated(), tmp_path, ["mp4"])
+    with pytest.raises(errors.MissingDuration, match="b: unreadable"):
+        fill_durations(undated("b"), tmp_path, ["mp4"])
+
+
+def test_stated_durations_are_believed_without_a_look(tmp_path):
+    made = sample()
+    fill_durations(made, tmp_path / "nowhere", ["mp4"])
+    assert made.videos[0]["duration_s"] == 10.0
+
+
+# The command
+
+
+def run_import(*arguments):
+    command = [sys.executable, "-m", "workflow_scripts.import_annotations", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_imports_counts_flags_and_refuses_them_if_strict(tmp_path):
+    line = {"video": "a.mp4", "query": "x", "start": 1, "end": 12.5, "duration": 10}
+    source = tmp_path / "q.jsonl"
+    source.write_text(json.dumps(line))
+    arguments = ["--dataset", "mine", "--format", "plain", "--file", f"test={source}", "--out", tmp_path / "out"]
+    result = run_import(*arguments)
+    assert result.returncode == 0
+    assert "1 videos, 1 queries, 1 moments" in result.stderr
+    assert "flagged: 1 moments end_past_duration" in result.stderr
+    (moment,) = read_table(tmp_path / "out" / "moments.parquet").to_pylist()
+    assert (moment["query_id"], moment["end_s"], moment["flags"]) == ("mine/test/a#0", 12.5, ["end_past_duration"])
+    strict = run_import(*arguments, "--strict")
+    assert strict.returncode == 2
+    assert strict.stderr == (
+        f"error: {source}:1 (mine/test/a#0): SpanOutsideVideo: found the span 1.0 to 12.5 s (end_past_duration) in a "
+        "video of 10.0 s; expected 0 <= start < end <= duration. Correct it, or import without --strict: such spans "
+        "are then kept, flagged and counted.\n"
+    )
+
+
+def test_the_command_explains_how_to_name_files(tmp_path):
+    arguments = ["--dataset", "x", "--format", "plain", "--out", tmp_path]
+    assert "expected SPLIT=PATH" in run_import(*arguments, "--file", "queries.csv").stderr
+    assert "every split once" in run_import(*arguments, "--file", "a=b", "--file", "a=c").stderr
+
+
+# Predictions
+
+
+def predicted(rank, start_s=1.0, end_s=2.0, score=0.5, query_id="q"):
+    return {"query_id": query_id, "rank": rank, "start_s": start_s, "end_s": end_s, "score": score}
+
+
+@pytest.mark.parametrize(
+    ("rows", "needs_score", "error"),
+    [
+        ([predicted(0), predicted(1)], True, None),
+        ([predicted(0, None, None, None)], False, None),
+        ([predicted(0, query_id="z")], False, errors.UnknownQuery),
+        ([predicted(0), predicted(2)], False, errors.BadRank),
+        ([predicted(0, math.nan)], False, errors.NonFiniteSpan),
+        ([predicted(0, None)], False, errors.NonFiniteSpan),
+        ([predicted(0, 3.0)], False, errors.ReversedSpan),
+        ([predicted(0, score=math.inf)], False, errors.NonFiniteScore),
+        ([predicted(0, score=None)], True, errors.MissingScore),
+        ([], False, errors.MissingPrediction),
+    ],
+)
+def test_predictions_are_complete_ranked_and_finite(rows, needs_score, error):
+    if error is None:
+        validate_predictions(rows, {"q"}, "run", needs_score)
+    else:
+        with pytest.raises(errors.AnnotationError) as caught:
+            validate_predictions(rows, {"q"}, "run", needs_score)
+        assert type(caught.value) is error
+
+
+def test_the_table_of_predictions_has_the_columns_of_the_specification():
+    optional = [column.name for column in PREDICTIONS if column.nullable]
+    assert optional == ["start_s", "end_s", "score", "text", "step_index"]
