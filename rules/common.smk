@@ -3,24 +3,26 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from workflow_scripts import planning
+from workflow_scripts.planning import plan
 from workflow_scripts.errors import UserError
 
-# Jobs run in the results' folder, which may be another one than the code's (--directory).
-shell.prefix(f"set -euo pipefail; export PYTHONPATH={ROOT}${{{{PYTHONPATH:+:$PYTHONPATH}}}}; ")
-
-PYTHON = f"{sys.executable} -m"
+# Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
+# theirs.
+HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+PATH_PREFIX = "" if HAS_CONDA else f"export PATH={Path(sys.executable).parent}:$PATH; "
+shell.prefix(f"set -euo pipefail; {PATH_PREFIX}export PYTHONPATH={ROOT}; ")
 
 
 class ReadablePlan:
     """The plan, with a mistake in the configuration ending as one readable message."""
 
     def __init__(self):
-        self._plan = self._readable(planning.Plan)(config, ROOT / "config")
+        self._plan = self._readable(plan.Plan)(config, ROOT / "config")
 
     def __getattr__(self, name):
         return self._readable(getattr(self._plan, name))

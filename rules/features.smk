@@ -6,19 +6,22 @@ localrules:
 rule fetch_weights:
     output:
         f"{PLAN.weights_folder()}/{{file}}",
-    params:
-        weight=lambda wc: PLAN.weight_of_file(wc.file),
     log:
         "results/logs/fetch_weights/{file}.log",
     conda:
         "../envs/media.yaml"
+    params:
+        weight=lambda wc: PLAN.weight_of_file(wc.file),
     shell:
-        "{PYTHON} workflow_scripts.fetch_weights --weight {params.weight:q} --out {output} 2>&1 | tee {log}"
+        "python -m workflow_scripts.fetch_weights --weight {params.weight:q} --out {output} 2>&1 | tee {log}"
 
 
 rule index_features:
     input:
-        lambda wc: PLAN.per_shard(wc.dataset, f"features/{PLAN.known_feature(wc.feature)}/{{shard}}.zarr/zarr.json"),
+        lambda wc: PLAN.per_shard(
+            wc.dataset,
+            f"features/{PLAN.known_feature(wc.feature)}/{{shard}}.zarr/zarr.json",
+        ),
     output:
         "results/{dataset}/features/{feature}/index.parquet",
     log:
@@ -26,4 +29,4 @@ rule index_features:
     conda:
         "../envs/media.yaml"
     shell:
-        "{PYTHON} workflow_scripts.index_features --out {output} {input} > {log} 2>&1"
+        "python -m workflow_scripts.index_features --out {output} {input} > {log} 2>&1"

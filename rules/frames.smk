@@ -4,13 +4,13 @@ rule sample_frames:
         media="results/{dataset}/media/{shard}.parquet",
     output:
         "results/{dataset}/frames/{sampling}/{shard}.parquet",
-    params:
-        sampling=lambda wc: PLAN.sampling(wc.dataset, wc.sampling),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
     log:
         "results/{dataset}/logs/sample_frames/{sampling}/{shard}.log",
     conda:
         "../envs/media.yaml"
+    params:
+        sampling=lambda wc: PLAN.sampling(wc.dataset, wc.sampling),
+        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
     shell:
-        "{PYTHON} workflow_scripts.sample_frames --media {input.media} --videos {params.videos:q}"
+        "python -m workflow_scripts.sample_frames --media {input.media} --videos {params.videos:q}"
         " --sampling {params.sampling:q} --out {output} > {log} 2>&1"

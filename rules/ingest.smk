@@ -1,6 +1,14 @@
 # Source annotations -> canonical tables; raw videos -> media manifest. The shard lists are written while the job graph
-# is built (workflow_scripts/planning.py), so that a changed video touches its own shard and nothing else.
-TABLES = ["videos", "queries", "moments", "saliency", "steps", "captions", "transcripts"]
+# is built (workflow_scripts/planning/plan.py), so that a changed video touches its own shard and nothing else.
+TABLES = [
+    "videos",
+    "queries",
+    "moments",
+    "saliency",
+    "steps",
+    "captions",
+    "transcripts",
+]
 
 
 rule make_demo:
@@ -11,19 +19,23 @@ rule make_demo:
             "results/{{dataset}}/source/annotations/{layout}",
             layout=[
                 f"{name}_{split}.{suffix}"
-                for name, suffix in (("highlight", "jsonl"), ("hirest", "json"), ("captions", "json"))
+                for name, suffix in (
+                    ("highlight", "jsonl"),
+                    ("hirest", "json"),
+                    ("captions", "json"),
+                )
                 for split in ("train", "val", "test")
             ],
         ),
-    params:
-        generator=lambda wc: PLAN.generator_arguments(wc.dataset),
     log:
         "results/{dataset}/logs/make_demo.log",
     conda:
         "../envs/media.yaml"
     threads: 2
+    params:
+        generator=lambda wc: PLAN.generator_arguments(wc.dataset),
     shell:
-        "{PYTHON} workflow_scripts.make_demo --out results/{wildcards.dataset}/source {params.generator}"
+        "python -m workflow_scripts.make_demo --out results/{wildcards.dataset}/source {params.generator}"
         " --jobs {threads} > {log} 2>&1"
 
 
@@ -33,15 +45,15 @@ rule import_annotations:
         videos=lambda wc: PLAN.generated_by(wc.dataset),
     output:
         expand("results/{{dataset}}/annotations/{table}.parquet", table=TABLES),
-    params:
-        reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
     log:
         "results/{dataset}/logs/import_annotations.log",
     conda:
         "../envs/media.yaml"
+    params:
+        reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
+        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
     shell:
-        "{PYTHON} workflow_scripts.import_annotations --dataset {wildcards.dataset} {params.reader}"
+        "python -m workflow_scripts.import_annotations --dataset {wildcards.dataset} {params.reader}"
         " --videos {params.videos:q} --out results/{wildcards.dataset}/annotations > {log} 2>&1"
 
 
@@ -51,15 +63,15 @@ rule probe_media:
         generated=lambda wc: PLAN.generated_by(wc.dataset),
     output:
         "results/{dataset}/media/{shard}.parquet",
-    params:
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
-        extensions=lambda wc: ",".join(PLAN.dataset(wc.dataset).extensions),
     log:
         "results/{dataset}/logs/probe_media/{shard}.log",
     conda:
         "../envs/media.yaml"
+    params:
+        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+        extensions=lambda wc: ",".join(PLAN.dataset(wc.dataset).extensions),
     shell:
-        "{PYTHON} workflow_scripts.probe_media --shard-list {input.shard} --videos {params.videos:q}"
+        "python -m workflow_scripts.probe_media --shard-list {input.shard} --videos {params.videos:q}"
         " --extensions {params.extensions} --out {output} > {log} 2>&1"
 
 
@@ -68,12 +80,12 @@ rule collect_manifest:
         shards=lambda wc: PLAN.per_shard(wc.dataset, "media/{shard}.parquet"),
     output:
         "results/{dataset}/media/manifest.parquet",
-    params:
-        on_bad_video=lambda wc: PLAN.on_bad_video(wc.dataset),
     log:
         "results/{dataset}/logs/collect_manifest.log",
     conda:
         "../envs/media.yaml"
+    params:
+        on_bad_video=lambda wc: PLAN.on_bad_video(wc.dataset),
     shell:
-        "{PYTHON} workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
+        "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
         " {input.shards} > {log} 2>&1"

@@ -10,5 +10,5 @@ rule report:
     conda:
         "../envs/media.yaml"
     shell:
-        "{PYTHON} workflow_scripts.report --metrics {input.metrics} --run results/{wildcards.dataset}/{wildcards.system}"
+        "python -m workflow_scripts.report --metrics {input.metrics} --run results/{wildcards.dataset}/{wildcards.system}"
         " --out {output} > {log} 2>&1"

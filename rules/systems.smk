@@ -6,14 +6,15 @@ localrules:
 rule train:
     input:
         settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
-        annotations=expand("results/{{dataset}}/annotations/{table}.parquet", table=["videos", "queries", "moments"]),
+        annotations=expand(
+            "results/{{dataset}}/annotations/{table}.parquet",
+            table=["videos", "queries", "moments"],
+        ),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
     output:
         checkpoint="results/{dataset}/{system}/seed{seed}/checkpoint.safetensors",
         history="results/{dataset}/{system}/seed{seed}/history.jsonl",
-    params:
-        key=lambda wc: PLAN.train_key(wc.dataset, wc.system),
     log:
         "results/{dataset}/logs/{system}/train_seed{seed}.log",
     benchmark:
@@ -22,11 +23,14 @@ rule train:
         "../envs/networks.yaml"
     threads: lambda wc: PLAN.system(wc.dataset, wc.system).runtime.threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb * attempt,
+        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb
+        * attempt,
         gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
         runtime=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.runtime_min,
+    params:
+        key=lambda wc: PLAN.train_key(wc.dataset, wc.system),
     shell:
-        "{PYTHON} workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
+        "python -m workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
         " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1 | tee {log}"
 
 
@@ -34,26 +38,30 @@ rule predict:
     input:
         settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
         checkpoint=lambda wc: PLAN.checkpoint(wc.dataset, wc.system, wc.seed),
-        annotations=expand("results/{{dataset}}/annotations/{table}.parquet", table=["videos", "queries", "moments"]),
+        annotations=expand(
+            "results/{{dataset}}/annotations/{table}.parquet",
+            table=["videos", "queries", "moments"],
+        ),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
     output:
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
-    params:
-        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
     log:
         "results/{dataset}/logs/{system}/predict_seed{seed}_{split}.log",
     conda:
         "../envs/networks.yaml"
     threads: lambda wc: PLAN.system(wc.dataset, wc.system).runtime.threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb * attempt,
+        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb
+        * attempt,
         gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
         runtime=60,
+    params:
+        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
     shell:
-        "{PYTHON} workflow_scripts.predict --settings {input.settings} --checkpoint {input.checkpoint}"
+        "python -m workflow_scripts.predict --settings {input.settings} --checkpoint {input.checkpoint}"
         " --seed {wildcards.seed} --split {wildcards.split} --threads {threads}"
         " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split} > {log} 2>&1"
 
@@ -66,14 +74,14 @@ rule evaluate:
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
     output:
         "results/{dataset}/{system}/seed{seed}/{split}/metrics.json",
-    params:
-        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
     log:
         "results/{dataset}/logs/{system}/evaluate_seed{seed}_{split}.log",
     conda:
         "../envs/media.yaml"
+    params:
+        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
     shell:
-        "{PYTHON} workflow_scripts.evaluate --settings {input.settings}"
+        "python -m workflow_scripts.evaluate --settings {input.settings}"
         " --run results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split}"
         " --out {output} > {log} 2>&1"
 
@@ -88,4 +96,4 @@ rule collect_metrics:
     conda:
         "../envs/media.yaml"
     shell:
-        "{PYTHON} workflow_scripts.collect_metrics --out {output} {input} 2>&1 | tee {log}"
+        "python -m workflow_scripts.collect_metrics --out {output} {input} 2>&1 | tee {log}"

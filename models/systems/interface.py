@@ -52,7 +52,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One ranked span (seconds) for one query; ranks count from 0; `start_s`/`end_s` are None for an answer that could not be read."""
+    """One ranked span (seconds) for one query; ranks count from 0.
+
+    `start_s` and `end_s` are None for an answer that could not be read.
+    """
 
     query_id: str
     video_id: str

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import pytest
 
-HANDLERS = ("img_cases", "img_postproc_cases", "span_index_cases", "weight_recipe_cases", "minilm_cases", "network_cases", "cnn14_cases")
+HANDLERS = (
+    "img_cases",
+    "img_postproc_cases",
+    "span_index_cases",
+    "weight_recipe_cases",
+    "minilm_cases",
+    "network_cases",
+    "cnn14_cases",
+    "sampling_cases",
+)
 
 NOT_A_CASE = (".md", ".txt", ".py")
 

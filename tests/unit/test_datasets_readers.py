@@ -142,7 +142,7 @@ def test_the_same_query_number_twice_names_both_lines(tmp_path):
 
 
 def test_two_durations_of_one_video_name_both_lines(tmp_path):
-    with pytest.raises(errors.DuplicateVideo, match=r"a\.jsonl:2: .*148.* 150\.0 s as in .*a\.jsonl:1"):
+    with pytest.raises(errors.DuplicateVideo, match=r"a\.jsonl:2: .*148.* 150\.0 as in .*a\.jsonl:1"):
         read_qvh(tmp_path, QVH, QVH | {"qid": 1, "duration": 148})
 
 
@@ -301,6 +301,11 @@ def test_lines_with_one_qid_are_moments_of_one_query(tmp_path):
 def test_a_broken_table_is_answered_with_the_place_and_the_remedy(tmp_path, text, error, message):
     with pytest.raises(error, match=message):
         read_plain(tmp_path, text)
+
+
+def test_two_files_that_would_be_one_video_are_refused(tmp_path):
+    with pytest.raises(errors.DuplicateVideo, match=r"'a\.avi'; expected 'a\.mp4'"):
+        read_plain(tmp_path, "video,query\na.mp4,x\na.avi,y\n")
 
 
 def test_another_kind_of_file_is_refused(tmp_path):

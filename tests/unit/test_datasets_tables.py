@@ -26,8 +26,8 @@ def sample(spans=((1.0, 3.0), (4.0, 6.0)), duration_s=10.0):
     made = Annotations("toy")
     made.add_video("v", "train", duration_s, "toy.jsonl:1")
     query_id = made.add_query("v", "train", "a dog", "toy.jsonl:1", source_id="7")
-    for index, (start_s, end_s) in enumerate(spans):
-        made.add_moment("v", "train", query_id, index, start_s, end_s)
+    for start_s, end_s in spans:
+        made.add_moment("v", "train", query_id, start_s, end_s)
     common = {"dataset": "toy", "split": "train", "query_id": query_id}
     made.saliency.append({**common, "clip_index": 0, "clip_length_s": 2.0, "scores": [0, 1, 4]})
     step = {**common, "video_id": "v", "start_s": 1.0, "end_s": 2.0, "text": "sit"}

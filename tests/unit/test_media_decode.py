@@ -1,6 +1,6 @@
 """Decoding: exactly the planned frames, at the planned size."""
 
-import os
+import subprocess
 import threading
 
 import numpy as np
@@ -112,14 +112,21 @@ def test_any_file_name_can_be_decoded(tmp_path, name):
     assert numbers(make_clip(tmp_path / "a.mp4", n_frames=5).rename(tmp_path / name), [4]) == [4]
 
 
-def test_an_abandoned_pass_leaves_no_process(clip):
+def test_an_abandoned_pass_leaves_no_process_and_no_thread(clip, monkeypatch):
+    started, popen = [], subprocess.Popen
+
+    def recorded(*arguments, **options):
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    ffmpeg_exe()
+    monkeypatch.setattr(subprocess, "Popen", recorded)
     before = threading.active_count()
     frames = decode_frames(clip, range(40), SQUASH)
     next(frames)
     frames.close()
     assert threading.active_count() == before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert [process.returncode is None for process in started] == [False]
 
 
 def test_a_missing_ffmpeg_is_named_with_the_remedy(monkeypatch):

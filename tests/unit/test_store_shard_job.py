@@ -268,7 +268,7 @@ def test_a_killed_job_loses_at_most_the_video_it_was_computing(path, tmp_path, u
     arguments = [str(path), *([str(tmp_path / "cache")] if use_cache else [])]
     rng = np.random.default_rng(5)
     started: list[str] = []
-    for _ in range(5):
+    for _ in range(4):
         command = [sys.executable, "-c", textwrap.dedent(SLOW_JOB), *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as job:
             started.append(job.stdout.readline().strip())
@@ -276,8 +276,8 @@ def test_a_killed_job_loses_at_most_the_video_it_was_computing(path, tmp_path, u
             job.kill()
             started += [line.strip() for line in job.stdout]
     contents = {f"v{i:02}": "1" for i in range(20)}
-    # Five kills: at most five videos were begun twice.
-    assert len(started) - len(set(started)) <= 5
+    # Four kills: at most four videos were begun twice.
+    assert len(started) - len(set(started)) <= 4
     asked, summary = update(path, contents, cache=tmp_path / "cache" if use_cache else None)
     assert len(set(asked) & set(started)) <= 1
     assert summary.failed == 0

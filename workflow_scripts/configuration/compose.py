@@ -239,7 +239,7 @@ class Configuration:
             raise UserError(f"{layers[0][0]}: kind: unknown kind {kind!r}; {nearest(str(kind), FEATURE_KINDS)}")
         feature = validate(FEATURE_KINDS[kind], layers)
         encoder = self._member("models.encoders", feature.encoder, layers, "encoder")
-        if encoder.KIND != kind:
+        if kind != encoder.KIND:
             raise UserError(
                 f"{_source(layers, ('encoder',))}: encoder: {feature.encoder!r} is for {encoder.KIND}, not {kind}"
             )

@@ -34,6 +34,7 @@ class Annotations:
     """File and line of every video id and query id, for messages."""
     _video_rows: dict[str, Row] = field(default_factory=dict, repr=False)
     _query_counts: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
+    _window_counts: dict[str, int] = field(default_factory=dict, repr=False)
 
     def add_video(self, video_id: str, split: str, duration_s: float | None, where: str, **columns: Any) -> None:
         """Add a video, or another split of a video that is there already.
@@ -41,23 +42,24 @@ class Annotations:
         Raises
         ------
         DuplicateVideo
-            If the video is there with another duration.
+            If the video is there with another duration, or under another name in the source.
         """
         known = self._video_rows.get(video_id)
+        described = {"source_video_id": columns.pop("source_video_id", video_id), "duration_s": duration_s}
         if known is None:
-            columns.setdefault("source_video_id", video_id)
-            row = {"dataset": self.dataset, "video_id": video_id, "duration_s": duration_s, "split": [split], **columns}
+            row = {"dataset": self.dataset, "video_id": video_id, **described, "split": [split], **columns}
             self._video_rows[video_id] = row
             self.videos.append(row)
             self.origins[video_id] = where
             return
-        if known["duration_s"] != duration_s:
-            raise DuplicateVideo(
-                where,
-                f"video {video_id} with duration {duration_s} s",
-                f"{known['duration_s']} s as in {self.origins[video_id]}",
-                "Give the video one duration.",
-            )
+        for name, value in described.items():
+            if known[name] != value:
+                raise DuplicateVideo(
+                    where,
+                    f"the video {video_id} with {name} {value!r}",
+                    f"{known[name]!r} as in {self.origins[video_id]}",
+                    "Describe the video in one way.",
+                )
         if split not in known["split"]:
             known["split"].append(split)
 
@@ -96,8 +98,10 @@ class Annotations:
         )
         return query_id
 
-    def add_moment(self, video_id: str, split: str, query_id: str, index: int, start_s: float, end_s: float) -> None:
-        """Add a window in seconds to a query."""
+    def add_moment(self, video_id: str, split: str, query_id: str, start_s: float, end_s: float) -> None:
+        """Add a window in seconds to a query, after those that it has."""
+        index = self._window_counts.get(query_id, 0)
+        self._window_counts[query_id] = index + 1
         self.moments.append(
             {
                 "dataset": self.dataset,

@@ -110,14 +110,15 @@ def decode_frames(
     n_delivered = 0
     if present.any():
         chosen = distinct[present]
-        picture = resize_for(resize, *_displayed_size(path))
+        stream_index, width, height = _first_picture(path)
+        picture = resize_for(resize, width, height)
         shape = (picture.size, picture.size, 3)
         if media.is_timed:
             expression = select_expression("t", media.pts * float(media.time_base), chosen)
         else:
             expression = select_expression("n", np.arange(len(media.pts), dtype=float), chosen)
         chain = f"select='{expression}',{picture.filters()}"
-        for block in _filtered_frames(path, chain, len(chosen), int(np.prod(shape)), ffmpeg):
+        for block in _filtered_frames(path, stream_index, chain, len(chosen), int(np.prod(shape)), ffmpeg):
             frame = np.frombuffer(block, np.uint8).reshape(shape)
             for _ in range(repeats[n_delivered]):
                 yield frame
@@ -162,7 +163,7 @@ def select_expression(clock: str, frame_clock: np.ndarray, chosen: np.ndarray) -
 
 
 def _filtered_frames(
-    path: Path | str, chain: str, n_frames: int, frame_bytes: int, program: str | None
+    path: Path | str, stream_index: int, chain: str, n_frames: int, frame_bytes: int, program: str | None
 ) -> Iterator[bytearray]:
     """Run one pass with a filter chain over the video stream; a long chain travels in a file."""
     with contextlib.ExitStack() as stack:
@@ -172,8 +173,6 @@ def _filtered_frames(
             script.write(chain)
             script.flush()
             option = {"/filter:v": script.name}
-        with open_video(path) as container:
-            stream_index = video_stream(container).index
         # copyts: times stay those of the packets, whatever the container's start.
         source = ffmpeg_python.input(file_url(path), threads=1, copyts=None)
         sink = ffmpeg_python.output(
@@ -191,8 +190,8 @@ def _filtered_frames(
                 yield block
 
 
-def _displayed_size(path: Path | str) -> tuple[int, int]:
-    """Return width and height of the picture after the rotation that the file asks for."""
+def _first_picture(path: Path | str) -> tuple[int, int, int]:
+    """Return the number of the video stream, and width and height after the rotation that the file asks for."""
     with open_video(path) as container:
         stream = video_stream(container)
         stream.codec_context.thread_count = 1
@@ -202,4 +201,5 @@ def _displayed_size(path: Path | str) -> tuple[int, int]:
             raise DecodeError(f"{path}: no picture could be decoded ({error.strerror}).") from error
         if frame is None:
             raise DecodeError(f"{path}: no picture could be decoded.")
-        return (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+        size = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+        return stream.index, *size

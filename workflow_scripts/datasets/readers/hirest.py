@@ -75,7 +75,7 @@ def _add_entry(annotations: Annotations, split: str, prompt: str, name: str, ent
         extra_json=extra_json({**entry, **placeholder}, FIELDS),
     )
     if has_moment:
-        annotations.add_moment(video_id, split, query_id, 0, start_s, end_s)
+        annotations.add_moment(video_id, split, query_id, start_s, end_s)
     for index, step in enumerate(require(entry, "steps", list, where)):
         place = f"{where}:steps[{index}]"
         require_object(step, place)

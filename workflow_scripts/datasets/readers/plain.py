@@ -38,10 +38,10 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
         Videos, queries, and moments where `start` and `end` are given.
     """
     annotations = Annotations(dataset)
-    windows: dict[str, int] = {}
+    asked: dict[str, tuple[str, str]] = {}
     for split, path in files.items():
         for where, record in _records(path):
-            _add_record(annotations, split, where, record, windows)
+            _add_record(annotations, split, where, record, asked)
     return annotations
 
 
@@ -86,7 +86,7 @@ def _cell(name: str, text: str | None, where: str) -> Any:
 
 
 def _add_record(
-    annotations: Annotations, file_split: str, where: str, record: dict[str, Any], windows: dict[str, int]
+    annotations: Annotations, file_split: str, where: str, record: dict[str, Any], asked: dict[str, tuple[str, str]]
 ) -> None:
     name, text = (require(record, field, str, where) for field in REQUIRED)
     given = {field: float(require(record, field, (int, float), where)) for field in NUMBERS if field in record}
@@ -94,25 +94,17 @@ def _add_record(
     video_id = without_suffix(name)
     annotations.add_video(video_id, split, given.get("duration"), where, source_video_id=name)
     source_id = str(require(record, "qid", (int, str), where)) if "qid" in record else None
-    known_id = f"{annotations.dataset}/{split}/{source_id}"
-    if source_id is not None and known_id in windows:
-        query_id = known_id
-        _check_same_query(annotations, query_id, video_id, text, where)
-    else:
+    query_id = f"{annotations.dataset}/{split}/{source_id}"
+    if source_id is None or query_id not in asked:
         extra = extra_json(record, FIELDS)
         query_id = annotations.add_query(video_id, split, text, where, source_id=source_id, extra_json=extra)
-        windows[query_id] = 0
-    if "start" in given and "end" in given:
-        annotations.add_moment(video_id, split, query_id, windows[query_id], given["start"], given["end"])
-        windows[query_id] += 1
-    elif "start" in given or "end" in given:
-        absent = "end" if "start" in given else "start"
-        raise MissingKey(f"{where}:{absent}", "only one bound of the moment", "start and end, or neither")
-
-
-def _check_same_query(annotations: Annotations, query_id: str, video_id: str, text: str, where: str) -> None:
-    first = next(row for row in reversed(annotations.queries) if row["query_id"] == query_id)
-    if (first["video_id"], first["text"]) != (video_id, text):
+        asked[query_id] = (video_id, text)
+    elif asked[query_id] != (video_id, text):
         remedy = "Lines share a qid only to list several moments of one query; give this one its own qid."
         origin = annotations.origins[query_id]
         raise DuplicateQuery(where, f"the qid of another query ({origin})", "the same video and query", remedy)
+    if "start" in given and "end" in given:
+        annotations.add_moment(video_id, split, query_id, given["start"], given["end"])
+    elif "start" in given or "end" in given:
+        absent = "end" if "start" in given else "start"
+        raise MissingKey(f"{where}:{absent}", "only one bound of the moment", "start and end, or neither")

@@ -63,7 +63,7 @@ def _add_record(annotations: Annotations, split: str, where: str, record: dict[s
     if "relevant_windows" in record:
         for index, window in enumerate(require(record, "relevant_windows", list, where)):
             start_s, end_s = require_span(window, f"{where}:relevant_windows[{index}]")
-            annotations.add_moment(video_id, split, query_id, index, start_s, end_s)
+            annotations.add_moment(video_id, split, query_id, start_s, end_s)
     if "saliency_scores" in record:
         _add_saliency(annotations, split, query_id, where, record)
 

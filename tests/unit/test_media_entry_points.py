@@ -1,0 +1,101 @@
+"""The programs that turn a folder of videos into a manifest and sampling plans."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit.made_clips import make_clip
+from workflow_scripts.store.digest import content_digest
+from workflow_scripts.store.shards import write_shard_list
+from workflow_scripts.store.tables import read_table
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two good videos, a broken one, and media tables of two shards."""
+    folder = tmp_path_factory.mktemp("dataset")
+    videos = folder / "videos"
+    videos.mkdir()
+    make_clip(videos / "good.mp4", n_frames=30)
+    make_clip(videos / "-other one.mkv", n_frames=20)
+    (videos / "broken.mp4").write_text("no video")
+    write_shard_list(folder / "0000.tsv", [("good", "x"), ("broken", "x")])
+    write_shard_list(folder / "0001.tsv", [("-other one", "x"), ("absent", "missing")])
+    for shard in ("0000", "0001"):
+        arguments = ("--shard-list", folder / f"{shard}.tsv", "--videos", videos, "--out", folder / f"{shard}.parquet")
+        assert run("probe_media", *arguments).returncode == 0
+    return folder
+
+
+def test_every_video_of_the_shard_has_a_row(folder):
+    rows = {row["video_id"]: row for row in read_table(folder / "0000.parquet").to_pylist()}
+    assert {name: row["status"] for name, row in rows.items()} == {"good": "ok", "broken": "unreadable"}
+    good = folder / "videos" / "good.mp4"
+    assert rows["good"]["path"] == "good.mp4"
+    assert rows["good"]["n_bytes"] == good.stat().st_size
+    assert rows["good"]["mtime_ns"] == good.stat().st_mtime_ns
+    assert rows["good"]["digest"] == content_digest(good)
+    assert rows["good"]["n_frames"] == 30
+
+
+def test_a_missing_folder_is_one_clear_message(folder, tmp_path):
+    arguments = ("--shard-list", folder / "0000.tsv", "--videos", tmp_path / "none", "--out", tmp_path / "a.parquet")
+    done = run("probe_media", *arguments)
+    assert done.returncode == 2
+    assert "none: no such folder. Put the videos there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("decision", ["fail", "skip"])
+def test_bad_videos_are_listed_and_the_setting_decides(folder, tmp_path, decision):
+    out = tmp_path / "manifest.parquet"
+    arguments = ("--on-bad-video", decision, "--out", out, folder / "0000.parquet", folder / "0001.parquet")
+    done = run("collect_manifest", *arguments)
+    assert done.returncode == (2 if decision == "fail" else 0)
+    assert "2 of 4 videos cannot be used" in done.stderr
+    assert "absent: missing (no absent.(mp4|mkv|webm|avi|mov))" in done.stderr
+    assert ("on_bad_video: skip" in done.stderr) == (decision == "fail")
+    assert [line.split("\t")[:2] for line in (tmp_path / "problems.tsv").read_text().splitlines()] == [
+        ["video_id", "status"],
+        ["absent", "missing"],
+        ["broken", "unreadable"],
+    ]
+    assert out.exists() == (decision == "skip")
+    if decision == "skip":
+        assert read_table(out).column("video_id").to_pylist() == ["-other one", "absent", "broken", "good"]
+
+
+def test_the_plan_names_the_frames_of_usable_videos(folder, tmp_path):
+    arguments = ("--media", folder / "0000.parquet", "--videos", folder / "videos", "--out", tmp_path / "plan.parquet")
+    done = run("sample_frames", *arguments, "--sampling", '{"rule": "ffmpeg_fps", "rate": "2"}')
+    assert done.returncode == 0, done.stderr
+    (row,) = read_table(tmp_path / "plan.parquet").to_pylist()
+    assert (row["video_id"], row["status"]) == ("good", "ok")
+    assert row["frame_idx"] == [2, 7, 12, 17, 22, 27]
+    assert row["start_s"] == [0.0, 0.5, 1.0, 1.5, 2.0, 2.5]
+    assert row["end_s"][-1] == 3.0
+    assert row["digest"] == content_digest(folder / "videos" / "good.mp4")
+
+
+@pytest.mark.parametrize("rule", ["no json", '{"rule": "none"}', "[1]"])
+def test_a_wrong_rule_is_a_clear_message(folder, tmp_path, rule):
+    arguments = ("--media", folder / "0000.parquet", "--videos", folder / "videos", "--out", tmp_path / "plan.parquet")
+    done = run("sample_frames", *arguments, "--sampling", rule)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["probe_media", "collect_manifest", "sample_frames", "index_features"])
+def test_help(name):
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert "--out" in done.stdout
