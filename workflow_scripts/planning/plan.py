@@ -12,8 +12,7 @@ from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
 from workflow_scripts.configuration.schema import Dataset, System
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
 from workflow_scripts.datasets.listing import annotated_ids, list_videos, write_if_allowed, write_shard_lists
-
-# TMPfrom workflow_scripts.datasets.readers import read_video_ids
+from workflow_scripts.datasets.readers import read_video_ids
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings, weight_path
 from workflow_scripts.store.atomic import json_text
