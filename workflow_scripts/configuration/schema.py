@@ -157,7 +157,7 @@ class Stream(Section):
 
     names: tuple[Name, ...] = Field(description="features, in the order in which the system joins them", min_length=1)
     standardise: bool = Field(
-        False, description="per-dimension zero mean and unit variance over the training split, kept with the checkpoint"
+        False, description="per-dimension zero mean and unit variance over the training split, cut at 5 deviations"
     )
 
 

@@ -183,7 +183,7 @@ class Standardiser:
         streams = dict(item.streams)
         for stream, moments in self.moments.items():
             streams[stream] = [
-                replace(rows, values=(rows.values - mean) * scale)
+                replace(rows, values=np.clip((rows.values - mean) * scale, -LIMIT_STD, LIMIT_STD))
                 for rows, (mean, scale) in zip(streams[stream], moments, strict=True)
             ]
         if zeroed is not None:
@@ -191,6 +191,8 @@ class Standardiser:
         return replace(item, streams=streams)
 
 
+LIMIT_STD = 5.0
+"""Standardised values are cut here: a dimension that is nearly always 0 would otherwise speak 50 times too loud."""
 DEAD_STD = 1e-4
 """A dimension whose standard deviation is below this share of the largest one is rounding noise of the store."""
 
