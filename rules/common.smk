@@ -2,14 +2,13 @@
 import sys
 from pathlib import Path
 
-from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
+from workflow_scripts.errors import ending_readably
 from workflow_scripts.planning import plan
-from workflow_scripts.errors import UserError
 
 # Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
 # theirs.
@@ -19,7 +18,7 @@ shell.prefix(f"set -euo pipefail; {PATH_PREFIX}export PYTHONPATH={ROOT}; ")
 
 
 class ReadablePlan:
-    """The plan, with a mistake in the configuration ending as one readable message."""
+    """The plan, with a mistake in the configuration or the data folders ending as one readable message."""
 
     def __init__(self):
         self._plan = self._readable(plan.Plan)(config, ROOT / "config")
@@ -29,11 +28,10 @@ class ReadablePlan:
 
     @staticmethod
     def _readable(function):
+        # Snakemake wraps every exception of an input function in its own words and a traceback, but lets an exit pass.
         def ask(*args):
-            try:
+            with ending_readably():
                 return function(*args)
-            except UserError as error:
-                raise WorkflowError(str(error)) from None
 
         return ask
 

@@ -42,7 +42,8 @@ rule make_demo:
 rule import_annotations:
     input:
         files=lambda wc: PLAN.annotation_files(wc.dataset),
-        videos=lambda wc: PLAN.generated_by(wc.dataset),
+        generated=lambda wc: PLAN.generated_by(wc.dataset),
+        durations=lambda wc: PLAN.durations_from(wc.dataset),
     output:
         expand("results/{{dataset}}/annotations/{table}.parquet", table=TABLES),
     log:
@@ -51,10 +52,9 @@ rule import_annotations:
         "../envs/media.yaml"
     params:
         reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
     shell:
         "python -m workflow_scripts.import_annotations --dataset {wildcards.dataset} {params.reader}"
-        " --videos {params.videos:q} --out results/{wildcards.dataset}/annotations > {log} 2>&1"
+        " --out results/{wildcards.dataset}/annotations > {log} 2>&1"
 
 
 rule probe_media:

@@ -59,7 +59,7 @@ rule predict:
         gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
         runtime=60,
     params:
-        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
+        key=lambda wc: PLAN.prediction_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.predict --settings {input.settings} --checkpoint {input.checkpoint}"
         " --seed {wildcards.seed} --split {wildcards.split} --threads {threads}"

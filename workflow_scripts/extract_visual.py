@@ -8,7 +8,7 @@ from workflow_scripts.errors import run_entry_point
 from workflow_scripts.extraction.batching import Stalls, encode_videos, prefetch
 from workflow_scripts.extraction.job import computed_rows, log, parse_job, run_job
 from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.media.decode import decode_frames
+from workflow_scripts.media.decode import decode_frames, decode_rows
 from workflow_scripts.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.store.shard_job import Computed, Wanted
 from workflow_scripts.store.tables import read_table
@@ -22,7 +22,10 @@ def main() -> None:
     ffmpeg = ffmpeg_exe(settings["ffmpeg"])
 
     def frames_of(video_id: str) -> Iterator[np.ndarray]:
-        return decode_frames(paths[video_id], plan[video_id]["frame_idx"], settings["recipe"]["resize"], ffmpeg=ffmpeg)
+        row, resize = plan[video_id], settings["recipe"]["resize"]
+        if row["frames_per_row"] is None:
+            return decode_frames(paths[video_id], row["frame_idx"], resize, ffmpeg)
+        return decode_rows(paths[video_id], row["frame_idx"], row["frames_per_row"], resize, ffmpeg)
 
     def compute(missing: list[str]) -> Iterator[Computed]:
         encoder, stalls = load_encoder(settings), Stalls()

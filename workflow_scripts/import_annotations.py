@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 
 from workflow_scripts.datasets.durations import fill_durations
+from workflow_scripts.datasets.left_out import METADATA_KEY, leave_out
 from workflow_scripts.datasets.readers import importer_name, known_formats, read_annotations
 from workflow_scripts.datasets.source_files import content_sha256
 from workflow_scripts.datasets.tables import add_flags, write_annotations
@@ -23,10 +24,7 @@ def parse_arguments() -> argparse.Namespace:
         "--file", required=True, action="append", metavar="SPLIT=PATH", help="a split's file; may be repeated"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the tables")
-    parser.add_argument(
-        "--videos", type=Path, metavar="DIR", help="folder of the videos; looked into only if durations are missing"
-    )
-    parser.add_argument("--extensions", default="mp4,mkv,webm,avi,mov", help="file extensions in order of preference")
+    parser.add_argument("--manifest", type=Path, help="media manifest; read only if durations are missing")
     parser.add_argument("--strict", action="store_true", help="odd spans are errors instead of flagged and counted")
     return parser.parse_args()
 
@@ -47,7 +45,7 @@ def main() -> None:
     arguments = parse_arguments()
     files = source_files(arguments.file)
     annotations = read_annotations(arguments.format, files, arguments.dataset)
-    fill_durations(annotations, arguments.videos, arguments.extensions.split(","))
+    left_out = leave_out(annotations, fill_durations(annotations, arguments.manifest))
     add_flags(annotations)
     validate(annotations)
     if arguments.strict:
@@ -55,8 +53,11 @@ def main() -> None:
     metadata = {
         "importer": importer_name(arguments.format),
         "source_sha256": {split: content_sha256(path) for split, path in files.items()},
+        METADATA_KEY: left_out,
     }
     write_annotations(arguments.out, annotations, metadata)
+    for row in left_out:
+        log.warning("left out: %d queries of split %s (%s)", row["queries"], row["split"], row["reason"])
     flags = ", ".join(f"{count} {name}" for name, count in sorted(count_flags(annotations).items()))
     log.info(
         "%s: %d videos, %d queries, %d moments, %d steps, %d captions; flagged: %s",

@@ -24,6 +24,7 @@ SCHEMA = pa.schema(
         ("frame_idx", pa.list_(pa.int32())),
         ("start_s", pa.list_(pa.float64())),
         ("end_s", pa.list_(pa.float64())),
+        ("frames_per_row", pa.list_(pa.int32())),
         ("status", pa.string()),
         ("reason", pa.string()),
     ]
@@ -31,13 +32,18 @@ SCHEMA = pa.schema(
 
 
 def plan_video(path: Path, rule: dict[str, Any]) -> dict[str, Any]:
-    """Return the plan's columns for one video; a file that cannot be demuxed becomes a status."""
+    """Return the plan's columns for one video; a file that cannot be demuxed becomes a status.
+
+    `frames_per_row` is null where every row has one frame; else `frame_idx` holds the frames row after row.
+    """
     try:
-        frame_idx, times = plan_frames(rule, frame_times(path))
+        frame_idx, times, per_row = plan_frames(rule, frame_times(path))
     except MediaError as error:
-        return {"frame_idx": [], "start_s": [], "end_s": [], "status": "failed", "reason": str(error)}
-    seconds = {"start_s": times[:, 0].tolist(), "end_s": times[:, 1].tolist()}
-    return {"frame_idx": frame_idx.tolist(), **seconds, "status": "ok", "reason": ""}
+        nothing = {"frame_idx": [], "start_s": [], "end_s": [], "frames_per_row": None}
+        return nothing | {"status": "failed", "reason": str(error)}
+    columns = {"start_s": times[:, 0].tolist(), "end_s": times[:, 1].tolist()}
+    columns["frames_per_row"] = None if per_row is None else per_row.tolist()
+    return {"frame_idx": frame_idx.tolist(), **columns, "status": "ok", "reason": ""}
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ A module `models/encoders/<name>.py` is importable without torch and has
 
 - `KIND`: `visual`, `audio` or `text`, what it reads;
 - `RECIPE_VERSION`: raised by hand whenever a change of the code changes its numbers;
+- `TAKES_WEIGHTS = False` if it has none (feature files then say `weights: none`); left out otherwise;
 - `Config`: a pydantic model, the `params` of a feature file;
 - `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`.
 """
@@ -14,8 +15,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-Weights = int | dict[str, Any] | Path
-"""A seed (random weights for tests and the demo), a published state dict, or a folder that a library reads whole."""
+Weights = int | dict[str, Any] | Path | None
+"""A seed (random weights for tests and the demo), a published state dict, or a folder that a library reads whole; None
+for encoders without weights."""
 
 
 class Encoder(Protocol):
@@ -28,8 +30,8 @@ class Encoder(Protocol):
 
         Parameters
         ----------
-        batch : visual: uint8 (n, H, W, 3) RGB frames; audio: float32 (n, samples) waveforms in [-1, 1];
-            text: list of n strings
+        batch : visual: uint8 (n, H, W, 3) RGB frames, or (n, K, H, W, 3) where a row sees K of them; audio: float32
+            (n, samples) waveforms in [-1, 1]; text: list of n strings
 
         Returns
         -------

@@ -21,11 +21,18 @@ HANDLERS = (
     "img_cases",
     "img_postproc_cases",
     "span_index_cases",
+    "qvh_cases",
+    "hirest_cases",
+    "calce_metric_cases",
+    "ranked_spans_cases",
+    "score_maps_cases",
     "weight_recipe_cases",
     "minilm_cases",
     "network_cases",
     "cnn14_cases",
     "sampling_cases",
+    "preprocess_cases",
+    "decode_cases",
 )
 
 NOT_A_CASE = (".md", ".txt", ".py")

@@ -9,7 +9,7 @@ import pytest
 from workflow_scripts.datasets import errors
 from workflow_scripts.datasets.demo.plan import plan_demo
 from workflow_scripts.datasets.demo.sources import source_files
-from workflow_scripts.datasets.readers import known_formats, read_annotations, read_video_ids
+from workflow_scripts.datasets.readers import known_formats, read_annotations, read_durations
 from workflow_scripts.datasets.tables import add_flags
 from workflow_scripts.datasets.validation import validate
 
@@ -238,7 +238,7 @@ def test_both_captions_are_kept_and_unknown_fields_reported(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("entries", "error"),
     [
-        ({"a": {}}, errors.BadSourceFile),
+        ("a", errors.BadSourceFile),
         ([{"id": "a", "mplug": "x"}], errors.MissingKey),
         ([{"id": "a", "sound_mplug": "x"}] * 2, errors.DuplicateVideo),
         ([{"id": 7, "sound_mplug": "x"}], errors.BadValue),
@@ -334,7 +334,7 @@ def test_the_demo_reads_in_all_three_layouts(tmp_path):
         files = {split: tmp_path / f"{layout}_{split}.{suffix}" for split in ("train", "val", "test")}
         found = read_annotations(source_format, files, "demo")
         assert [row["video_id"] for row in found.videos] == [plan.video_id for plan in plans]
-        assert read_video_ids(source_format, files) == [plan.video_id for plan in plans]
+        assert list(read_durations(source_format, files)) == [plan.video_id for plan in plans]
         for row, plan in zip(found.videos, plans, strict=True):
             row["duration_s"] = plan.duration_cs / 100
         add_flags(found)

@@ -11,14 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.demo.encode import encode_video
-from workflow_scripts.datasets.demo.plan import plan_video
 from workflow_scripts.datasets.durations import fill_durations
+from workflow_scripts.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
 from workflow_scripts.datasets.prediction_checks import validate_predictions
-from workflow_scripts.datasets.schema import MOMENTS, PREDICTIONS, TABLES, VIDEOS, moments_view, span_flags
+from workflow_scripts.datasets.schema import MOMENTS, PREDICTIONS, TABLES, VIDEOS, moments_view, span_flags, videos_view
 from workflow_scripts.datasets.tables import Annotations, add_flags, write_annotations
 from workflow_scripts.datasets.validation import count_flags, refuse_flags, validate
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.store.tables import read_table, write_table
 
 
 def sample(spans=((1.0, 3.0), (4.0, 6.0)), duration_s=10.0):
@@ -216,6 +215,16 @@ def test_views_clip_and_drop_but_never_edit(spans):
     assert view("raw") == [(i, start, end) for i, (start, end, _) in enumerate(spans)]
     assert view("clip") == clipped
     assert view("clip_drop") == [row for row in clipped if row[1] < row[2]]
+    assert view("calce_round") == [(i, round(start), round(end)) for i, (start, end, _) in enumerate(spans)]
+
+
+def test_whole_seconds_of_calce_round_halves_to_even_and_the_durations_too():
+    rows = [{"video_id": str(i), "duration_s": d} for i, d in enumerate([0.5, 1.5, 2.5, 29.51])]
+    videos = pa.Table.from_pylist(rows, VIDEOS)
+    assert videos_view(videos, "calce_round")["duration_s"].to_pylist() == [0.0, 2.0, 2.0, 30.0]
+    assert videos_view(videos, "clip") is videos
+    with pytest.raises(errors.UnknownView):
+        videos_view(videos, "round")
 
 
 def test_an_unknown_view_is_answered_with_the_nearest_name():
@@ -263,28 +272,50 @@ def undated(video_id="demo_train_000"):
     return made
 
 
-def test_a_duration_that_nobody_states_comes_from_the_video(tmp_path):
-    plan = plan_video(0, "train", 0)
-    encode_video(plan, tmp_path / f"{plan.video_id}.mp4")
+def media_manifest(folder, *rows):
+    names = ("video_id", "status", "duration_s")
+    write_table(folder / "manifest.parquet", pa.Table.from_pylist([dict(zip(names, row, strict=True)) for row in rows]))
+    return folder / "manifest.parquet"
+
+
+def test_a_duration_that_nobody_states_comes_from_the_manifest(tmp_path):
     made = undated()
-    fill_durations(made, tmp_path, ["mp4"])
-    assert made.videos[0]["duration_s"] == pytest.approx(plan.duration_cs / 100, abs=0.2)
+    assert fill_durations(made, media_manifest(tmp_path, ("demo_train_000", "ok", 12.5))) == {}
+    assert made.videos[0]["duration_s"] == 12.5
 
 
-def test_videos_that_cannot_tell_their_duration_are_listed(tmp_path):
-    (tmp_path / "b.mp4").write_text("no video")
-    with pytest.raises(errors.MissingDuration, match="Name the folder of the videos"):
-        fill_durations(undated(), None, ["mp4"])
-    with pytest.raises(errors.MissingDuration, match=r"1 of 1 videos .*: demo_train_000: missing"):
-        fill_durations(undated(), tmp_path, ["mp4"])
-    with pytest.raises(errors.MissingDuration, match="b: unreadable"):
-        fill_durations(undated("b"), tmp_path, ["mp4"])
+def test_an_undated_video_needs_a_manifest_that_knows_it(tmp_path):
+    with pytest.raises(errors.MissingDuration, match="Name the media manifest"):
+        fill_durations(undated(), None)
+    with pytest.raises(errors.MissingDuration, match="no row for demo_train_000"):
+        fill_durations(undated(), media_manifest(tmp_path, ("b", "ok", 1.0)))
 
 
 def test_stated_durations_are_believed_without_a_look(tmp_path):
     made = sample()
-    fill_durations(made, tmp_path / "nowhere", ["mp4"])
+    fill_durations(made, tmp_path / "nowhere")
     assert made.videos[0]["duration_s"] == 10.0
+
+
+def test_queries_of_unusable_videos_are_left_out_and_counted_by_kind_and_reason(tmp_path):
+    made = undated("a")
+    for video, kind in (("b", "sound"), ("c", None), ("c", "sound")):
+        made.add_video(video, "test", None, f"q.csv:{video}")
+        extra = json.dumps({"kind": kind}) if kind else None
+        query = made.add_query(video, "test", "x", "q.csv", extra_json=extra)
+        made.add_moment(video, "test", query, 0.0, 1.0)
+    manifest = media_manifest(tmp_path, ("a", "ok", 3.0), ("b", "missing", None), ("c", "unreadable", None))
+    unusable = fill_durations(made, manifest)
+    assert unusable == {"b": "missing", "c": "unreadable"}
+    counts = leave_out(made, unusable)
+    assert [row["video_id"] for row in made.videos] == ["a"]
+    assert made.queries == made.moments == []
+    add_flags(made)
+    write_annotations(tmp_path, made, {METADATA_KEY: counts})
+    table = read_table(tmp_path / "queries.parquet")
+    assert left_out_queries(table, "test", None) == {"video missing": 1, "video unreadable": 2}
+    assert left_out_queries(table, "test", ["sound"]) == {"video missing": 1, "video unreadable": 1}
+    assert left_out_queries(table, "train", None) == {}
 
 
 # The command

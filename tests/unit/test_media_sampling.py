@@ -25,7 +25,8 @@ def test_frames_are_those_that_ffmpeg_delivered(check):
 
 
 def test_the_tables_are_all_there():
-    assert len(CHECKS) == 12 * 2 + 12 * 7
+    of_a_clip = ["probe", "frames", "seek"] + 7 * ["fps"] + 3 * ["head"] + 2 * ["uniform"]
+    assert len(CHECKS) == 12 * len(of_a_clip) + 2 * 3 * 8
 
 
 def constant_rate(n_frames: int, rate: int) -> tuple[np.ndarray, Fraction, int, int]:

@@ -19,6 +19,7 @@ from workflow_scripts.configuration.schema import (
     AudioFeature,
     Dataset,
     FeatureBase,
+    ImportedFeature,
     Root,
     System,
     TextFeature,
@@ -164,7 +165,11 @@ class Configuration:
 
     def known(self, kind: str) -> list[str]:
         """Return the names of all `datasets`, `features` or `systems`."""
-        return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))
+        return self._memo(("names", kind), lambda: sorted(p.stem for p in (self.folder / kind).glob("*.yaml")))
+
+    def _file(self, path: Path) -> Mapping[str, Any]:
+        """Return the content of a file, read once: the rules ask for it once per job."""
+        return self._memo(("file", str(path)), lambda: read_yaml(path))
 
     def dataset(self, name: str) -> Dataset:
         """Return one dataset's settings."""
@@ -180,12 +185,12 @@ class Configuration:
 
     def weight_names(self) -> list[str]:
         """Return the names in the weights registry."""
-        return sorted(read_yaml(self.folder / "weights.yaml"))
+        return sorted(self._file(self.folder / "weights.yaml"))
 
     def weight(self, name: str) -> Weight:
         """Return one entry of the weights registry."""
         path = self.folder / "weights.yaml"
-        registry = read_yaml(path)
+        registry = self._file(path)
         if name not in registry:
             raise UserError(f"{path}: no entry {name!r}; {nearest(name, registry)}")
         return validate(Weight, [(str(path), registry[name])], (name,))
@@ -196,6 +201,10 @@ class Configuration:
         for _, content in self._chain("features", name):
             kind = merge(kind, content)
         return kind.get("kind", "")
+
+    def is_imported(self, name: str) -> bool:
+        """Return whether a feature's file says `source: import`."""
+        return any(content.get("source") == "import" for _, content in self._chain("features", name))
 
     def _memo(self, key: tuple[str, ...], make: Any) -> Any:
         if key not in self._cache:
@@ -210,7 +219,7 @@ class Configuration:
         path = self.folder / kind / f"{name}.yaml"
         if name in seen:
             raise UserError(f"{path}: extends: goes round in a circle: {' -> '.join((*seen, name))}")
-        content = read_yaml(path)
+        content = dict(self._file(path))
         base = content.pop("extends", None)
         below = self._chain(kind, base, (*seen, name)) if base else []
         return [*below, (str(path), content)]
@@ -237,6 +246,8 @@ class Configuration:
         kind = self.feature_kind(name)
         if kind not in FEATURE_KINDS:
             raise UserError(f"{layers[0][0]}: kind: unknown kind {kind!r}; {nearest(str(kind), FEATURE_KINDS)}")
+        if self.is_imported(name):
+            return validate(ImportedFeature, layers)
         feature = validate(FEATURE_KINDS[kind], layers)
         encoder = self._member("models.encoders", feature.encoder, layers, "encoder")
         if kind != encoder.KIND:

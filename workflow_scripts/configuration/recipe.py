@@ -5,10 +5,13 @@ import re
 from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.schema import FeatureBase
+from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature
 from workflow_scripts.errors import UserError
 
 RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
+NO_WEIGHTS = "none"
+# Where the files are and how they are called decides nothing: the keys of their rows hold their content.
+_OF_IMPORT_PLACE = {"path", "id_pattern"}
 
 
 def random_seed(weights: str) -> int | None:
@@ -18,14 +21,25 @@ def random_seed(weights: str) -> int | None:
 
 
 def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
-    """Return the recipe of a feature: everything that may change its rows and nothing else."""
+    """Return the recipe of a feature: everything that may change its rows and nothing else.
+
+    Raises
+    ------
+    UserError
+        the encoder takes weights and the feature has none, or the other way round
+    """
+    if isinstance(feature, ImportedFeature):
+        return feature.model_dump(mode="json", exclude={"description", "runtime", *_OF_IMPORT_PLACE})
+    encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
+    if getattr(encoder, "TAKES_WEIGHTS", True) == (feature.weights == NO_WEIGHTS):
+        takes = "needs weights" if feature.weights == NO_WEIGHTS else "takes no weights; write `weights: none`"
+        raise UserError(f"weights: encoder {feature.encoder!r} {takes}, found {feature.weights!r}")
     settings = feature.model_dump(mode="json", exclude={"description", "runtime"})
-    if random_seed(feature.weights) is None:
+    if feature.weights != NO_WEIGHTS and random_seed(feature.weights) is None:
         sha256 = configuration.weight(feature.weights).sha256
         if sha256 == "unverified":
             sha256 = f"unverified:{feature.weights}"
         settings["weights_sha256"] = sha256
-    encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
     settings["recipe_version"] = encoder.RECIPE_VERSION
     return settings
 

@@ -1,8 +1,19 @@
 """The settings a person can write: types, units, defaults and meaning; the one source of `config/schemas/*.json`."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, StringConstraints
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_]*$")]
 Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]*(\.[0-9]+|/[1-9][0-9]*)?$|^0\.[0-9]*[1-9][0-9]*$")]
@@ -87,9 +98,6 @@ class FeatureBase(Section):
     """What every feature file has."""
 
     description: str = Field(description="one line for tables and reports")
-    encoder: Name = Field(description="a module of models/encoders/")
-    weights: str = Field(description="an entry of config/weights.yaml, or `random(SEED)`")
-    params: dict[str, Any] = Field(default_factory=dict, description="the encoder's own settings")
     store_dtype: Literal["float16", "float32"] = Field("float16", description="type of the stored rows")
     runtime: "FeatureRuntime" = Field(
         default_factory=lambda: FeatureRuntime(), description="how to compute it; never changes the rows"
@@ -106,24 +114,109 @@ class FeatureRuntime(Section):
     runtime_min: PositiveInt = Field(120, description="time limit of one job on a cluster, minutes")
 
 
+class ExtractedFeature(FeatureBase):
+    """What every feature that is computed here has."""
+
+    encoder: Name = Field(description="a module of models/encoders/")
+    weights: str = Field(description="an entry of config/weights.yaml, `random(SEED)`, or `none`")
+    params: dict[str, Any] = Field(default_factory=dict, description="the encoder's own settings")
+
+
+SAMPLING_OPTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "ffmpeg_fps": (frozenset({"rate"}), frozenset({"short_clip_guard"})),
+    "seek_per_second": (frozenset(), frozenset({"rate"})),
+    "lavis_head": (frozenset({"n_frames"}), frozenset()),
+    "lavis_uniform": (frozenset({"n_frames"}), frozenset()),
+    "linspace": (frozenset({"n_frames"}), frozenset()),
+    "hero_clips": (frozenset(), frozenset({"clip_s", "end"})),
+    "windows": (frozenset({"window"}), frozenset({"stride", "tail", "skip_last", "block", "rate"})),
+    "i3d_chunks": (frozenset(), frozenset({"rate"})),
+}
+"""Sampling rule -> options that it needs, and options that it may have."""
+
+
 class Sampling(Section):
     """Which frames the network sees (rules: workflow_scripts/media/sampling.py)."""
 
-    rule: Literal["ffmpeg_fps"] = Field("ffmpeg_fps", description="sampling rule")
-    rate: Rate = Field(description="frames per second, exact: `2`, `0.5`, `30000/1001`")
+    rule: Literal[
+        "ffmpeg_fps",
+        "seek_per_second",
+        "lavis_head",
+        "lavis_uniform",
+        "linspace",
+        "hero_clips",
+        "windows",
+        "i3d_chunks",
+    ] = Field(
+        "ffmpeg_fps",
+        description="sampling rule; one frame per row: `ffmpeg_fps` (slot centres), `seek_per_second` (starts of "
+        "seconds), `lavis_head`, `lavis_uniform`, `linspace` (a fixed number); several: `hero_clips` (SlowFast), "
+        "`windows`, `i3d_chunks`",
+    )
+    rate: Rate | None = Field(
+        None,
+        description="frames per second, exact: `2`, `0.5`, `30000/1001`; for `windows` and `i3d_chunks`: of the "
+        "frames that they run over, null: all frames",
+    )
     short_clip_guard: bool = Field(False, description="raise the rate for clips shorter than one slot (HERO)")
+    n_frames: PositiveInt | None = Field(None, description="`lavis_*`, `linspace`: rows per video")
+    clip_s: Rate = Field("2", description="`hero_clips`: seconds per row, exact: `2`, `3/2`")
+    end: Literal["float", "int"] = Field(
+        "float", description="`hero_clips`: rounding of a clip's last frame, `float` as HERO, `int` as lighthouse"
+    )
+    window: PositiveInt | None = Field(None, description="`windows`: frames per row")
+    stride: PositiveInt | None = Field(None, description="`windows`: frames between rows; null: the window")
+    tail: Literal["drop", "shift_back", "pad"] = Field(
+        "drop", description="`windows`: what happens to a window that does not fit"
+    )
+    skip_last: bool = Field(False, description="`windows`: never use the last frame (VSLNet, video_features)")
+    block: PositiveInt | None = Field(None, description="`windows`: longer videos restart the grid (VSLNet: 10000)")
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        needed, allowed = SAMPLING_OPTIONS[self.rule]
+        missing = [name for name in sorted(needed) if getattr(self, name) is None]
+        if missing:
+            raise ValueError(f"rule {self.rule} needs {', '.join(missing)}")
+        known = needed | allowed
+        defaults = {name: field.default for name, field in type(self).model_fields.items()}
+        foreign = sorted(n for n in self.model_fields_set - known - {"rule"} if getattr(self, n) != defaults[n])
+        if foreign:
+            raise ValueError(f"rule {self.rule} has no option {foreign[0]}; it has {', '.join(sorted(known))}")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _only_own_options(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        needed, allowed = SAMPLING_OPTIONS[self.rule]
+        own = needed | allowed | {"rule"}
+        return {key: value for key, value in handler(self).items() if key in own and value is not None}
 
 
 class Resize(Section):
-    """How a frame becomes a square."""
+    """How a frame becomes a square (rules: workflow_scripts/media/resize.py)."""
 
-    rule: Literal["squash", "hero"] = Field(
-        description="`squash`: direct bilinear resize; `hero`: shorter side, bicubic, centre crop"
+    rule: Literal["squash", "hero", "clip_pil", "vf_i3d", "vslnet_charades", "vslnet_shortside"] = Field(
+        description="`squash`: direct bilinear resize; the others keep the aspect ratio and cut the centre out: "
+        "`hero`: bicubic (ffmpeg), `clip_pil`: bicubic (Pillow), `vf_i3d`: bilinear (Pillow) to 8/7 of the size, "
+        "`vslnet_charades`: bilinear (OpenCV), only enlarges, `vslnet_shortside`: bilinear (OpenCV)"
     )
     size: PositiveInt = Field(description="pixels")
+    jpeg_roundtrip: bool = Field(
+        False, description="write and read every frame as JPEG first, as HiREST did; not with `squash` and `hero`"
+    )
+
+    @model_validator(mode="after")
+    def _check_jpeg(self) -> Self:
+        if self.jpeg_roundtrip and self.rule in ("squash", "hero"):
+            raise ValueError(f"rule {self.rule} has no jpeg_roundtrip; clip_pil has")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_jpeg_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "jpeg_roundtrip" or value}
 
 
-class VisualFeature(FeatureBase):
+class VisualFeature(ExtractedFeature):
     """Rows from sampled frames."""
 
     kind: Literal["visual"]
@@ -138,7 +231,7 @@ class Window(Section):
     hop_s: PositiveFloat = Field(description="seconds between rows")
 
 
-class AudioFeature(FeatureBase):
+class AudioFeature(ExtractedFeature):
     """Rows from a sliding window over the sound."""
 
     kind: Literal["audio"]
@@ -146,10 +239,52 @@ class AudioFeature(FeatureBase):
     window: Window
 
 
-class TextFeature(FeatureBase):
+class TextFeature(ExtractedFeature):
     """Rows from the words of a query: one per token, or one per query."""
 
     kind: Literal["text"]
+
+
+class ImportedFeature(FeatureBase):
+    """Rows from feature files that somebody published; nothing is computed."""
+
+    kind: Literal["visual", "audio", "text"] = Field(
+        description="`visual`, `audio`: rows of a video; `text`: rows of a query"
+    )
+    source: Literal["import"]
+    path: str = Field(description="folder with a file per video (or query), or the one file or database for all")
+    layout: Literal["npy", "npz", "pt", "pickle_dict", "hdf5", "lmdb"] = Field(
+        description="form of the source; `hdf5`: whether `path` is a folder or a file tells which of the two it is; "
+        "`pickle_dict`: one file, a dict of arrays"
+    )
+    id_pattern: str = Field(
+        description="file below `path`, or entry in it, of a video: `{video_id}.npy`; of a query: "
+        "`qid{source_query_id}.npz`"
+    )
+    key: str | None = Field(
+        None, description="array in an npz, hdf5 file or entry, or dict of a pt file; null: the only one"
+    )
+    times: PositiveFloat | Literal["proportional"] | None = Field(
+        None, description="seconds per row, or `proportional`: rows spread over the annotated duration; text has none"
+    )
+    tolerance_s: PositiveFloat | None = Field(
+        None, description="difference of rows x seconds per row from the duration that is reported; null: two rows"
+    )
+    on_wrong_length: Literal["report", "fail"] = Field(
+        "report", description="`fail`: a video over the tolerance gets no rows and the status `failed`"
+    )
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if (self.times is None) != (self.kind == "text"):
+            needs = "text has rows of words, no times" if self.kind == "text" else "add seconds per row, `times: 2.0`"
+            raise ValueError(f"kind {self.kind} and times {self.times}: {needs}")
+        return self
+
+    @property
+    def weights(self) -> str:
+        """No network, no weights."""
+        return "none"
 
 
 class Stream(Section):
@@ -165,7 +300,9 @@ class Queries(Section):
     """Which queries a system uses."""
 
     kinds: tuple[str, ...] | None = Field(None, description="only queries of these kinds; null: all")
-    moments: Literal["raw", "clip", "clip_drop"] = Field("clip", description="view of the annotated moments")
+    moments: Literal["raw", "clip", "clip_drop", "calce_round"] = Field(
+        "clip", description="view of the annotated moments"
+    )
 
 
 class Splits(Section):
@@ -201,7 +338,6 @@ class SystemRuntime(Section):
     runtime_min: PositiveInt = Field(1440, description="time limit on a cluster, minutes")
     num_workers: NonNegativeInt = Field(0, description="data-loader worker processes")
     checkpoint_minutes: PositiveFloat = Field(10.0, description="minutes between resumable checkpoints")
-    eval_batch_size: PositiveInt = Field(16, description="queries per forward pass outside training")
 
 
 class System(Section):

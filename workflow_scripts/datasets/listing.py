@@ -7,6 +7,7 @@ here; the lists hold what `stat` tells.
 import json
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workflow_scripts.errors import UserError
@@ -16,6 +17,8 @@ from workflow_scripts.store.shards import split_into_shards
 log = logging.getLogger(__name__)
 
 MISSING = "missing"
+LOCKS = Path(".snakemake/locks")
+"""Where a running Snakemake leaves its locks, below the working folder."""
 
 
 def stat_signature(path: Path) -> str:
@@ -45,14 +48,32 @@ def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str
     return listed
 
 
-def annotated_ids(files: Iterable[Path], read_ids: Callable[[], list[str]], cache: Path) -> list[str]:
-    """Return the annotated video ids, read again only if an annotation file changed.
+@dataclass(frozen=True)
+class AnnotatedVideos:
+    """What the annotation files say about videos.
+
+    Attributes
+    ----------
+    ids : list of str
+        Sorted.
+    have_durations : bool
+        Whether the files state the duration of every video.
+    """
+
+    ids: list[str]
+    have_durations: bool
+
+
+def annotated_videos(
+    files: Iterable[Path], read_durations: Callable[[], dict[str, float | None]], cache: Path
+) -> AnnotatedVideos:
+    """Return the annotated videos, read again only if an annotation file changed.
 
     Parameters
     ----------
     files : the annotation files
-    read_ids : reads them
-    cache : where the ids are remembered; a folder that cannot be written is no error
+    read_durations : reads them; video id -> seconds or None
+    cache : where the answer is remembered; a folder that cannot be written is no error
 
     Raises
     ------
@@ -67,11 +88,12 @@ def annotated_ids(files: Iterable[Path], read_ids: Callable[[], list[str]], cach
         signatures.append(f"{path}:{stat_signature(path)}")
     if cache.is_file():
         known = json.loads(cache.read_text(encoding="utf-8"))
-        if known.get("files") == signatures:
-            return known["video_ids"]
-    ids = sorted(set(read_ids()))
-    write_if_allowed(cache, json_text({"files": signatures, "video_ids": ids}))
-    return ids
+        if known.pop("files") == signatures:
+            return AnnotatedVideos(**known)
+    durations = read_durations()
+    found = AnnotatedVideos(sorted(durations), None not in durations.values())
+    write_if_allowed(cache, json_text({"files": signatures, **asdict(found)}))
+    return found
 
 
 def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> None:
@@ -83,7 +105,13 @@ def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> No
 
 
 def write_if_allowed(path: Path, text: str) -> None:
-    """Write if changed and allowed: a dry run in a folder of somebody else still shows its plan."""
+    """Write if changed and allowed: a dry run in a folder of somebody else still shows its plan.
+
+    What the jobs of a workflow that is running in this folder read stays as it was when they were planned.
+    """
+    if any(LOCKS.glob("*.lock")) and path.is_file() and path.read_text(encoding="utf-8") != text:
+        log.warning("%s: not brought up to date, because another workflow is running in this folder", path)
+        return
     try:
         write_if_changed(path, text)
     except PermissionError:

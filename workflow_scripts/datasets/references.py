@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.datasets.schema import moments_view
+from workflow_scripts.datasets.schema import moments_view, videos_view
 from workflow_scripts.store.tables import read_table
 
 
@@ -31,7 +31,8 @@ def read_references(annotations: Path, split: str, queries: Mapping[str, Any]) -
     queries : the system's section `queries` (kinds, view of the moments)
     """
     videos = read_table(annotations / "videos.parquet")
-    durations = {row["video_id"]: row["duration_s"] for row in videos.to_pylist()}
+    viewed = videos_view(videos, queries["moments"])
+    durations = {row["video_id"]: row["duration_s"] for row in viewed.to_pylist()}
     moments = moments_view(read_table(annotations / "moments.parquet"), videos, queries["moments"])
     first = {row["query_id"]: (row["start_s"], row["end_s"]) for row in moments.to_pylist() if not row["window_index"]}
     references = []

@@ -136,7 +136,7 @@ TABLES = {
 }
 """Tables of a dataset's annotations by name."""
 
-VIEWS = ("raw", "clip", "clip_drop")
+VIEWS = ("raw", "clip", "clip_drop", "calce_round")
 
 
 def span_flags(start_s: float, end_s: float, duration_s: float) -> list[str]:
@@ -171,9 +171,10 @@ def moments_view(moments: pa.Table, videos: pa.Table, policy: str) -> pa.Table:
     ----------
     moments, videos : pyarrow.Table
         Canonical tables.
-    policy : {"raw", "clip", "clip_drop"}
+    policy : {"raw", "clip", "clip_drop", "calce_round"}
         `raw`: as annotated. `clip`: starts raised to 0 and ends lowered to the duration. `clip_drop`: clipped, then
-        without the spans that start at or after their end (2D-TAN).
+        without the spans that start at or after their end (2D-TAN). `calce_round`: both ends rounded to whole seconds,
+        halves to even, not clipped; it belongs with the rounded durations of `videos_view`.
 
     Returns
     -------
@@ -185,21 +186,50 @@ def moments_view(moments: pa.Table, videos: pa.Table, policy: str) -> pa.Table:
     UnknownView
         If there is no such policy.
     """
-    if policy not in VIEWS:
-        near = difflib.get_close_matches(policy, VIEWS, n=1)
-        hint = f'Did you mean "{near[0]}"?' if near else "Choose one of these."
-        raise UnknownView("view of the moments", repr(policy), f"one of {', '.join(VIEWS)}", hint)
+    _check_policy(policy)
     if policy == "raw":
         return moments
+    if policy == "calce_round":
+        return _replaced(moments, {name: _rounded(moments[name]) for name in ("start_s", "end_s")})
     row_of_video = pc.index_in(moments["video_id"], videos["video_id"].combine_chunks())
     durations = videos["duration_s"].take(row_of_video)
     clipped = {
         "start_s": pc.max_element_wise(moments["start_s"], pa.scalar(0.0)),
         "end_s": pc.min_element_wise(moments["end_s"], durations),
     }
-    for name, values in clipped.items():
-        position = moments.schema.get_field_index(name)
-        moments = moments.set_column(position, moments.schema.field(name), values)
+    moments = _replaced(moments, clipped)
     if policy == "clip":
         return moments
     return moments.filter(pc.less(moments["start_s"], moments["end_s"]))
+
+
+def videos_view(videos: pa.Table, policy: str) -> pa.Table:
+    """Return the videos that go with a view of the moments: `calce_round` rounds the durations, halves to even.
+
+    Raises
+    ------
+    UnknownView
+        If there is no such policy.
+    """
+    _check_policy(policy)
+    if policy != "calce_round":
+        return videos
+    return _replaced(videos, {"duration_s": _rounded(videos["duration_s"])})
+
+
+def _check_policy(policy: str) -> None:
+    if policy not in VIEWS:
+        near = difflib.get_close_matches(policy, VIEWS, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else "Choose one of these."
+        raise UnknownView("view of the moments", repr(policy), f"one of {', '.join(VIEWS)}", hint)
+
+
+def _rounded(seconds: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.round(seconds, round_mode="half_to_even")
+
+
+def _replaced(table: pa.Table, columns: dict[str, pa.ChunkedArray]) -> pa.Table:
+    for name, values in columns.items():
+        position = table.schema.get_field_index(name)
+        table = table.set_column(position, table.schema.field(name), values)
+    return table

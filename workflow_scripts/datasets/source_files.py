@@ -1,4 +1,7 @@
-"""Reading source annotation files, plain or gzip-compressed, with the place of every fault."""
+"""Reading source annotation files, plain or gzip-compressed, with the place of every fault.
+
+A file that is named without `.gz` and kept with it is found; whoever names it need not know.
+"""
 
 import gzip
 import hashlib
@@ -11,6 +14,12 @@ from typing import Any
 from workflow_scripts.datasets.errors import BadSourceFile, BadValue, MissingKey
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov")
+
+
+def stored_path(path: Path) -> Path:
+    """Return where a file is kept: under its name or, if only that exists, under its name with `.gz` added."""
+    compressed = path.with_name(f"{path.name}.gz")
+    return compressed if compressed.is_file() and not path.is_file() else path
 
 
 def read_text(path: Path) -> str:
@@ -110,8 +119,9 @@ def extra_json(record: dict[str, Any], known: tuple[str, ...]) -> str | None:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        data = path.read_bytes()
-        return gzip.decompress(data) if path.suffix == ".gz" else data
+        stored = stored_path(path)
+        data = stored.read_bytes()
+        return gzip.decompress(data) if stored.suffix == ".gz" else data
     except FileNotFoundError:
         remedy = "Put it there, or correct its path in the dataset's YAML file."
         raise BadSourceFile(str(path), "no such file", "an annotation file", remedy) from None

@@ -98,8 +98,11 @@ class Annotations:
         )
         return query_id
 
-    def add_moment(self, video_id: str, split: str, query_id: str, start_s: float, end_s: float) -> None:
-        """Add a window in seconds to a query, after those that it has."""
+    def add_moment(
+        self, video_id: str, split: str, query_id: str, start: float, end: float, *, fps: float | None = None
+    ) -> None:
+        """Add a window to a query, after those that it has: in seconds, or in frames where `fps` is given."""
+        rate = 1.0 if fps is None else fps
         index = self._window_counts.get(query_id, 0)
         self._window_counts[query_id] = index + 1
         self.moments.append(
@@ -109,11 +112,11 @@ class Annotations:
                 "query_id": query_id,
                 "video_id": video_id,
                 "window_index": index,
-                "start_raw": start_s,
-                "end_raw": end_s,
-                "raw_unit": "second",
-                "start_s": start_s,
-                "end_s": end_s,
+                "start_raw": start,
+                "end_raw": end,
+                "raw_unit": "second" if fps is None else "frame",
+                "start_s": start / rate,
+                "end_s": end / rate,
             }
         )
 

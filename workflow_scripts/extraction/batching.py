@@ -88,7 +88,7 @@ def encode_videos(
     ----------
     units : pairs of video id and unit, video by video, as `prefetch` yields them
     encode : (n, ...) -> n rows (D,)
-    batch_size : units per call of `encode`
+    batch_size : units per call of `encode`; fewer where the next unit has another shape
 
     Yields
     ------
@@ -125,6 +125,8 @@ def encode_videos(
         if isinstance(unit, VideoEnd):
             ended[video_id] = unit
         else:
+            if waiting and unit.shape != waiting[0][1].shape:
+                flush()
             waiting.append((video_id, unit))
             missing[video_id] += 1
             if len(waiting) == batch_size:

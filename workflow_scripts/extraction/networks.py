@@ -60,6 +60,8 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     recipe, weights = settings["recipe"], settings["weights"]
     module = importlib.import_module(f"models.encoders.{recipe['encoder']}")
     config = module.Config.model_validate(recipe["params"])
+    if not weights:
+        return module.load(config, None, "cpu")
     device = resolve_device(settings["device"])
     if "seed" in weights:
         return module.load(config, weights["seed"], device)

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import feature_recipe, random_seed
-from workflow_scripts.configuration.schema import FeatureBase, Weight
+from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
+from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature, Weight
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import digest_json
 
@@ -16,7 +16,11 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
     """Return what an extraction job needs to know: the recipe, which decides the rows, and how to run it."""
     feature = configuration.feature(dataset, name)
     paths = configuration.root.paths
+    source = (
+        {"source": feature.model_dump(include={"path", "id_pattern"})} if isinstance(feature, ImportedFeature) else {}
+    )
     return {
+        **source,
         "dataset": dataset,
         "feature": name,
         "recipe": feature_recipe(configuration, feature),
@@ -29,6 +33,8 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
 
 
 def _weights(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
+    if feature.weights == NO_WEIGHTS:
+        return {}
     seed = random_seed(feature.weights)
     if seed is not None:
         return {"seed": seed}

@@ -4,71 +4,23 @@ import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import av
 import ffmpeg as ffmpeg_python
 import numpy as np
 
-from workflow_scripts.errors import UserError
 from workflow_scripts.media.ffmpeg import file_url, read_blocks
 from workflow_scripts.media.media_error import DecodeError
 from workflow_scripts.media.probe import frame_times, open_video, video_stream
+from workflow_scripts.media.resize import resize_for
 
 # The kernel takes at most 128 KiB per argument.
 _LONGEST_ARGUMENT = 100_000
 
 
-class Resize(NamedTuple):
-    """A resize rule applied to a picture of known size: scale to `width` x `height`, then cut `size` x `size` out."""
-
-    size: int
-    width: int
-    height: int
-    interpolation: str
-
-    def filters(self) -> str:
-        """Return the ffmpeg filters."""
-        scale = f"scale={self.width}:{self.height}:flags={self.interpolation}"
-        if (self.width, self.height) == (self.size, self.size):
-            return scale
-        left, top = (self.width - self.size) // 2, (self.height - self.size) // 2
-        return f"{scale},crop={self.size}:{self.size}:{left}:{top}"
-
-
-def _squash(size: int, width: int, height: int) -> Resize:
-    """Both sides to `size`, aspect ratio lost, bilinear: what decord and LAVIS do."""
-    return Resize(size, size, size, "bilinear")
-
-
-def _hero(size: int, width: int, height: int) -> Resize:
-    """Shorter side to `size`, the other truncated, bicubic, centre crop: what HERO's video loaders do."""
-    if height >= width:
-        return Resize(size, size, int(height * size / width), "bicubic")
-    return Resize(size, int(width * size / height), size, "bicubic")
-
-
-RESIZE_RULES = {"squash": _squash, "hero": _hero}
-
-
-def resize_for(rule: dict[str, Any], width: int, height: int) -> Resize:
-    """Apply a resize rule, given as in a feature file (`{rule: hero, size: 224}`), to a picture as displayed.
-
-    Raises
-    ------
-    UserError
-        If the rule is unknown or its size is not a whole number from 1.
-    """
-    name, size = rule.get("rule"), rule.get("size")
-    if name not in RESIZE_RULES:
-        raise UserError(f"resize: unknown rule {name!r}. Known: {', '.join(sorted(RESIZE_RULES))}.")
-    if not isinstance(size, int) or size < 1 or set(rule) != {"rule", "size"}:
-        raise UserError(f"resize: expected {{rule: {name}, size: <pixels>}}, found {rule!r}.")
-    return RESIZE_RULES[name](size, width, height)
-
-
 def decode_frames(
-    path: Path | str, frame_idx: Sequence[int] | np.ndarray, resize: dict[str, Any], ffmpeg: str | None = None
+    path: Path | str, frame_idx: Sequence[int] | np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None = None
 ) -> Iterator[np.ndarray]:
     """Yield the planned frames of a video in order.
 
@@ -78,14 +30,14 @@ def decode_frames(
         The video.
     frame_idx : int (T,)
         Positions in presentation order, never decreasing. A repeated position yields the same frame again.
-    resize : dict
-        A resize rule as in a feature file.
+    resize : dict or None
+        A resize rule as in a feature file; None: native size.
     ffmpeg : str, optional
         As `ffmpeg_exe`.
 
     Yields
     ------
-    uint8 (size, size, 3)
+    uint8 (size, size, 3) or (H, W, 3)
         RGB. Rotation that the file asks for is applied first.
 
     Raises
@@ -104,27 +56,92 @@ def decode_frames(
         return
     if wanted[0] < 0 or np.any(np.diff(wanted) < 0):
         raise ValueError("frame_idx must not be negative or decrease")
-    media = frame_times(path)
     distinct, repeats = np.unique(wanted, return_counts=True)
-    present = distinct < len(media.pts)
     n_delivered = 0
-    if present.any():
-        chosen = distinct[present]
-        stream_index, width, height = _first_picture(path)
-        picture = resize_for(resize, width, height)
-        shape = (picture.size, picture.size, 3)
-        if media.is_timed:
-            expression = select_expression("t", media.pts * float(media.time_base), chosen)
-        else:
-            expression = select_expression("n", np.arange(len(media.pts), dtype=float), chosen)
-        chain = f"select='{expression}',{picture.filters()}"
-        for block in _filtered_frames(path, stream_index, chain, len(chosen), int(np.prod(shape)), ffmpeg):
-            frame = np.frombuffer(block, np.uint8).reshape(shape)
-            for _ in range(repeats[n_delivered]):
-                yield frame
-            n_delivered += 1
+    for frame, n_times in zip(_distinct_frames(path, distinct, resize, ffmpeg), repeats, strict=False):
+        for _ in range(n_times):
+            yield frame
+        n_delivered += 1
     if n_delivered < len(distinct):
         raise DecodeError(f"{path}: {len(distinct)} frames were planned, {n_delivered} could be decoded.")
+
+
+def _distinct_frames(
+    path: Path | str, wanted: np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None
+) -> Iterator[np.ndarray]:
+    """Yield the frames at increasing positions, as many as the decoder gives."""
+    media = frame_times(path)
+    chosen = wanted[wanted < len(media.pts)]
+    if len(chosen) == 0:
+        return
+    stream_index, width, height = _first_picture(path)
+    picture = resize_for(resize, width, height)
+    shape = (picture.size, picture.size, 3) if picture.by == "ffmpeg" else (height, width, 3)
+    if media.is_timed:
+        expression = select_expression("t", media.pts * float(media.time_base), chosen)
+    else:
+        expression = select_expression("n", np.arange(len(media.pts), dtype=float), chosen)
+    # A stream may change its size on the way: frames at native size take that of the first picture.
+    chain = f"select='{expression}',{picture.filters() or f'scale={width}:{height}:flags=bicubic'}"
+    for block in _filtered_frames(path, stream_index, chain, len(chosen), int(np.prod(shape)), ffmpeg):
+        yield picture.finish(np.frombuffer(block, np.uint8).reshape(shape))
+
+
+def decode_rows(
+    path: Path | str,
+    frame_idx: Sequence[int] | np.ndarray,
+    frames_per_row: Sequence[int] | np.ndarray,
+    resize: dict[str, Any] | None,
+    ffmpeg: str | None = None,
+) -> Iterator[np.ndarray]:
+    """Yield the frames of each planned row in order; rows may share frames.
+
+    Parameters
+    ----------
+    path, resize, ffmpeg
+        As `decode_frames`.
+    frame_idx : int (sum of frames_per_row,)
+        Positions in presentation order, row after row.
+    frames_per_row : int (T,)
+        Number of frames K of each row, at least 1.
+
+    Yields
+    ------
+    uint8 (K, size, size, 3)
+        RGB.
+
+    Raises
+    ------
+    DecodeError
+        As `decode_frames`.
+
+    Notes
+    -----
+    Each frame is decoded and resized once and held until the last row that needs it.
+    """
+    positions = np.asarray(frame_idx, np.int64)
+    rows = np.split(positions, np.cumsum(frames_per_row)[:-1]) if len(positions) else []
+    still_needed = _first_needed_later(rows)
+    distinct = np.unique(positions)
+    held: dict[int, np.ndarray] = {}
+    with contextlib.closing(decode_frames(path, distinct, resize, ffmpeg)) as frames:
+        arriving = zip(distinct.tolist(), frames, strict=True)
+        newest = -1
+        for row, first_needed in zip(rows, still_needed, strict=True):
+            while newest < row.max():
+                newest, frame = next(arriving)
+                held[newest] = frame
+            yield np.stack([held[position] for position in row.tolist()])
+            held = {position: frame for position, frame in held.items() if position >= first_needed}
+
+
+def _first_needed_later(rows: list[np.ndarray]) -> list[int]:
+    """Return for each row the smallest position that a later row needs."""
+    smallest, found = 2**62, []
+    for row in reversed(rows):
+        found.append(smallest)
+        smallest = min(smallest, int(row.min()))
+    return found[::-1]
 
 
 def select_expression(clock: str, frame_clock: np.ndarray, chosen: np.ndarray) -> str:

@@ -140,7 +140,7 @@ def frame_times(path: Path | str) -> FrameTimes:
         if not is_timed:
             delay = int(pts[0]) - start
             pts, end = pts - delay, end - delay
-        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed)
+        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed, stream.average_rate)
 
 
 def _demux(

@@ -13,6 +13,23 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.media.clip_windows import (
+    HERO_RATE,
+    TAILS,
+    hero_clips,
+    i3d_chunks,
+    slowfast_positions,
+    windows_in,
+    windows_in_blocks,
+)
+from workflow_scripts.media.media_error import MediaError
+from workflow_scripts.media.sparse_sampling import (
+    lavis_edges,
+    lavis_head,
+    lavis_uniform,
+    linspace_frames,
+    seek_per_second,
+)
 
 # Floats in YAML stand for simple fractions: 0.1667 is what was typed, 0.16666666666666666 is 1/6.
 _LARGEST_DENOMINATOR = 100_000
@@ -37,6 +54,8 @@ class FrameTimes:
     is_timed : bool
         Whether the container has presentation times. Without them (AVI) the first frame is at `start`, the others
         follow at the frame rate, and a frame can be found by its position only.
+    average_rate : Fraction or None
+        Frames per second that the header states.
     """
 
     pts: np.ndarray
@@ -45,6 +64,12 @@ class FrameTimes:
     end: int
     duration_s: float | None
     is_timed: bool = True
+    average_rate: Fraction | None = None
+
+    def edges_s(self) -> np.ndarray:
+        """Return float64 (N + 1,): the second at which each frame starts, and the end of the last one."""
+        ticks = np.append(self.pts, self.end) - self.start
+        return ticks * self.time_base.numerator / self.time_base.denominator
 
 
 class FramePlan(NamedTuple):
@@ -52,14 +77,18 @@ class FramePlan(NamedTuple):
 
     Attributes
     ----------
-    frame_idx : int64 (T,)
-        Positions in presentation order, never decreasing; a repeated one means a repeated frame.
+    frame_idx : int64 (T,) or (sum of frames_per_row,)
+        Positions in presentation order; a repeated one means a repeated frame. Never decreasing where rows have one
+        frame; the highest positions of longer rows never decrease.
     times : float64 (T, 2)
-        Start and end second of the stretch that each stands for, from the start of the container.
+        Start and end second of the stretch that each row stands for, from the start of the container.
+    frames_per_row : int64 (T,) or None
+        How many frames each row sees, one row after the other; None: one each.
     """
 
     frame_idx: np.ndarray
     times: np.ndarray
+    frames_per_row: np.ndarray | None = None
 
 
 def as_rational(value: int | float | str | Fraction) -> Fraction:
@@ -148,7 +177,105 @@ def _plan_ffmpeg_fps(media: FrameTimes, rate: int | float | str, short_clip_guar
     return ffmpeg_fps(media.pts, media.time_base, media.start, media.end, exact)
 
 
-RULES: dict[str, Callable[..., FramePlan]] = {"ffmpeg_fps": _plan_ffmpeg_fps}
+def _plan_seek_per_second(media: FrameTimes, rate: int | float | str = 1) -> FramePlan:
+    exact = as_rational(rate)
+    frame_idx = seek_per_second(media.pts, media.time_base, media.end, exact, media.average_rate)
+    first_s = media.edges_s()[0]
+    edges = first_s + np.array([n * exact.denominator / exact.numerator for n in range(len(frame_idx) + 1)])
+    return FramePlan(frame_idx, np.stack([edges[:-1], edges[1:]], axis=1))
+
+
+def _plan_lavis(choose: Callable[[np.ndarray], np.ndarray], media: FrameTimes, n_frames: int) -> FramePlan:
+    parts = lavis_edges(0, len(media.pts), n_frames)
+    edges = media.edges_s()[parts]
+    return FramePlan(choose(parts), np.stack([edges[:-1], edges[1:]], axis=1))
+
+
+def _plan_lavis_head(media: FrameTimes, n_frames: int) -> FramePlan:
+    return _plan_lavis(lavis_head, media, n_frames)
+
+
+def _plan_lavis_uniform(media: FrameTimes, n_frames: int) -> FramePlan:
+    return _plan_lavis(lavis_uniform, media, n_frames)
+
+
+def _plan_linspace(media: FrameTimes, n_frames: int) -> FramePlan:
+    seconds = media.edges_s()
+    edges = np.linspace(seconds[0], seconds[-1], n_frames + 1)
+    return FramePlan(linspace_frames(len(media.pts), n_frames), np.stack([edges[:-1], edges[1:]], axis=1))
+
+
+def _plan_hero_clips(media: FrameTimes, clip_s: int | float | str = 2, end: str = "float") -> FramePlan:
+    length = as_rational(clip_s)
+    if end not in ("float", "int"):
+        raise UserError(f'sampling: rule hero_clips: end must be "float" (HERO) or "int" (lighthouse), found {end!r}.')
+    if media.average_rate is None:
+        raise MediaError("the file states no frame rate, which rule hero_clips needs.")
+    at_30 = ffmpeg_fps(media.pts, media.time_base, media.start, media.end, Fraction(HERO_RATE)).frame_idx
+    clips = hero_clips(len(at_30), length, media.duration_s)
+    if len(clips) == 0:
+        raise MediaError("too short for rule hero_clips: no clip is left.")
+    seen = clips[:, slowfast_positions(length, media.average_rate, end)]
+    edges = np.array([n * length.numerator / length.denominator for n in range(len(clips) + 1)])
+    per_row = np.full(len(clips), seen.shape[1], np.int64)
+    return FramePlan(at_30[seen].reshape(-1), np.stack([edges[:-1], edges[1:]], axis=1), per_row)
+
+
+def _plan_windows(
+    media: FrameTimes,
+    *,
+    window: int,
+    stride: int | None = None,
+    tail: str = "drop",
+    skip_last: bool = False,
+    block: int | None = None,
+    rate: int | float | str | None = None,
+) -> FramePlan:
+    if tail not in TAILS:
+        raise UserError(f"sampling: rule windows: tail must be one of {', '.join(TAILS)}, found {tail!r}.")
+    if block is not None and tail == "pad":
+        raise UserError("sampling: rule windows: block has no meaning with tail: pad.")
+    frames, edges = _sequence(media, rate)
+    if block is None:
+        spans = windows_in(len(frames), window, stride or window, tail, skip_last)
+    else:
+        spans = windows_in_blocks(len(frames), block, window, stride or window, tail=tail, skip_last=skip_last)
+    return _plan_spans(frames, edges, spans, len(frames) - skip_last)
+
+
+def _plan_i3d_chunks(media: FrameTimes, rate: int | float | str | None = None) -> FramePlan:
+    frames, edges = _sequence(media, rate)
+    return _plan_spans(frames, edges, i3d_chunks(len(frames)), len(frames))
+
+
+def _sequence(media: FrameTimes, rate: int | float | str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the frames that windows run over, all or those of the fps filter, and their T + 1 borders in seconds."""
+    if rate is None:
+        return np.arange(len(media.pts)), media.edges_s()
+    plan = _plan_ffmpeg_fps(media, rate)
+    return plan.frame_idx, np.append(plan.times[:, 0], plan.times[-1:, 1])
+
+
+def _plan_spans(frames: np.ndarray, edges: np.ndarray, spans: list[tuple[int, int]], usable: int) -> FramePlan:
+    """Turn windows over `frames` into a plan; what lies past the first `usable` frames repeats the last of them."""
+    if any(start >= min(stop, usable) for start, stop in spans):
+        raise MediaError(f"too short for its sampling rule: of {len(frames)} frame(s) a window would see none.")
+    rows = [frames[np.minimum(np.arange(start, stop), usable - 1)] for start, stop in spans]
+    times = [(edges[start], edges[min(stop, usable)]) for start, stop in spans]
+    frame_idx = np.concatenate([np.zeros(0, np.int64), *rows])
+    return FramePlan(frame_idx, np.array(times, float).reshape(-1, 2), np.array([len(row) for row in rows], np.int64))
+
+
+RULES: dict[str, Callable[..., FramePlan]] = {
+    "ffmpeg_fps": _plan_ffmpeg_fps,
+    "seek_per_second": _plan_seek_per_second,
+    "lavis_head": _plan_lavis_head,
+    "lavis_uniform": _plan_lavis_uniform,
+    "linspace": _plan_linspace,
+    "hero_clips": _plan_hero_clips,
+    "windows": _plan_windows,
+    "i3d_chunks": _plan_i3d_chunks,
+}
 
 
 def plan_frames(rule: dict[str, Any], media: FrameTimes) -> FramePlan:

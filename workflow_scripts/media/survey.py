@@ -1,6 +1,7 @@
 """Find and probe many videos."""
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,9 +38,12 @@ class Survey:
 
 
 def find_video(folder: Path, video_id: str, extensions: Iterable[str]) -> Path | None:
-    """Return `{video_id}.{extension}` for the first extension that exists, else None. A broken link exists."""
+    """Return `{video_id}.{extension}` for the first extension that exists, else None.
+
+    A link exists even if it is broken or leads to where this user may not look.
+    """
     candidates = (folder / f"{video_id}.{extension}" for extension in extensions)
-    return next((path for path in candidates if path.exists() or path.is_symlink()), None)
+    return next((path for path in candidates if os.path.lexists(path)), None)
 
 
 def survey_videos(folder: Path, video_ids: Sequence[str], extensions: Sequence[str], jobs: int) -> list[Survey]:

@@ -26,6 +26,13 @@ def top_span_iou(predicted: Mapping[str, Span | None], reference: Mapping[str, S
     return iou
 
 
+def selection_thresholds(metric: str) -> tuple[float, ...]:
+    """Return the thresholds a training watches: the usual three and that of the metric which selects (`R1@0.6`)."""
+    _, is_recall, threshold = metric.partition("R1@")
+    own = {float(threshold)} if is_recall and threshold.replace(".", "", 1).isdigit() else set()
+    return tuple(sorted({0.3, 0.5, 0.7} | own))
+
+
 def summarise(iou: Sequence[float], thresholds: Sequence[float]) -> dict[str, float]:
     """Return `R1@t` for every threshold and `mIoU`, in percent; nothing if there is no query."""
     values = np.asarray(iou, dtype=np.float64)

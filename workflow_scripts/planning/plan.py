@@ -3,21 +3,31 @@
 Nothing is computed here. Two kinds of small files are kept up to date, because the job graph depends on their content
 before any job runs: the list of each shard's videos, and the resolved settings beside the results they lead to."""
 
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
+from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed, sampling_name
 from workflow_scripts.configuration.schema import Dataset, System
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
-from workflow_scripts.datasets.listing import annotated_ids, list_videos, write_if_allowed, write_shard_lists
-from workflow_scripts.datasets.readers import read_video_ids
+from workflow_scripts.datasets.listing import (
+    AnnotatedVideos,
+    annotated_videos,
+    list_videos,
+    stat_signature,
+    write_if_allowed,
+    write_shard_lists,
+)
+from workflow_scripts.datasets.readers import read_durations
+from workflow_scripts.datasets.source_files import stored_path
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings, weight_path
 from workflow_scripts.store.atomic import json_text
 from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.shards import all_shards, frozen_shard_count
+from workflow_scripts.store.id_patterns import pattern_fields
+from workflow_scripts.store.shards import all_shards, frozen_shard_count, read_shard_list
 
 RESULTS = Path("results")
 
@@ -37,6 +47,7 @@ class Plan:
     def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
         self.configuration = Configuration(config, folder)
         self._shards: dict[str, list[str]] = {}
+        self._annotated: dict[str, AnnotatedVideos] = {}
         self._written: set[Path] = set()
 
     def dataset(self, name: str) -> Dataset:
@@ -44,9 +55,32 @@ class Plan:
         return self.configuration.dataset(name)
 
     def feature_names(self, kind: str) -> list[str]:
-        """Return the names of all features of a kind."""
+        """Return the names of all features of a kind that are computed here."""
         configuration = self.configuration
-        return [name for name in configuration.known("features") if configuration.feature_kind(name) == kind]
+        names = (name for name in configuration.known("features") if not configuration.is_imported(name))
+        return [name for name in names if configuration.feature_kind(name) == kind]
+
+    def imported_features(self) -> list[str]:
+        """Return the names of all features with `source: import`."""
+        return [name for name in self.configuration.known("features") if self.configuration.is_imported(name)]
+
+    def import_rows(self, dataset: str, feature: str) -> str:
+        """Return the table of what a feature is imported for: videos, or queries for text."""
+        kind = self.configuration.feature(dataset, feature).kind
+        return f"{RESULTS}/{dataset}/annotations/{'queries' if kind == 'text' else 'videos'}.parquet"
+
+    def import_source(self, dataset: str, feature: str, shard: str) -> str:
+        """Return what `stat` tells of the source files of a shard; of all files if the pattern needs the tables."""
+        imported = self.configuration.feature(dataset, feature)
+        path, pattern = Path(imported.path), imported.id_pattern
+        if not path.exists():
+            raise UserError(f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there")
+        if path.is_dir() and pattern_fields(pattern) == {"video_id"} and imported.kind != "text":
+            ids = read_shard_list(self.shard_list(dataset, shard))
+            files = [path / pattern.format(video_id=video_id) for video_id in ids]
+        else:
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return digest_json([[str(file), stat_signature(file)] for file in files if file.is_file()])
 
     # Datasets
 
@@ -72,11 +106,17 @@ class Plan:
         return {plan.video_id: f"generated:{plan_digest(plan)}" for plan in plan_demo(made.seed, counts)}
 
     def _found(self, name: str, dataset: Dataset) -> dict[str, str]:
-        source = dataset.annotations
-        files = {split: Path(path) for split, path in source.files.items()}
-        cache = RESULTS / name / "shards" / "video_ids.json"
-        ids = annotated_ids(files.values(), lambda: read_video_ids(source.format, files), cache)
-        return list_videos(Path(dataset.videos), dataset.extensions, ids)
+        return list_videos(Path(dataset.videos), dataset.extensions, self._annotated_videos(name).ids)
+
+    def _annotated_videos(self, name: str) -> AnnotatedVideos:
+        if name not in self._annotated:
+            source = self.dataset(name).annotations
+            files = {split: stored_path(Path(path)) for split, path in source.files.items()}
+            cache = RESULTS / name / "shards" / "annotated.json"
+            self._annotated[name] = annotated_videos(
+                files.values(), lambda: read_durations(source.format, files), cache
+            )
+        return self._annotated[name]
 
     def shard_list(self, dataset: str, shard: str) -> str:
         """Return the list of a shard's videos.
@@ -95,15 +135,22 @@ class Plan:
         return [f"{RESULTS}/{dataset}/{pattern.format(shard=shard)}" for shard in self.shards(dataset)]
 
     def annotation_files(self, dataset: str) -> list[str]:
-        """Return the source annotation files of a dataset."""
-        return list(self.dataset(dataset).annotations.files.values())
+        """Return the source annotation files of a dataset, as they are kept: plain or `.gz`."""
+        return [str(stored_path(Path(path))) for path in self.dataset(dataset).annotations.files.values()]
+
+    def durations_from(self, dataset: str) -> list[str]:
+        """Return the media manifest if the annotation files leave durations open, else nothing."""
+        if self.dataset(dataset).generate or self._annotated_videos(dataset).have_durations:
+            return []
+        return [f"{RESULTS}/{dataset}/media/manifest.parquet"]
 
     def annotation_arguments(self, dataset: str) -> str:
         """Return the reader's command-line arguments."""
         source = self.dataset(dataset).annotations
-        files = " ".join(f"--file {split}={path}" for split, path in source.files.items())
+        files = "".join(f" --file {shlex.quote(f'{split}={path}')}" for split, path in source.files.items())
+        manifest = "".join(f" --manifest {path}" for path in self.durations_from(dataset))
         strict = " --strict" if self.configuration.root.strict_annotations else ""
-        return f"--format {source.format} {files}{strict}"
+        return f"--format {source.format}{files}{manifest}{strict}"
 
     def generated_by(self, dataset: str) -> list[str]:
         """Return the file that says that a generated dataset's videos are complete, or nothing."""
@@ -149,7 +196,7 @@ class Plan:
     def weights_file(self, dataset: str, feature: str) -> list[str]:
         """Return the weights file that a rule downloads for this feature, or nothing."""
         name = self.configuration.feature(dataset, feature).weights
-        if name.startswith("random(") or self.configuration.weight(name).package:
+        if name == NO_WEIGHTS or random_seed(name) is not None or self.configuration.weight(name).package:
             return []
         return [str(weight_path(self.configuration.weight(name), self.configuration.root.paths.weights))]
 
@@ -237,12 +284,18 @@ class Plan:
         recipes = {f: self.recipe_digest(dataset, f) for f in self.system_features(dataset, name)}
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
         decisive["splits"].pop("test")
-        decisive["evaluation_thresholds"] = list(system.evaluation.thresholds)
         return digest_json({"system": decisive, "recipes": recipes})
+
+    def prediction_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what decides which predictions a trained system is asked for."""
+        asked = self.system(dataset, name).model_dump(mode="json", include={"streams", "queries"})
+        zeroed = list(self.system(dataset, name).evaluation.zero_streams)
+        return digest_json({"asked": asked, "zero_streams": zeroed})
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""
-        return digest_json(self.system(dataset, name).evaluation.model_dump(mode="json"))
+        reported = self.system(dataset, name).model_dump(mode="json", include={"evaluation", "queries", "protocol"})
+        return digest_json(reported)
 
     def system_features(self, dataset: str, name: str) -> list[str]:
         """Return the features that a system reads."""

@@ -113,6 +113,11 @@ def zarrs_in_use() -> bool:
     return zarr.config.get("codec_pipeline.path") == _ZARRS_PIPELINE["codec_pipeline.path"]
 
 
+def without_zarrs() -> contextlib.AbstractContextManager:
+    """Return a context in which arrays are read and written by zarr-python."""
+    return zarr.config.set(_PYTHON_PIPELINE)
+
+
 def publish_shard(path: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
     """Write a shard beside `path` and put it in place of what is there in one step.
 
@@ -160,7 +165,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
         "written_with": {"zarr": zarr.__version__, "numpy": np.__version__},
     }
     # Not zarrs: its errors on a full disk are not OSErrors, and writing is not what takes time.
-    with zarr.config.set(_PYTHON_PIPELINE), warnings.catch_warnings():
+    with without_zarrs(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
         offsets = np.array([0, *(video.stop for video in content.videos)], np.int64)
@@ -314,7 +319,10 @@ def being_rewritten(path: Path) -> StoreBeingRewritten:
 
 def damaged(path: Path, found: str) -> StoreDamaged:
     """Return the error for a shard whose files are not as written."""
-    return StoreDamaged(f"{path}: damaged ({found}). Delete this folder and run the workflow: it is made again.")
+    return StoreDamaged(
+        f"{path}: damaged ({found}). "
+        f"`python -m workflow_scripts.store repair {path.parent}` says which videos, and how to make them again."
+    )
 
 
 def concatenate(parts: Sequence[tuple[VideoRows, np.ndarray, np.ndarray]], dim: int, dtype: str) -> ShardContent:

@@ -4,12 +4,14 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.systems.interface import FeatureRows, Item
+from workflow_scripts.datasets.left_out import left_out_queries
 from workflow_scripts.datasets.schema import moments_view
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import digest_json
@@ -76,7 +78,9 @@ class Reader:
         self._durations = {row["video_id"]: row["duration_s"] for row in videos.to_pylist()}
         manifest = read_table(results / "media" / "manifest.parquet", ["video_id", "status"])
         self._media = {row["video_id"]: row["status"] for row in manifest.to_pylist()}
-        self._queries = read_table(results / "annotations" / "queries.parquet").to_pylist()
+        queries = read_table(results / "annotations" / "queries.parquet")
+        self._queries = queries.to_pylist()
+        self._left_out = partial(left_out_queries, queries)
         moments = read_table(results / "annotations" / "moments.parquet")
         self._moments = _moments_by_query(moments_view(moments, videos, config["queries"]["moments"]))
 
@@ -93,14 +97,14 @@ class Reader:
         UserError
             the annotations have no such split
         """
+        kinds = self.config["queries"]["kinds"]
         rows = [row for row in self._queries if row["split"] == split]
-        if not rows:
+        found = Split(skipped=self._left_out(split, kinds))
+        if not (rows or found.skipped):
             known = sorted({row["split"] for row in self._queries})
             raise UserError(f"{self.results}/annotations: no queries in split {split!r}; splits there: {known}")
-        found = Split()
         for row in rows:
             extra = json.loads(row["extra_json"] or "{}")
-            kinds = self.config["queries"]["kinds"]
             if kinds is not None and extra.get("kind") not in kinds:
                 continue
             reason = self._unusable(row)

@@ -1,5 +1,6 @@
 """The training loop of every system."""
 
+import contextlib
 import json
 import logging
 import random
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from models.systems.interface import Item
 from workflow_scripts.errors import UserError
-from workflow_scripts.metrics.top_span import summarise, top_span_iou
+from workflow_scripts.metrics.top_span import selection_thresholds, summarise, top_span_iou
 from workflow_scripts.store.atomic import write_text
 from workflow_scripts.training.checkpoint import Trained, system_class, system_config, write_checkpoint
 from workflow_scripts.training.items import Split, Standardiser
@@ -31,6 +32,13 @@ log = logging.getLogger(__name__)
 
 STOPPED_EXIT_STATUS = 143
 """128 + SIGTERM: the job was told to stop, saved its state and goes on from there next time."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+def ignore_stop_signals(_: int) -> None:
+    """Leave it to the training process to stop, where a signal reaches its data-loader workers too."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class TrainingItems(torch.utils.data.Dataset):
@@ -130,6 +138,10 @@ class Training:
             sampler=self.sampler,
             collate_fn=self.system.collate,
             num_workers=runtime["num_workers"],
+            worker_init_fn=ignore_stop_signals,
+            # Every new iterator draws from it. A resume makes one more than an uninterrupted training does, so the
+            # global generator, which feeds dropout, would not do.
+            generator=torch.Generator().manual_seed(self.seed),
         )
         self.steps_per_epoch = -(-len(loader) // self.recipe.accumulation)
         schedule = self.system.schedule(optimiser, self.steps_per_epoch * self.recipe.epochs)
@@ -143,29 +155,41 @@ class Training:
         if latest is not None:
             self.accelerator.load_state(str(latest))
             log.info("resuming after step %d (epoch %d)", self.progress.step, self.progress.epoch)
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, self._ask_to_stop)
         progress = self.progress
-        with SummaryWriter(self.out / "tensorboard", purge_step=progress.step) as board:
+        # What an interrupted training logged beyond the state it left is logged again.
+        board = SummaryWriter(self.out / "tensorboard", purge_step=progress.step + 1)
+        with board, self._stoppable():
             while progress.epoch < self.recipe.epochs and not self._is_stale():
+                self._exit_if_asked()
                 self._train_epoch()
                 self._end_epoch(board)
         write_history(self.state.history, progress.history)
         self.state.finish()
 
-    def _ask_to_stop(self, *_: Any) -> None:
-        self.stop_asked = True
+    @contextlib.contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        """Take a stop signal as a wish that is granted after the next optimiser step."""
+
+        def ask_to_stop(*_: Any) -> None:
+            self.stop_asked = True
+
+        before = {number: signal.signal(number, ask_to_stop) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _is_stale(self) -> bool:
         patience = self.selection["patience"]
         return patience is not None and self.progress.stale_evaluations >= patience
 
     def _train_epoch(self) -> None:
-        progress, saved_at = self.progress, time.monotonic()
+        progress, saved_at, n_batches = self.progress, time.monotonic(), len(self.loader)
         self.sampler.epoch = progress.epoch
         self.network.train()
         label = f"epoch {progress.epoch + 1}/{self.recipe.epochs}"
-        bar = tqdm(total=len(self.loader), initial=progress.step_in_epoch, desc=label, unit="step", mininterval=5)
+        bar = tqdm(total=n_batches, initial=progress.step_in_epoch, desc=label, unit="step", mininterval=5)
         with bar:
             for batch in self.loader:
                 started = time.monotonic()
@@ -173,18 +197,25 @@ class Training:
                 progress.step_in_epoch += 1
                 progress.train_seconds += time.monotonic() - started
                 bar.update()
+                # Between optimiser steps there are gradients that no state holds; after the last batch the loader's
+                # state is that of the next epoch, and `_end_epoch` saves.
+                if not self.accelerator.sync_gradients or progress.step_in_epoch == n_batches:
+                    continue
                 if self.stop_asked or time.monotonic() - saved_at > self.checkpoint_seconds:
                     self._save()
                     saved_at = time.monotonic()
-                if self.stop_asked:
-                    log.warning("told to stop: state saved after step %d, run again to go on", progress.step)
-                    sys.exit(STOPPED_EXIT_STATUS)
+                self._exit_if_asked()
+
+    def _exit_if_asked(self) -> None:
+        if self.stop_asked:
+            log.warning("told to stop: state saved after step %d, run again to go on", self.progress.step)
+            sys.exit(STOPPED_EXIT_STATUS)
 
     def _step(self, batch: dict[str, Any]) -> None:
         with self.accelerator.accumulate(self.network), self.accelerator.autocast():
             terms = self.system.loss(self.network, batch, self.progress.epoch)
             if not torch.isfinite(terms["total"]):
-                values = {key: float(value) for key, value in terms.items()}
+                values = {key: value.item() for key, value in terms.items()}
                 raise UserError(f"training diverged at step {self.progress.step}: {values}; lower the learning rate")
             self.accelerator.backward(terms["total"])
             if self.accelerator.sync_gradients:
@@ -194,7 +225,7 @@ class Training:
             self.optimiser.zero_grad()
         self.progress.step += 1
         for key, value in terms.items():
-            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + float(value)
+            self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value.item()
 
     def _end_epoch(self, board: SummaryWriter) -> None:
         progress = self.progress
@@ -206,9 +237,9 @@ class Training:
             self._keep_best(row[self.selection["metric"]])
         progress.history.append(row)
         progress.step_in_epoch, progress.sums = 0, {}
-        self._save()
         for key, value in row.items():
             board.add_scalar(key, value, progress.step)
+        self._save()
         log.info("epoch %d: %s", progress.epoch, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "epoch"))
 
     def _evaluate(self) -> dict[str, float]:
@@ -224,7 +255,7 @@ class Training:
         )
         reference = {item.query_id: tuple(item.moments[0]) for item in self.select.items if len(item.moments)}
         iou = top_span_iou(top_spans(found), reference)
-        metrics = summarise(list(iou.values()), self.config["evaluation"]["thresholds"])
+        metrics = summarise(list(iou.values()), selection_thresholds(self.selection["metric"]))
         if self.selection["metric"] not in metrics:
             raise UserError(
                 f"selection.metric: {self.selection['metric']!r} is not computed; choose from {list(metrics)}"

@@ -51,9 +51,9 @@ def importer_name(source_format: str) -> str:
     return f"{source_format} {_reader(source_format).VERSION}"
 
 
-def read_video_ids(source_format: str, files: dict[str, Path]) -> list[str]:
-    """Return the ids of all annotated videos; no video is looked at."""
-    return [row["video_id"] for row in read_annotations(source_format, files, "any").videos]
+def read_durations(source_format: str, files: dict[str, Path]) -> dict[str, float | None]:
+    """Return the annotated videos with their durations in seconds where the files state them; no video is looked at."""
+    return {row["video_id"]: row["duration_s"] for row in read_annotations(source_format, files, "any").videos}
 
 
 def _reader(source_format: str) -> ModuleType:

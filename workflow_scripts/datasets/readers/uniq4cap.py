@@ -1,15 +1,17 @@
 """UniQ4Cap captions: a JSON list of videos, each with a caption that covers sound and one that does not.
 
 Fields: `id`, `sound_mplug` (sound and vision; required), `mplug` (vision only). `duration` in seconds is understood
-too; without it the duration comes from the video.
+too; without it the duration comes from the video. One object id -> the other fields, in which such captions are also
+passed on, is read like the list.
 """
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.datasets.errors import BadSourceFile, DuplicateVideo
+from workflow_scripts.datasets.errors import BadSourceFile, BadValue, DuplicateVideo
 from workflow_scripts.datasets.source_files import (
     extra_json,
     read_json,
@@ -45,16 +47,30 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     annotations = Annotations(dataset)
     unknown: Counter[str] = Counter()
     for split, path in files.items():
-        entries = read_json(path)
-        if not isinstance(entries, list):
-            raise BadSourceFile(str(path), f"a JSON {type(entries).__name__}", "a list [{...}, ...]")
-        for position, entry in enumerate(entries):
-            where = f"{path}[{position}]"
-            _add_entry(annotations, split, where, require_object(entry, where))
+        for where, entry in _entries(path):
+            _add_entry(annotations, split, where, entry)
             unknown.update(key for key in entry if key not in FIELDS)
     for name, count in unknown.items():
         log.warning("%s: field %r of %d entries is kept in extra_json, not used", dataset, name, count)
     return annotations
+
+
+def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Entries of either form, each with its `id`."""
+    content = read_json(path)
+    if isinstance(content, list):
+        for position, entry in enumerate(content):
+            where = f"{path}[{position}]"
+            yield where, require_object(entry, where)
+    elif isinstance(content, dict):
+        for video_id, entry in content.items():
+            where = f"{path}:{video_id}"
+            stated = require_object(entry, where).get("id", video_id)
+            if stated != video_id:
+                raise BadValue(f"{where}:id", repr(stated), f"{video_id!r}, the key of the entry")
+            yield where, {"id": video_id, **entry}
+    else:
+        raise BadSourceFile(str(path), f"a JSON {type(content).__name__}", "a list [{...}, ...] or {id: {...}, ...}")
 
 
 def _add_entry(annotations: Annotations, split: str, where: str, entry: dict[str, Any]) -> None:

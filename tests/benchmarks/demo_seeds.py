@@ -1,0 +1,93 @@
+"""Train and evaluate IMG on the demo with several seeds: mean, spread and ratio to the best constant answer."""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = "results/demo/img/metrics.json"
+HEADLINE = "R1@0.5"
+
+Scores = Mapping[str, Mapping[str, Any]]
+Line = tuple[str, str, Sequence[float], float | None]
+
+
+def run_demo(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
+    """Run the workflow in `folder` and return its metrics file; what is finished there is not made again."""
+    command = [
+        str(Path(sys.executable).with_name("snakemake")),
+        *("--snakefile", str(ROOT / "Snakefile")),
+        *("--directory", str(folder), "--cores", "all"),
+        *("--config", f"systems={{img: {{seeds: {list(seeds)}}}}}", "--", TARGET),
+    ]
+    status = subprocess.run(command, cwd=folder, check=False).returncode
+    if status:
+        sys.exit(f"snakemake ended with status {status} in {folder}")
+    return json.loads((folder / TARGET).read_text(encoding="utf-8"))
+
+
+def per_seed(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the scores of every seed, in order of the seeds."""
+    if not isinstance(metrics["seeds"], Mapping):
+        return [metrics]
+    return [
+        scores for _, scores in sorted(metrics["seeds"].items(), key=lambda item: int(item[0].removeprefix("seed")))
+    ]
+
+
+def table_lines(metrics: Mapping[str, Any]) -> list[Line]:
+    """Return (what is scored, metric, one value per seed, value of the best constant span)."""
+    runs, constant = per_seed(metrics), metrics["baselines"]["best_constant"]
+    lines: list[Line] = [
+        ("all", name, [run["metrics"][name] for run in runs], constant["metrics"][name]) for name in metrics["metrics"]
+    ]
+    for group in metrics["groups"]:
+        values = [run["groups"][group][HEADLINE] for run in runs]
+        lines.append((group, HEADLINE, values, constant["groups"][group][HEADLINE]))
+    for stream in metrics["ablations"]:
+        ablated = [run["ablations"][stream] for run in runs]
+        lines.append((f"all, {stream} zeroed", HEADLINE, [run["metrics"][HEADLINE] for run in ablated], None))
+        for group in metrics["groups"]:
+            values = [run["groups"][group][HEADLINE] for run in ablated]
+            lines.append((f"{group}, {stream} zeroed", HEADLINE, values, None))
+    return lines
+
+
+def format_table(lines: Sequence[Line]) -> str:
+    """Return the lines as text: every seed, mean, standard deviation, constant span and ratio to it."""
+    n_seeds = len(lines[0][2])
+    titles = [*(f"run {i}" for i in range(1, n_seeds + 1)), "mean", "sd", "constant", "ratio"]
+    text = [f"{'queries':24}{'metric':8}" + "".join(f"{title:>10}" for title in titles)]
+    for label, metric, values, constant in lines:
+        mean = statistics.fmean(values)
+        cells = [*(f"{value:.1f}" for value in values), f"{mean:.1f}"]
+        cells.append(f"{statistics.stdev(values):.1f}" if n_seeds > 1 else "-")
+        cells += ["", ""] if constant is None else [f"{constant:.1f}", f"{mean / constant:.1f}" if constant else "-"]
+        text.append(f"{label:24}{metric:8}" + "".join(f"{cell:>10}" for cell in cells))
+    return "\n".join(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
+    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.directory or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        started = time.monotonic()
+        metrics = run_demo(folder, args.seeds)
+        seconds = time.monotonic() - started
+    print(f"IMG on the demo, {metrics['split']} split, percent; seeds {args.seeds}; {seconds:.0f} s for everything")
+    print(format_table(table_lines(metrics)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Time and memory of `snakemake -n` on a dataset of many videos, and of a call that finds nothing to do.
+
+The dataset is made of empty files and a list of queries with durations: the job graph needs no more.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+CODE = ("Snakefile", "rules", "config", "workflow_scripts", "models", "profiles")
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+DATASET = "many"
+FEATURES = {
+    "bench_visual_1": {"extends": "clip_b32"},
+    "bench_visual_2": {"extends": "clip_tiny"},
+    "bench_visual_3": {"extends": "clip_tiny", "sampling": {"rate": 1}},
+    "bench_audio_1": {"extends": "cnn14"},
+    "bench_audio_2": {"extends": "cnn14_tiny"},
+    "bench_text_1": {"extends": "minilm_tokens"},
+}
+MAX_SECONDS, MAX_MB = 20, 1000
+NOOP_TARGETS = ("results/demo/img/metrics.json", "results/demo/img/report.html")
+NOTHING_TO_DO = "Nothing to be done"
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one command printed and took; `peak_mb` is the resident memory of its largest process so far."""
+
+    output: str
+    seconds: float
+    peak_mb: float
+
+
+def call_snakemake(folder: Path, *arguments: str) -> Call:
+    """Run Snakemake in a folder that holds the code and measure it.
+
+    Raises
+    ------
+    SystemExit
+        it failed; its last lines are the message
+    """
+    command = [str(SNAKEMAKE), "--directory", str(folder), "--snakefile", str(folder / "Snakefile"), *arguments]
+    started = time.perf_counter()
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        seconds = time.perf_counter() - started
+        output.seek(0)
+        text = output.read()
+    if process.returncode:
+        sys.exit(f"{' '.join(command)}\n" + "\n".join(text.splitlines()[-20:]))
+    return Call(text, seconds, usage.ru_maxrss / 1024)
+
+
+def make_dataset(folder: Path, n_videos: int) -> None:
+    """Copy the code to `folder` and add a dataset of `n_videos` empty files and six features."""
+    for name in CODE:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, folder / name)
+    for name, content in FEATURES.items():
+        path = folder / "config" / "features" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump({**content, "description": "for a benchmark"}))
+    dataset = {
+        "title": "Many empty files",
+        "videos": "videos",
+        "annotations": {"format": "plain", "files": {"test": "queries.jsonl"}},
+    }
+    (folder / "config" / "datasets" / f"{DATASET}.yaml").write_text(yaml.safe_dump(dataset))
+    names = [f"video{i:06d}.mp4" for i in range(n_videos)]
+    queries = [{"video": name, "query": "something happens", "duration": 60.0} for name in names]
+    (folder / "queries.jsonl").write_text("".join(json.dumps(query) + "\n" for query in queries))
+    (folder / "videos").mkdir()
+    for name in names:
+        (folder / "videos" / name).touch()
+
+
+def measure_dry_run(n_videos: int) -> list[tuple[str, Call]]:
+    """Return the first dry run (shard lists are written) and a second one (they are found)."""
+    targets = [f"results/{DATASET}/features/{name}/index.parquet" for name in FEATURES]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        make_dataset(folder, n_videos)
+        calls = []
+        for label in ("first", "second"):
+            call = call_snakemake(folder, "-n", "--", *targets)
+            calls.append((f"snakemake -n, {n_videos} videos x {len(FEATURES)} features, {label} call", call))
+    return calls
+
+
+def count_jobs(output: str) -> int | None:
+    """Return the total of the table of jobs that Snakemake prints."""
+    match = re.search(r"^total +(\d+)", output, re.MULTILINE)
+    return int(match[1]) if match else None
+
+
+def measure_noop(folder: Path) -> Call | None:
+    """Return a call on a finished demo, or None where there is none (it would compute, and not be a measure)."""
+    if NOTHING_TO_DO not in call_snakemake(folder, "-n", "--", *NOOP_TARGETS).output:
+        return None
+    return call_snakemake(folder, "--cores", "all", "--", *NOOP_TARGETS)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--videos", type=int, default=10_000, help="size of the dataset (default: %(default)s)")
+    args = parser.parse_args()
+    calls = measure_dry_run(args.videos)
+    is_over = any(call.seconds > MAX_SECONDS or call.peak_mb > MAX_MB for _, call in calls)
+    finished = all((ROOT / target).is_file() for target in NOOP_TARGETS)
+    noop = measure_noop(ROOT) if finished else None
+    if noop:
+        calls.append(("snakemake, nothing to do (finished demo)", noop))
+    for label, call in calls:
+        jobs = count_jobs(call.output)
+        print(f"{label}: {jobs or 0} jobs, {call.seconds:.1f} s, {call.peak_mb:.0f} MB")
+    if noop is None:
+        print("call with nothing to do: not measured, the demo is not finished here (`make demo`)")
+    print(f"asked of a dry run: at most {MAX_SECONDS} s and {MAX_MB} MB: {'OVER' if is_over else 'held'}")
+    return int(is_over)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""A tiny training of IMG on made items; as a program it trains and can be killed at a chosen moment."""
+
+import argparse
+import copy
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.systems.interface import FeatureRows, Item
+from workflow_scripts.configuration.compose import merge
+from workflow_scripts.training.items import Split
+from workflow_scripts.training.state import StateFolder
+
+DIMS = {"visual": [6], "audio": [4], "text": [5]}
+N_TRAIN, N_SELECT, BATCH_SIZE = 18, 6, 4
+STEPS_PER_EPOCH = 5
+SETTINGS: dict[str, Any] = {
+    "dataset": "made",
+    "name": "img",
+    "device": "cpu",
+    "recipes": {"frames": "r1", "sounds": "r2", "words": "r3"},
+    "weights": {"frames": "random(0)"},
+    "runtime": {"num_workers": 0, "checkpoint_minutes": 1000.0},
+    "config": {
+        "system": "img",
+        "streams": {
+            "visual": {"names": ["frames"], "standardise": True},
+            "audio": {"names": ["sounds"], "standardise": False},
+            "text": {"names": ["words"], "standardise": False},
+        },
+        "precision": "no",
+        "selection": {"metric": "R1@0.5", "patience": None, "every_epochs": 1},
+        "evaluation": {"thresholds": [0.3, 0.5, 0.7]},
+        "settings": {
+            "network": {"dim": 16, "heads": 2, "gru_layers": 1, "max_steps": 16, "query": {"kind": "tokens"}},
+            "train": {"epochs": 3, "batch_size": BATCH_SIZE, "learning_rate": 3e-3},
+        },
+    },
+}
+
+
+def made_settings(**changes: Any) -> dict[str, Any]:
+    """Return `SETTINGS` with changes; a key `a__b` stands for the key b of the section a."""
+    settings = copy.deepcopy(SETTINGS)
+    for key, value in changes.items():
+        nested = value
+        for part in reversed(key.split("__")):
+            nested = {part: nested}
+        settings = merge(settings, nested)
+    return settings
+
+
+def made_item(number: int) -> Item:
+    """Return a query whose moment shows in the first visual and audio channel."""
+    rng = np.random.default_rng(number)
+    n_steps = 8 + number % 5
+    start = int(rng.integers(0, n_steps - 3))
+    end = start + 3
+
+    def rows(n: int, dim: int) -> FeatureRows:
+        values = rng.standard_normal((n, dim)).astype(np.float32)
+        values[:, 0] = 3.0 * ((np.arange(n) >= start) & (np.arange(n) < end))
+        bounds = np.arange(n + 1, dtype=np.float32)
+        return FeatureRows(values, np.stack([bounds[:-1], bounds[1:]], axis=1))
+
+    streams = {"visual": [rows(n_steps, 6)], "audio": [rows(n_steps, 4)], "text": [rows(3 + number % 3, 5)]}
+    moments = np.array([[start, end]], dtype=np.float64)
+    return Item(f"q{number}", f"v{number}", "a bell rings", float(n_steps), moments, streams)
+
+
+def made_splits() -> tuple[Split, Split]:
+    """Return the training and the selection split."""
+    numbers = range(N_TRAIN + N_SELECT)
+    items = [made_item(number) for number in numbers]
+    return Split(items[:N_TRAIN], keys=list(numbers[:N_TRAIN])), Split(items[N_TRAIN:], keys=list(numbers[N_TRAIN:]))
+
+
+def made_training(out: Path, settings: dict[str, Any], key: str = "key", seed: int = 3) -> Any:
+    """Return the training in the folder `out`, with whatever state an earlier one left there."""
+    from workflow_scripts.training.loop import Training
+
+    train, select = made_splits()
+    return Training(settings, train, select, DIMS, out, StateFolder(out / "state", key), seed)
+
+
+def signal_after(training: Any, n_steps: int, number: int) -> None:
+    """Let this process send itself a signal while step `n_steps` of the training (counted from 1) is running."""
+    step = training._step
+
+    def counted(batch: Any) -> None:
+        step(batch)
+        if training.progress.step == n_steps:
+            os.kill(os.getpid(), number)
+
+    training._step = counted
+
+
+def die_in_save(training: Any, n_saves: int) -> None:
+    """Let this process be killed inside the given save, when the files are written but not yet in place."""
+    save_state, saves = training.accelerator.save_state, []
+
+    def counted(folder: str) -> None:
+        save_state(folder)
+        saves.append(folder)
+        if len(saves) == n_saves:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    training.accelerator.save_state = counted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--num-workers", type=int, default=0)
+    parser.add_argument("--save-every-step", action="store_true")
+    parser.add_argument("--die-in-save", type=int, help="kill this process inside the save of this number")
+    parser.add_argument("--stop-group-at", type=int, help="terminate the process group after this step")
+    args = parser.parse_args()
+    settings = made_settings(
+        runtime__num_workers=args.num_workers,
+        runtime__checkpoint_minutes=1e-9 if args.save_every_step else 1000.0,
+    )
+    training = made_training(args.out, settings)
+    if args.die_in_save:
+        die_in_save(training, args.die_in_save)
+    if args.stop_group_at:
+        step = training._step
+
+        def counted(batch: Any) -> None:
+            step(batch)
+            if training.progress.step == args.stop_group_at:
+                os.killpg(0, signal.SIGTERM)
+
+        training._step = counted
+    training.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""A shard with every kind of bad video: each ends with its status and reason, the good ones get their rows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.unit.made_clips import make_clip
+from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.extraction.settings import feature_settings
+from workflow_scripts.store.digest import digest_json
+from workflow_scripts.store.shard_store import read_whole_shard
+from workflow_scripts.store.shards import write_shard_list
+from workflow_scripts.store.tables import read_table
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHARD = "0000"
+WANTED = {
+    "good": "ok",
+    "-good one, ünï": "ok",
+    "x" * 200: "ok",
+    "renamed": "ok",
+    "single": "ok",
+    "garbled": "ok",
+    "goes away": "ok",
+    "empty": "empty",
+    "text": "unreadable",
+    "loop": "unreadable",
+    "folder": "unreadable",
+    "cut": "truncated",
+    "sound": "no_video_stream",
+    "absent": "missing",
+}
+
+
+def run(name: str, *arguments: object) -> None:
+    command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def make_videos(folder: Path) -> None:
+    folder.mkdir()
+    for name in ("good", "-good one, ünï", "x" * 200, "goes away"):
+        make_clip(folder / "clip.mp4", n_frames=30).rename(folder / f"{name}.mp4")
+    make_clip(folder / "clip.mkv", n_frames=30).rename(folder / "renamed.mp4")
+    make_clip(folder / "single.mp4", n_frames=1, rate=2)
+    garble(make_clip(folder / "garbled.mp4", n_frames=30), first_packet=14)
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("no video")
+    (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "folder.mp4").mkdir()
+    whole = make_clip(folder / "clip.mp4", n_frames=60, size=(192, 128), options={"movflags": "+faststart"})
+    (folder / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole.unlink()
+    sound_only(folder / "sound.mp4")
+
+
+def garble(path: Path, first_packet: int) -> None:
+    """Overwrite the coded pictures from one packet on."""
+    with av.open(str(path)) as container:
+        places = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in places[first_packet:]:
+        data[position + 4 : position + size] = bytes(size - 4)
+    path.write_bytes(data)
+
+
+def sound_only(path: Path) -> None:
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
+        frame.sample_rate = 16000
+        output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+
+
+@pytest.fixture(scope="module")
+def shard(tmp_path_factory):
+    """Media table, plan and feature store of the shard; one video is removed between planning and extraction."""
+    folder = tmp_path_factory.mktemp("shard")
+    videos, media, plan = folder / "videos", folder / "media.parquet", folder / "plan.parquet"
+    make_videos(videos)
+    write_shard_list(folder / f"{SHARD}.tsv", [(name, "x") for name in sorted(WANTED)])
+    run("probe_media", "--shard-list", folder / f"{SHARD}.tsv", "--videos", videos, "--out", media)
+    settings = feature_settings(Configuration({}, REPOSITORY / "config"), "demo", "rgb_histogram")
+    (folder / "settings.json").write_text(json.dumps(settings))
+    rule = json.dumps(settings["recipe"]["sampling"])
+    run("sample_frames", "--media", media, "--videos", videos, "--sampling", rule, "--out", plan)
+    (videos / "goes away.mp4").unlink()
+    known = ("--settings", folder / "settings.json", "--recipe", digest_json(settings["recipe"]))
+    tables = ("--rows-of", plan, "--media", media, "--videos", videos)
+    run("extract_visual", *known, *tables, "--store", folder / f"{SHARD}.zarr")
+    return folder
+
+
+def test_every_video_is_in_the_media_table_with_its_status(shard):
+    rows = {row["video_id"]: row for row in read_table(shard / "media.parquet").to_pylist()}
+    assert {name: row["status"] for name, row in rows.items()} == WANTED
+    assert all(row["reason"] for row in rows.values() if row["status"] != "ok")
+
+
+def test_good_videos_get_their_rows_and_bad_ones_their_reason(shard):
+    _, content = read_whole_shard(shard / f"{SHARD}.zarr")
+    found = {row.id: row for row in content.videos}
+    assert set(found) == {name for name, status in WANTED.items() if status == "ok"}
+    failed = {name for name, row in found.items() if row.status != "ok"}
+    assert failed == {"garbled", "goes away"}
+    assert "cannot be opened" in found["goes away"].reason
+    assert "could be decoded" in found["garbled"].reason
+
+
+def test_rows_of_a_histogram_sum_to_one(shard):
+    _, content = read_whole_shard(shard / f"{SHARD}.zarr")
+    assert content.values.shape[1] == 48
+    np.testing.assert_allclose(content.values.astype(float).sum(1), 1, atol=0.01)
+
+
+def test_a_window_rule_goes_through_the_plan_and_the_job(shard, tmp_path):
+    windows = {"rule": "windows", "rate": None, "window": 8, "stride": 4, "tail": "shift_back"}
+    configuration = Configuration({"features": {"rgb_histogram": {"sampling": windows}}}, REPOSITORY / "config")
+    settings = feature_settings(configuration, "demo", "rgb_histogram")
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    media, videos, plan = shard / "media.parquet", shard / "videos", tmp_path / "plan.parquet"
+    rule = json.dumps(settings["recipe"]["sampling"])
+    run("sample_frames", "--media", media, "--videos", videos, "--sampling", rule, "--out", plan)
+    (row,) = [row for row in read_table(plan).to_pylist() if row["video_id"] == "single"]
+    assert (row["frames_per_row"], row["frame_idx"]) == ([1], [0])
+    known = ("--settings", tmp_path / "settings.json", "--recipe", digest_json(settings["recipe"]))
+    tables = ("--rows-of", plan, "--media", media, "--videos", videos)
+    run("extract_visual", *known, *tables, "--store", tmp_path / "0000.zarr")
+    _, content = read_whole_shard(tmp_path / "0000.zarr")
+    found = {row.id: row for row in content.videos if row.status == "ok"}
+    assert {row.stop - row.start for name, row in found.items() if name not in ("single", "garbled")} == {8}
+    assert found["single"].stop - found["single"].start == 1

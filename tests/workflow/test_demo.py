@@ -1,0 +1,125 @@
+"""The demo from nothing to metrics and report, and what a second call does after this or that was changed."""
+
+import copy
+import json
+
+import pytest
+
+from tests.workflow.conftest import TARGETS, TINY_DEMO
+from workflow_scripts.configuration.recipe import random_seed
+from workflow_scripts.datasets.demo.plan import plan_demo
+from workflow_scripts.store.shards import shard_name, shard_of
+
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("demo_run")]
+
+KINDS = ["both", "picture", "sound"]
+SCORES = ["R1@0.3", "R1@0.5", "R1@0.7", "mIoU"]
+OF_A_SYSTEM = {"train", "predict", "evaluate", "collect_metrics", "report"}
+
+
+def changed(demo, **sections):
+    """The same folder under settings that differ in these sections of the demo."""
+    settings = copy.deepcopy(TINY_DEMO)
+    for name, section in sections.items():
+        settings[name] = {**settings.get(name, {}), **section}
+    return demo.workflow.with_config({"datasets": {"demo": settings}})
+
+
+def test_the_metrics_file_says_how_good_how_many_and_from_what(demo):
+    metrics = json.loads((demo.workflow.results / "demo/img/metrics.json").read_text())
+    assert (metrics["dataset"], metrics["system"], metrics["split"]) == ("demo", "img", "test")
+    assert metrics["protocol"] == "published"
+    scored = [metrics, metrics["ablations"]["audio"], metrics["ablations"]["visual"]]
+    for scores in [*scored, metrics["baselines"]["best_constant"]]:
+        assert list(scores["metrics"]) == SCORES
+        assert list(scores["groups"]) == KINDS
+        assert all(0 <= value <= 100 for value in scores["metrics"].values())
+    plans = plan_demo(0, TINY_DEMO["generate"])
+    asked = [q for plan in plans if "_test_" in plan.video_id for q in plan.queries if q.kind in KINDS]
+    assert metrics["counts"] == {"queries": len(asked), "evaluated": len(asked), "skipped": {}}
+
+
+def test_the_metrics_file_tells_where_its_numbers_come_from(demo):
+    provenance = json.loads((demo.workflow.results / "demo/img/metrics.json").read_text())["provenance"]
+    assert set(provenance["weights"]) == {"clip_tiny", "cnn14_tiny", "minilm_tokens"}
+    assert random_seed(provenance["weights"]["clip_tiny"]) is not None
+    assert random_seed(provenance["weights"]["minilm_tokens"]) is None
+    assert set(provenance["feature_recipes"]) == set(provenance["weights"])
+    assert provenance["checkpoint"]["dataset"] == "demo"
+    assert provenance["packages"]["torch"]
+    assert provenance["code_revision"]
+    assert set(provenance["wall_seconds"]) == {"train", "predict"}
+
+
+def test_the_report_holds_table_timelines_and_the_note_on_random_weights(demo):
+    report = (demo.workflow.results / "demo/img/report.html").read_text()
+    for text in ("best constant span", "img, audio set to zero", "img, visual set to zero", *SCORES):
+        assert text in report
+    assert "These features have random weights" in report
+    assert report.count('class="query"') > 1
+    assert report.count('class="predicted"') > 1
+    assert "img on demo (test, published protocol)" in demo.run.output
+
+
+def test_every_table_of_the_canon_is_there_and_nothing_half_written(demo):
+    results = demo.workflow.results / "demo"
+    names = sorted(path.stem for path in (results / "annotations").iterdir())
+    assert names == ["captions", "moments", "queries", "saliency", "steps", "transcripts", "videos"]
+    assert [path for path in results.rglob("*") if ".tmp-" in path.name or ".parts" in path.name] == []
+
+
+def test_a_second_call_has_nothing_to_do(demo):
+    second = demo.workflow.run(*TARGETS)
+    assert second.status == 0
+    assert second.is_nothing_to_do
+
+
+def test_a_changed_parameter_of_a_feature_reruns_that_feature_and_what_depends_on_it(demo):
+    planned = changed(demo, features={"clip_tiny": {"sampling": {"rate": 1}}}).plan(*TARGETS)
+    assert set(planned.rules) == {"sample_frames", "extract_visual", "index_features", *OF_A_SYSTEM}
+    assert planned.rules["extract_visual"] == planned.rules["sample_frames"] == TINY_DEMO["n_shards"]
+    touched = {path.split("/")[1] for path in planned.outputs if path.startswith("features/")}
+    assert touched == {"clip_tiny"}
+
+
+def test_how_a_job_is_run_is_no_reason_to_run_it_again(demo):
+    runtime = {"batch_size": 7, "threads": 2, "mem_mb": 5000}
+    features = {name: {"runtime": runtime} for name in ("clip_tiny", "cnn14_tiny", "minilm_tokens")}
+    elsewhere = changed(demo, features=features)
+    elsewhere.config |= {"device": "cpu", "paths": {"feature_cache": "cache"}}
+    assert elsewhere.plan(*TARGETS).is_nothing_to_do
+
+
+def test_a_changed_evaluation_is_reported_without_training_again(demo, tmp_path):
+    system = {**TINY_DEMO["systems"]["img"], "evaluation": {"thresholds": [0.1, 0.5]}}
+    again = changed(demo, systems={"img": system}).copy(tmp_path / "copy")
+    done = again.run("demo/img/metrics.json")
+    assert done.status == 0, done.output
+    assert set(done.rules) == {"evaluate", "collect_metrics"}
+    metrics = json.loads((again.results / "demo/img/metrics.json").read_text())
+    assert list(metrics["metrics"]) == ["R1@0.1", "R1@0.5", "mIoU"]
+
+
+def test_an_added_video_touches_its_shard_only_and_keeps_the_rows_of_the_others(demo, tmp_path):
+    n_before, added = TINY_DEMO["generate"]["train"], "demo_train_006"
+    larger = changed(demo, generate={"train": n_before + 1}).copy(tmp_path / "copy")
+    store = larger.results / "demo/features/cnn14_tiny"
+    untouched = {
+        path: path.read_bytes()
+        for shard in ("0000.zarr", "0001.zarr")
+        for path in store.glob(f"{shard}/**/*")
+        if path.is_file() and not path.is_relative_to(store / f"{shard_name(shard_of(added, 2), 2)}.zarr")
+    }
+    done = larger.run("demo/img/metrics.json")
+    assert done.status == 0, done.output
+    assert done.rules["extract_visual"] == done.rules["extract_audio"] == 1
+    home = shard_name(shard_of(added, 2), 2)
+    for feature in ("clip_tiny", "cnn14_tiny"):
+        counts = larger.reused_and_computed("demo", feature)
+        reused, computed = counts[home]
+        assert computed == 1
+        assert reused + counts[next(s for s in counts if s != home)][1] == sum(TINY_DEMO["generate"].values())
+    assert sum(computed > 0 for _, computed in larger.reused_and_computed("demo", "minilm_tokens").values()) == 1
+    assert untouched == {path: path.read_bytes() for path in untouched}
+    videos = [line.split("\t")[0] for line in (larger.results / f"demo/shards/{home}.tsv").read_text().splitlines()]
+    assert added in videos

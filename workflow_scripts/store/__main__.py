@@ -1,0 +1,107 @@
+"""Look at feature stores, check and repair them, and write them in other forms."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.store.export import LAYOUTS, ExportForm, export_feature
+from workflow_scripts.store.listing import (
+    describe_feature,
+    describe_rows,
+    feature_root,
+    features_table,
+    find_features,
+    summarise,
+)
+from workflow_scripts.store.shard_store import use_zarrs
+from workflow_scripts.store.verification import Verified, repair_feature, verify_feature
+
+log = logging.getLogger(__name__)
+
+
+def list_features(args: argparse.Namespace) -> None:
+    """`ls`."""
+    print(features_table([summarise(root) for root in find_features(args.folder)]))
+
+
+def show(args: argparse.Namespace) -> None:
+    """`show`."""
+    root = feature_root(args.feature, args.results)
+    print(describe_rows(root, args.id) if args.id else describe_feature(root))
+
+
+def _report(verified: Verified) -> None:
+    for problem in verified.problems:
+        print(f"{problem.where}\t{problem.id or 'all of it'}\t{problem.found}")
+    print(
+        f"{verified.root}: {verified.n_shards} shards, {verified.n_videos} videos read, "
+        f"{len(verified.problems)} problems"
+    )
+
+
+def verify(args: argparse.Namespace) -> None:
+    """`verify`; ends with status 1 if anything is wrong."""
+    verified = verify_feature(feature_root(args.feature, args.results), args.sample, args.seed)
+    _report(verified)
+    if verified.problems:
+        print(f"To make them again: python -m workflow_scripts.store repair {verified.root}")
+        sys.exit(1)
+
+
+def repair(args: argparse.Namespace) -> None:
+    """`repair`."""
+    verified = verify_feature(feature_root(args.feature, args.results))
+    _report(verified)
+    command = repair_feature(verified)
+    if command:
+        print(f"Taken out. Nothing else is recomputed by:\n{command}")
+
+
+def export(args: argparse.Namespace) -> None:
+    """`export`."""
+    form = ExportForm(args.layout, args.key, args.name, args.dtype, args.spatial_axes)
+    counts = export_feature(feature_root(args.feature, args.results), args.out, form)
+    print(f"{args.out}: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
+
+
+def parse() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m workflow_scripts.store", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    def command(name: str, run, summary: str, takes_feature: bool = True) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=summary, description=summary)
+        made.set_defaults(run=run)
+        if takes_feature:
+            made.add_argument("feature", help="DATASET/FEATURE, or the feature's folder")
+            made.add_argument("--results", type=Path, default=Path("results"), help="folder of all results")
+        return made
+
+    ls = command("ls", list_features, "list the features of all datasets, or of one", takes_feature=False)
+    ls.add_argument("folder", nargs="?", type=Path, default=Path("results"), help="`results` or `results/<dataset>`")
+    one = command("show", show, "show sizes and recipe of a feature, or the rows of one id")
+    one.add_argument("id", nargs="?", help="video id (query id for text features)")
+    check = command("verify", verify, "read the rows with their checksums; status 1 and a list if any are damaged")
+    check.add_argument("--sample", type=int, metavar="N", help="read only N videos, drawn at random; default: all")
+    check.add_argument("--seed", type=int, default=0, help="seed of the draw")
+    command("repair", repair, "verify everything and take out what is damaged, so that just that is computed again")
+    write = command("export", export, "write a feature in a form that published code reads")
+    write.add_argument("--layout", required=True, choices=list(LAYOUTS), help="a file per video, or one hdf5 or pickle")
+    write.add_argument("--out", required=True, type=Path, help="folder, or file of the layouts hdf5 and pickle")
+    write.add_argument("--key", help="array in an npz (default: features) or h5 file (feature); hdf5: <name>/<key>")
+    write.add_argument("--name", default="{id}", help="name without suffix, such as {id}.mp4 or qid{source_query_id}")
+    write.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="number format")
+    write.add_argument("--spatial-axes", action="store_true", help="write (T, 1, 1, D), not (T, D)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse()
+    use_zarrs()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)
