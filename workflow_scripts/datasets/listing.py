@@ -44,8 +44,18 @@ def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str
     for video_id in video_ids:
         names = (f"{video_id}.{extension}" for extension in extensions)
         path = next((files[name] for name in names if name in files), None)
-        listed[video_id] = stat_signature(path) if path is not None and path.exists() else MISSING
+        listed[video_id] = _signature_or_missing(path)
     return listed
+
+
+def _signature_or_missing(path: Path | None) -> str:
+    if path is None:
+        return MISSING
+    try:
+        return stat_signature(path)
+    except OSError:
+        # A broken link, or one into a closed folder: the probe says which.
+        return MISSING
 
 
 @dataclass(frozen=True)
