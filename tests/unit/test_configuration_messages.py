@@ -1,0 +1,172 @@
+"""Composition order of the configuration, and what a person reads when something in it is wrong."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from workflow_scripts.configuration.compose import Configuration, merge
+from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
+from workflow_scripts.errors import UserError
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the shipped configuration that a test may spoil."""
+    shutil.copytree(CONFIG, tmp_path / "config")
+    return tmp_path / "config"
+
+
+def configuration(folder, **given):
+    on_disk = yaml.safe_load((folder / "config.yaml").read_text()) or {}
+    return Configuration(merge(on_disk, given), folder)
+
+
+def write(folder, name, content):
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump(content))
+
+
+def edit(folder, name, **changes):
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(merge(yaml.safe_load(path.read_text()), changes)))
+
+
+def message(call, *args):
+    with pytest.raises(UserError) as caught:
+        call(*args)
+    return str(caught.value)
+
+
+def test_every_shipped_dataset_loads():
+    loaded = Configuration({}, CONFIG)
+    assert [loaded.dataset(name).title for name in loaded.known("datasets")]
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIG / "features").glob("*.yaml")))
+def test_every_shipped_feature_has_a_recipe(name):
+    loaded = Configuration({}, CONFIG)
+    recipe = feature_recipe(loaded, loaded.feature("demo", name))
+    assert "runtime" not in recipe
+    assert "description" not in recipe
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (CONFIG / "systems").glob("*.yaml")))
+def test_every_shipped_system_is_completed_by_its_defaults(name):
+    assert Configuration({}, CONFIG).system("demo", name).settings["train"]["epochs"] > 0
+
+
+def test_an_extending_file_keeps_what_it_does_not_change():
+    tiny = Configuration({}, CONFIG).feature("demo", "cnn14_tiny")
+    assert tiny.sample_rate == 32000
+    assert tiny.window.hop_s == 0.5
+    assert tiny.window.window_s == 1.0
+
+
+def test_later_layers_win(folder):
+    edit(folder, "datasets/demo", features={"clip_tiny": {"sampling": {"rate": "3"}}})
+    assert configuration(folder).feature("demo", "clip_tiny").sampling.rate == "3"
+    assert configuration(folder).feature("clips", "clip_tiny").sampling.rate == "2"
+    edit(folder, "config", features={"clip_tiny": {"sampling": {"rate": "4"}}})
+    assert configuration(folder).feature("demo", "clip_tiny").sampling.rate == "4"
+    given = {"clip_tiny": {"sampling": {"rate": "5"}}}
+    assert configuration(folder, features=given).feature("demo", "clip_tiny").sampling.rate == "5"
+
+
+def test_a_dataset_with_a_foreign_checkpoint_takes_the_settings_it_was_trained_with():
+    loaded = Configuration({}, CONFIG)
+    assert loaded.system("clips", "img").settings == loaded.system("demo", "img").settings
+    assert loaded.system("clips", "img").queries.kinds is None
+
+
+def test_batch_size_and_description_leave_the_recipe_alone(folder):
+    before = feature_recipe(configuration(folder), configuration(folder).feature("demo", "clip_tiny"))
+    edit(folder, "features/clip_tiny", runtime={"batch_size": 7}, description="other words")
+    assert feature_recipe(configuration(folder), configuration(folder).feature("demo", "clip_tiny")) == before
+
+
+def test_a_sampling_rate_changes_recipe_and_plan_folder(folder):
+    before = configuration(folder).feature("demo", "clip_tiny")
+    edit(folder, "features/clip_tiny", sampling={"rate": "30000/1001"})
+    after = configuration(folder).feature("demo", "clip_tiny")
+    assert sampling_name(before) != sampling_name(after)
+    assert "/" not in sampling_name(after)
+
+
+def test_an_unknown_key_names_file_key_and_nearest_name(folder):
+    edit(folder, "features/clip_tiny", params={"architecure": "ViT-B-32"})
+    text = message(configuration(folder).feature, "demo", "clip_tiny")
+    assert "features/clip_tiny.yaml: params.architecure: unknown key" in text
+    assert 'did you mean "architecture"?' in text
+
+
+def test_a_wrong_type_names_what_was_found(folder):
+    edit(folder, "features/clip_tiny", resize={"size": "big"})
+    text = message(configuration(folder).feature, "demo", "clip_tiny")
+    assert "features/clip_tiny.yaml: resize.size" in text
+    assert "'big'" in text
+
+
+def test_a_missing_key_is_named(folder):
+    write(folder, "features/bare", {"kind": "visual", "encoder": "clip", "description": "x", "weights": "random(0)"})
+    text = message(configuration(folder).feature, "demo", "bare")
+    assert "features/bare.yaml: sampling: missing" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "wrong", "right"), [("dataset", "demoo", "demo"), ("feature", "clip_tinny", "clip_tiny")]
+)
+def test_an_unknown_name_is_answered_with_the_nearest(folder, kind, wrong, right):
+    loaded = configuration(folder)
+    call = {"dataset": lambda: loaded.dataset(wrong), "feature": lambda: loaded.feature("demo", wrong)}[kind]
+    assert f'did you mean "{right}"?' in message(call)
+
+
+def test_an_unknown_encoder_and_system_are_answered_with_the_known_ones(folder):
+    edit(folder, "features/clip_tiny", encoder="clipp")
+    assert "unknown encoder 'clipp'; did you mean \"clip\"?" in message(
+        configuration(folder).feature, "demo", "clip_tiny"
+    )
+    edit(folder, "systems/img", system="imgg")
+    assert 'did you mean "img"?' in message(configuration(folder).system, "demo", "img")
+
+
+def test_an_encoder_of_another_kind_is_refused(folder):
+    edit(folder, "features/cnn14", encoder="clip")
+    assert "is for visual, not audio" in message(configuration(folder).feature, "demo", "cnn14")
+
+
+def test_a_stream_with_an_unknown_feature_names_the_stream(folder):
+    edit(folder, "datasets/demo", systems={"img": {"streams": {"audio": {"names": ["cnn41"]}}}})
+    text = message(configuration(folder).system, "demo", "img")
+    assert "streams.audio.names[0]: unknown feature 'cnn41'" in text
+
+
+def test_an_unknown_stream_in_an_ablation_is_refused(folder):
+    edit(folder, "datasets/demo", systems={"img": {"evaluation": {"zero_streams": ["sound"]}}})
+    assert "unknown stream 'sound'" in message(configuration(folder).system, "demo", "img")
+
+
+def test_files_that_extend_each_other_are_refused(folder):
+    write(folder, "features/a", {"extends": "b"})
+    write(folder, "features/b", {"extends": "a"})
+    assert "goes round in a circle" in message(configuration(folder).feature, "demo", "a")
+
+
+def test_an_override_of_an_unknown_feature_is_refused_at_the_start(folder):
+    text = message(lambda: configuration(folder, features={"clip_tinny": {"store_dtype": "float32"}}))
+    assert "--config: features.clip_tinny" in text
+    assert 'did you mean "clip_tiny"?' in text
+
+
+def test_an_unknown_key_on_the_command_line_says_so(folder):
+    text = message(lambda: configuration(folder, on_bad_vido="skip"))
+    assert text.startswith("--config: on_bad_vido: unknown key")
+    assert 'did you mean "on_bad_video"?' in text
+
+
+def test_broken_yaml_names_the_file(folder):
+    (folder / "features" / "clip_tiny.yaml").write_text("kind: [visual")
+    assert "clip_tiny.yaml: not valid YAML" in message(configuration(folder).feature, "demo", "clip_tiny")
