@@ -24,6 +24,10 @@ include: "rules/systems.smk"
 include: "rules/report.smk"
 
 
+onerror:
+    print_if_disk_is_full()
+
+
 localrules:
     all,
 

@@ -9,6 +9,7 @@ sys.path.insert(0, str(ROOT))
 
 from workflow_scripts.errors import ending_readably
 from workflow_scripts.planning import plan
+from workflow_scripts.planning.working_folder import full_disk_message, require_writable
 
 # Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
 # theirs.
@@ -21,6 +22,7 @@ class ReadablePlan:
     """The plan, with a mistake in the configuration or the data folders ending as one readable message."""
 
     def __init__(self):
+        self._readable(require_writable)(Path())
         self._plan = self._readable(plan.Plan)(config, ROOT / "config")
 
     def __getattr__(self, name):
@@ -53,3 +55,10 @@ wildcard_constraints:
 def one_of(names):
     """Return a wildcard pattern that matches exactly these names (nothing if there are none)."""
     return "|".join(names) or "(?!)"
+
+
+def print_if_disk_is_full():
+    """Say so if the results folder has no space left: the log of a failed job is empty then."""
+    message = full_disk_message(Path("results"))
+    if message:
+        print(f"error: {message}", file=sys.stderr)

@@ -1,6 +1,7 @@
-# What all features share: downloaded weights and the index over the shards.
+# What all features share: downloaded weights, import, comparison, and the index over the shards.
 localrules:
     index_features,
+    report_import,
 
 
 rule fetch_weights:
@@ -30,3 +31,69 @@ rule index_features:
         "../envs/media.yaml"
     shell:
         "python -m workflow_scripts.index_features --out {output} {input} > {log} 2>&1"
+
+
+rule import_features:
+    input:
+        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
+        rows=lambda wc: PLAN.import_rows(wc.dataset, wc.feature),
+    output:
+        marker="results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
+        report="results/{dataset}/features/{feature}/{shard}.import.tsv",
+    log:
+        "results/{dataset}/logs/{feature}/{shard}.log",
+    wildcard_constraints:
+        feature=one_of(PLAN.imported_features()),
+    conda:
+        "../envs/networks.yaml"
+    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
+        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+    params:
+        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
+        source=lambda wc: PLAN.import_source(wc.dataset, wc.feature, wc.shard),
+        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
+    shell:
+        "python -m workflow_scripts.import_features --settings {input.settings} --recipe {params.recipe}"
+        " --rows-of {input.rows} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
+        " --report {output.report} > {log} 2>&1"
+
+
+rule report_import:
+    input:
+        lambda wc: PLAN.per_shard(
+            wc.dataset, f"features/{wc.feature}/{{shard}}.import.tsv"
+        ),
+    output:
+        "results/{dataset}/features/{feature}/import_report.tsv",
+    log:
+        "results/{dataset}/logs/{feature}/import_report.log",
+    wildcard_constraints:
+        feature=one_of(PLAN.imported_features()),
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "python -m workflow_scripts.report_import --out {output} {input} 2>&1 | tee {log}"
+
+
+rule compare_features:
+    input:
+        "results/{dataset}/features/{feature}/index.parquet",
+        "results/{dataset}/features/{other}/index.parquet",
+    output:
+        table="results/{dataset}/compare/{feature}__{other}.parquet",
+        plot=report(
+            "results/{dataset}/compare/{feature}__{other}.png",
+            category="Comparison of features",
+        ),
+    log:
+        "results/{dataset}/logs/compare/{feature}__{other}.log",
+    wildcard_constraints:
+        feature=one_of(PLAN.every_feature()),
+        other=one_of(PLAN.every_feature()),
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "python -m workflow_scripts.compare_features {input} --out {output.table} --plot {output.plot} 2>&1 | tee {log}"

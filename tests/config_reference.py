@@ -121,8 +121,11 @@ def sections() -> Iterator[tuple[str, str]]:
     yield "`config/datasets/<name>.yaml`", table(schema.Dataset)
     common = frozenset(schema.FeatureBase.model_fields)
     yield "`config/features/<name>.yaml`, all kinds", table(schema.FeatureBase)
+    extracted = frozenset(schema.ExtractedFeature.model_fields)
+    yield "Features that are computed, all kinds", table(schema.ExtractedFeature, common)
     for kind, model in FEATURE_KINDS.items():
-        yield f"Features of kind `{kind}`", table(model, common)
+        yield f"Features of kind `{kind}`", table(model, extracted)
+    yield "Features with `source: import`", table(schema.ImportedFeature, common)
     for name in module_names("models.encoders"):
         encoder = importlib.import_module(f"models.encoders.{name}")
         yield f"`params` of the encoder `{name}` ({encoder.KIND})", table(encoder.Config)

@@ -23,6 +23,7 @@ HANDLERS = (
     "span_index_cases",
     "qvh_cases",
     "hirest_cases",
+    "captions_cases",
     "calce_metric_cases",
     "ranked_spans_cases",
     "score_maps_cases",

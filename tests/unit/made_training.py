@@ -16,7 +16,7 @@ from workflow_scripts.training.state import StateFolder
 
 DIMS = {"visual": [6], "audio": [4], "text": [5]}
 N_TRAIN, N_SELECT, BATCH_SIZE = 18, 6, 4
-STEPS_PER_EPOCH = 5
+STEPS_PER_EPOCH, N_EPOCHS = 5, 2
 SETTINGS: dict[str, Any] = {
     "dataset": "made",
     "name": "img",
@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
         "evaluation": {"thresholds": [0.3, 0.5, 0.7]},
         "settings": {
             "network": {"dim": 16, "heads": 2, "gru_layers": 1, "max_steps": 16, "query": {"kind": "tokens"}},
-            "train": {"epochs": 3, "batch_size": BATCH_SIZE, "learning_rate": 3e-3},
+            "train": {"epochs": N_EPOCHS, "batch_size": BATCH_SIZE, "accumulation": 1, "learning_rate": 3e-3},
         },
     },
 }

@@ -1,9 +1,11 @@
 """Runs the real workflow in a folder of its own and reads what Snakemake prints."""
 
+import ctypes
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -15,6 +17,11 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 TIME_LIMIT_S = 540
+
+# linux/prctl.h and linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER.
+_DROP_FROM_BOUNDING_SET = 24
+_PRIVILEGES = (1, 2, 3)
+_LIBC = ctypes.CDLL(None)
 
 _JOB = re.compile(r"^(?:local)?rule (?P<rule>\w+):\n(?P<body>(?:    .*\n)+)", re.MULTILINE)
 _OUTPUT = re.compile(r"^    output: (?P<paths>.*)$", re.MULTILINE)
@@ -52,11 +59,11 @@ class Workflow:
     ----------
     folder : working folder, which receives `results/`
     config : what `--config` lays over config/config.yaml
-    user : id of the user to run as; None: the present one
+    obeys_permissions : run without root's privilege to read and write everything
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any] | None = None, user: int | None = None) -> None:
-        self.folder, self.config, self.user = folder, dict(config or {}), user
+    def __init__(self, folder: Path, config: Mapping[str, Any] | None = None, obeys_permissions: bool = False) -> None:
+        self.folder, self.config, self.obeys_permissions = folder, dict(config or {}), obeys_permissions
 
     @property
     def results(self) -> Path:
@@ -65,12 +72,12 @@ class Workflow:
 
     def with_config(self, config: Mapping[str, Any]) -> "Workflow":
         """Return the same folder under other settings."""
-        return Workflow(self.folder, config, self.user)
+        return Workflow(self.folder, config, self.obeys_permissions)
 
     def copy(self, folder: Path) -> "Workflow":
         """Return a copy of everything in this folder, modification times included."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        return Workflow(folder, self.config, self.user)
+        return Workflow(folder, self.config, self.obeys_permissions)
 
     def command(self, *targets: str, options: tuple[str, ...] = ()) -> list[str]:
         """Return the command line; `targets` are below `results/`."""
@@ -83,30 +90,31 @@ class Workflow:
             *(f"results/{target}" for target in targets),
         ]
 
-    def run(self, *targets: str, options: tuple[str, ...] = ()) -> Run:
-        """Run to the end, or up to the first failure."""
-        done = subprocess.run(
+    def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+        """Start a call that leads a process group of its own."""
+        return subprocess.Popen(
             self.command(*targets, options=options),
             cwd=self.folder,
-            env=self.environment(),
+            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=TIME_LIMIT_S,
-            **({} if self.user is None else {"user": self.user, "group": self.user, "extra_groups": []}),
+            start_new_session=True,
+            preexec_fn=_give_up_privileges if self.obeys_permissions else None,
         )
-        return Run(done.returncode, done.stdout)
+
+    def run(self, *targets: str, options: tuple[str, ...] = ()) -> Run:
+        """Run to the end, or up to the first failure."""
+        return finish(self.start(*targets, options=options))
 
     def plan(self, *targets: str) -> Run:
         """Ask what would run."""
         return self.run(*targets, options=("--dry-run",))
 
-    def environment(self) -> dict[str, str]:
-        """Return the environment of a call: one thread per job, no look-ups, a home that the user may write."""
-        made = os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        if self.user is not None:
-            made |= {"HOME": str(self.folder), "XDG_CACHE_HOME": str(self.folder / ".cache")}
-        return made
+    def ids_of_shard(self, dataset: str, shard: str) -> list[str]:
+        """Return the videos on the list of a shard."""
+        lines = (self.results / dataset / "shards" / f"{shard}.tsv").read_text().splitlines()
+        return [line.split("\t")[0] for line in lines]
 
     def reused_and_computed(self, dataset: str, feature: str) -> dict[str, tuple[int, int]]:
         """Return, by shard, how many videos (or queries) the last extraction job kept and computed."""
@@ -115,3 +123,20 @@ class Workflow:
             reused, cached, computed, _ = map(int, _SHARD_DONE.search(log.read_text()).groups())
             counts[log.stem] = (reused + cached, computed)
         return counts
+
+
+def finish(process: subprocess.Popen[str]) -> Run:
+    """Wait for a started call."""
+    try:
+        output, _ = process.communicate(timeout=TIME_LIMIT_S)
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    return Run(process.returncode, output)
+
+
+def _give_up_privileges() -> None:
+    """Make what is started next obey file permissions even as root; for other users nothing changes."""
+    if os.geteuid() == 0:
+        for capability in _PRIVILEGES:
+            _LIBC.prctl(_DROP_FROM_BOUNDING_SET, capability, 0, 0, 0)

@@ -7,8 +7,9 @@ import pytest
 
 from tests.workflow.conftest import TARGETS, TINY_DEMO
 from workflow_scripts.configuration.recipe import random_seed
-from workflow_scripts.datasets.demo.plan import plan_demo
+from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.shards import shard_name, shard_of
+from workflow_scripts.store.tables import read_table
 
 pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("demo_run")]
 
@@ -34,8 +35,9 @@ def test_the_metrics_file_says_how_good_how_many_and_from_what(demo):
         assert list(scores["metrics"]) == SCORES
         assert list(scores["groups"]) == KINDS
         assert all(0 <= value <= 100 for value in scores["metrics"].values())
-    plans = plan_demo(0, TINY_DEMO["generate"])
-    asked = [q for plan in plans if "_test_" in plan.video_id for q in plan.queries if q.kind in KINDS]
+    queries = read_table(demo.workflow.results / "demo/annotations/queries.parquet").to_pylist()
+    asked = [row for row in queries if row["split"] == "test" and json.loads(row["extra_json"])["kind"] in KINDS]
+    assert 0 < len(asked) < len(queries)
     assert metrics["counts"] == {"queries": len(asked), "evaluated": len(asked), "skipped": {}}
 
 
@@ -100,26 +102,20 @@ def test_a_changed_evaluation_is_reported_without_training_again(demo, tmp_path)
     assert list(metrics["metrics"]) == ["R1@0.1", "R1@0.5", "mIoU"]
 
 
-def test_an_added_video_touches_its_shard_only_and_keeps_the_rows_of_the_others(demo, tmp_path):
-    n_before, added = TINY_DEMO["generate"]["train"], "demo_train_006"
-    larger = changed(demo, generate={"train": n_before + 1}).copy(tmp_path / "copy")
-    store = larger.results / "demo/features/cnn14_tiny"
-    untouched = {
-        path: path.read_bytes()
-        for shard in ("0000.zarr", "0001.zarr")
-        for path in store.glob(f"{shard}/**/*")
-        if path.is_file() and not path.is_relative_to(store / f"{shard_name(shard_of(added, 2), 2)}.zarr")
-    }
-    done = larger.run("demo/img/metrics.json")
+def test_an_added_video_is_computed_alone_and_the_rows_of_the_others_are_kept(demo, tmp_path):
+    added = f"demo_train_{TINY_DEMO['generate']['train']:03d}"
+    home = shard_of(added, TINY_DEMO["n_shards"])
+    home, other = shard_name(home, 2), shard_name(1 - home, 2)
+    larger = changed(demo, generate={"train": TINY_DEMO["generate"]["train"] + 1}).copy(tmp_path / "copy")
+    known = {shard: larger.ids_of_shard("demo", shard) for shard in (home, other)}
+    done = larger.run("demo/features/clip_tiny/index.parquet", "demo/features/cnn14_tiny/index.parquet")
     assert done.status == 0, done.output
-    assert done.rules["extract_visual"] == done.rules["extract_audio"] == 1
-    home = shard_name(shard_of(added, 2), 2)
     for feature in ("clip_tiny", "cnn14_tiny"):
-        counts = larger.reused_and_computed("demo", feature)
-        reused, computed = counts[home]
-        assert computed == 1
-        assert reused + counts[next(s for s in counts if s != home)][1] == sum(TINY_DEMO["generate"].values())
-    assert sum(computed > 0 for _, computed in larger.reused_and_computed("demo", "minilm_tokens").values()) == 1
-    assert untouched == {path: path.read_bytes() for path in untouched}
-    videos = [line.split("\t")[0] for line in (larger.results / f"demo/shards/{home}.tsv").read_text().splitlines()]
-    assert added in videos
+        assert larger.reused_and_computed("demo", feature) == {
+            home: (len(known[home]), 1),
+            other: (len(known[other]), 0),
+        }
+        store = FeatureStore(larger.results / "demo/features" / feature)
+        assert sorted(store) == sorted([*known[home], *known[other], added])
+    assert larger.ids_of_shard("demo", home) == sorted([*known[home], added])
+    assert set(larger.plan(*TARGETS).rules) >= {"extract_text", *OF_A_SYSTEM}

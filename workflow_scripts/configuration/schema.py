@@ -251,7 +251,7 @@ class ImportedFeature(FeatureBase):
     kind: Literal["visual", "audio", "text"] = Field(
         description="`visual`, `audio`: rows of a video; `text`: rows of a query"
     )
-    source: Literal["import"]
+    source: Literal["import"] = Field(description="what makes it an imported feature")
     path: str = Field(description="folder with a file per video (or query), or the one file or database for all")
     layout: Literal["npy", "npz", "pt", "pickle_dict", "hdf5", "lmdb"] = Field(
         description="form of the source; `hdf5`: whether `path` is a folder or a file tells which of the two it is; "

@@ -83,7 +83,7 @@ def annotated_videos(
     ----------
     files : the annotation files
     read_durations : reads them; video id -> seconds or None
-    cache : where the answer is remembered; a folder that cannot be written is no error
+    cache : where the answer is remembered
 
     Raises
     ------
@@ -102,27 +102,24 @@ def annotated_videos(
             return AnnotatedVideos(**known)
     durations = read_durations()
     found = AnnotatedVideos(sorted(durations), None not in durations.values())
-    write_if_allowed(cache, json_text({"files": signatures, **asdict(found)}))
+    write_if_changed(cache, json_text({"files": signatures, **asdict(found)}))
     return found
 
 
 def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> None:
     """Write one list per shard, sorted lines `id<TAB>signature`; unchanged lists keep their modification time."""
     for name, entries in split_into_shards(listed, n_shards).items():
-        write_if_allowed(
+        bring_up_to_date(
             folder / f"{name}.tsv", "".join(f"{video}\t{signature}\n" for video, signature in sorted(entries.items()))
         )
 
 
-def write_if_allowed(path: Path, text: str) -> None:
-    """Write if changed and allowed: a dry run in a folder of somebody else still shows its plan.
+def bring_up_to_date(path: Path, text: str) -> None:
+    """Write a file that jobs read, if it changed.
 
     What the jobs of a workflow that is running in this folder read stays as it was when they were planned.
     """
     if any(LOCKS.glob("*.lock")) and path.is_file() and path.read_text(encoding="utf-8") != text:
         log.warning("%s: not brought up to date, because another workflow is running in this folder", path)
-        return
-    try:
+    else:
         write_if_changed(path, text)
-    except PermissionError:
-        log.warning("%s: no permission to write; the plan is shown for what is there", path)

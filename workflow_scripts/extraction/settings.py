@@ -16,11 +16,9 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
     """Return what an extraction job needs to know: the recipe, which decides the rows, and how to run it."""
     feature = configuration.feature(dataset, name)
     paths = configuration.root.paths
-    source = (
-        {"source": feature.model_dump(include={"path", "id_pattern"})} if isinstance(feature, ImportedFeature) else {}
-    )
+    is_imported = isinstance(feature, ImportedFeature)
     return {
-        **source,
+        "source": feature.model_dump(include={"path", "id_pattern"}) if is_imported else None,
         "dataset": dataset,
         "feature": name,
         "recipe": feature_recipe(configuration, feature),

@@ -15,7 +15,7 @@ import numpy as np
 
 from workflow_scripts.metrics.errors import BadReference, Caution, name_some
 from workflow_scripts.metrics.qvhighlights import round_percent
-from workflow_scripts.metrics.row_checks import refuse_duplicates, require_field
+from workflow_scripts.metrics.row_checks import refuse_duplicates, refuse_other_ids, require_field
 from workflow_scripts.metrics.window_ap import THRESHOLDS, average_precision, top_window_iou
 from workflow_scripts.metrics.windows import read_windows, window_cautions
 
@@ -102,6 +102,7 @@ def evaluate(
     if not rows:
         raise BadReference("no query to score")
     ids = [row["qid"] for row in rows]
+    refuse_other_ids(rows, "qid")
     refuse_duplicates(ids)
     predicted = read_windows(ids, [row["pred_relevant_windows"] for row in rows], False, empty_as_miss)
     without = [row["qid"] for row in rows if not row["relevant_windows"]]

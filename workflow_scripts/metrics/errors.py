@@ -51,6 +51,10 @@ class MissingField(PredictionError):
     """A field that only some rows have, or that no row has although the metric is made of it."""
 
 
+class MalformedRow(PredictionError):
+    """A row, id or list that is of another kind than the format says."""
+
+
 class BadReference(PredictionError):
     """Annotations that nothing can be scored against."""
 

@@ -15,6 +15,7 @@ from workflow_scripts.metrics.errors import (
     Caution,
     DuplicateVideo,
     EmptyPrediction,
+    MalformedRow,
     MissingField,
     MissingPrediction,
     MissingScore,
@@ -51,7 +52,7 @@ class HirestScores:
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return overlap / (union + 1e-8), the union being the smaller of hull and sum of lengths; float64 (..., 2) each."""
+    """Return overlap / (union + 1e-8), union = the smaller of hull and sum of lengths; spans are float64 (..., 2)."""
     overlap = np.minimum(first[..., 1], second[..., 1]) - np.maximum(first[..., 0], second[..., 0])
     hull = np.maximum(first[..., 1], second[..., 1]) - np.minimum(first[..., 0], second[..., 0])
     lengths = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0])
@@ -105,6 +106,8 @@ def _check_ranking(prompt: str, answer: Mapping[str, Any], empty_as_miss: bool) 
         if not isinstance(answer, Mapping) or field not in answer:
             error = MissingScore if field == "scores" else MissingField
             raise error(f"prediction without {field!r}: prompt {prompt}")
+    if not all(isinstance(answer[field], (list, tuple, np.ndarray)) for field in ("videos", "scores")):
+        raise MalformedRow(f"'videos' or 'scores' is no list: prompt {prompt}")
     if not len(answer["videos"]) and not empty_as_miss:
         raise EmptyPrediction(f"no video at all: prompt {prompt}. --empty-as-miss counts it as missed.")
     if len(answer["videos"]) != len(answer["scores"]):
@@ -150,6 +153,9 @@ def moment_retrieval(
     wanted = {key: entry for key, entry in truth.items() if entry["clip"]}
     if wanted and not allow_placeholders:
         _refuse_placeholders(wanted)
+    shapeless = [prompt for prompt, videos in predictions.items() if not isinstance(videos, Mapping)]
+    if shapeless:
+        raise MalformedRow(f"predictions without file names: prompt {name_some(shapeless)}")
     asked = {(prompt, name): entry for prompt, videos in predictions.items() for name, entry in videos.items()}
     unclipped = {key for key in asked if key in truth and key not in wanted}
     asked = {key: entry for key, entry in asked.items() if key not in unclipped}
@@ -173,9 +179,9 @@ def moment_retrieval(
 def _refuse_placeholders(wanted: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
     if all(tuple(entry["bounds"]) == PLACEHOLDER for entry in wanted.values()):
         raise PlaceholderReference(
-            f"all {len(wanted)} annotated moments are the placeholder [0, 1], e.g. of {next(iter(wanted))}: the moments "
-            "of the HiREST test split are not public. Score the val split instead (all_data_val.json), on which the "
-            "published numbers are reported."
+            f"all {len(wanted)} annotated moments are the placeholder [0, 1], e.g. of {next(iter(wanted))}: the "
+            "moments of the HiREST test split are not public. Score the val split instead (all_data_val.json): "
+            "the published numbers are of that split."
         )
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.metrics.errors import BadReference, Caution, caution, name_some
+from workflow_scripts.metrics.errors import BadReference, Caution, NonFiniteSpan, caution, name_some
 from workflow_scripts.metrics.row_checks import refuse_duplicates, require_field
-from workflow_scripts.metrics.windows import Windows, read_windows, window_cautions
+from workflow_scripts.metrics.windows import Windows, as_float, read_windows, window_cautions
 
 RANKS = (1, 5)
 CHUNK_ROWS = 512
@@ -195,6 +195,10 @@ def evaluate(
         raise BadReference(
             f"annotated spans that are no spans: query {name_some([ids[i] for i in np.flatnonzero(is_wrong)])}"
         )
+    too_late = np.abs(candidates.spans).max(axis=(1, 2), initial=0) > np.finfo(rule.dtype).max
+    if too_late.any():
+        named = name_some([ids[i] for i in np.flatnonzero(too_late)])
+        raise NonFiniteSpan(f"windows with a start or end past the largest {rule.dtype.__name__}: query {named}")
     ranked = candidates.ranked()
     kept = suppress(ranked.spans, ranked.valid_mask, nms_threshold, rule)
     iou = top_iou(ranked.spans, kept, reference, rule)
@@ -238,7 +242,7 @@ def evaluate_rows(
     candidates = read_windows(ids, [row["candidates"] for row in rows], True, empty_as_miss)
     durations_s = None
     if rows and all("duration" in row for row in rows):
-        durations_s = np.array([row["duration"] for row in rows], dtype=np.float64)
+        durations_s = np.array([as_float(row["duration"]) for row in rows])
     # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
     slack = None if durations_s is None else durations_s * (1 + 1e-6)
     cautions = window_cautions(ids, candidates, slack)

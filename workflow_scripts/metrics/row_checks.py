@@ -6,6 +6,7 @@ from typing import Any
 
 from workflow_scripts.metrics.errors import (
     DuplicateQuery,
+    MalformedRow,
     MissingField,
     MissingPrediction,
     PredictionError,
@@ -23,6 +24,13 @@ def refuse_duplicates(
     doubled = [i for i, count in Counter(ids).items() if count > 1]
     if doubled:
         raise error(f"{where}: {len(doubled)} ids occur more than once: {kind} {name_some(doubled)}")
+
+
+def refuse_other_ids(rows: Sequence[Row], field: str, where: str = "predictions") -> None:
+    """Raise MalformedRow unless every row's id is a text or a number."""
+    wrong = [repr(row[field]) for row in rows if not isinstance(row[field], (str, int, float))]
+    if wrong:
+        raise MalformedRow(f"{where}: {field!r} is neither a text nor a number: query {name_some(wrong)}")
 
 
 def refuse_unpaired(predicted: Iterable[Any], annotated: Iterable[Any], kind: str = "query") -> None:
@@ -54,6 +62,7 @@ def pair_rows(
     """
     for rows, where in ((predictions, "predictions"), (annotations, "annotations")):
         require_field(rows, "qid", where)
+        refuse_other_ids(rows, "qid", where)
         refuse_duplicates((row["qid"] for row in rows), where=where)
     annotation_of = {row["qid"]: row for row in annotations}
     if not allow_missing:
@@ -68,7 +77,10 @@ def pair_rows(
 
 
 def has_field(rows: Sequence[Row], field: str, where: str = "predictions") -> bool:
-    """Return whether the rows have a field; raise MissingField if only some do."""
+    """Return whether the rows have a field; raise MissingField if only some do, MalformedRow if a row is no mapping."""
+    shapeless = [f"number {i}" for i, row in enumerate(rows) if not isinstance(row, Mapping)]
+    if shapeless:
+        raise MalformedRow(f"{where}: rows without fields: query {name_some(shapeless)}")
     without = [row for row in rows if field not in row]
     if without and len(without) < len(rows):
         ids = [row.get("qid", f"number {i}") for i, row in enumerate(rows) if field not in row]

@@ -10,6 +10,7 @@ import numpy as np
 from workflow_scripts.metrics.errors import (
     Caution,
     EmptyPrediction,
+    MalformedRow,
     MissingScore,
     NonFiniteScore,
     NonFiniteSpan,
@@ -85,10 +86,13 @@ def read_windows(
 
     Raises
     ------
-    EmptyPrediction, NonFiniteSpan, ReversedSpan, MissingScore, NonFiniteScore
+    MalformedRow, EmptyPrediction, NonFiniteSpan, ReversedSpan, MissingScore, NonFiniteScore
         If a list or a window is unusable; the message names query and rank.
     """
     lists = [windows if windows is not None else () for windows in lists]
+    other = [ids[i] for i, windows in enumerate(lists) if not isinstance(windows, (list, tuple, np.ndarray))]
+    if other:
+        raise MalformedRow(f"something else than a list of windows: query {name_some(other)}")
     counts = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
     if not empty_ok and not counts.all():
         empty = [ids[i] for i in np.flatnonzero(counts == 0)]

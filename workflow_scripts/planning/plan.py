@@ -15,9 +15,9 @@ from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
 from workflow_scripts.datasets.listing import (
     AnnotatedVideos,
     annotated_videos,
+    bring_up_to_date,
     list_videos,
     stat_signature,
-    write_if_allowed,
     write_shard_lists,
 )
 from workflow_scripts.datasets.readers import read_durations
@@ -59,6 +59,10 @@ class Plan:
         configuration = self.configuration
         names = (name for name in configuration.known("features") if not configuration.is_imported(name))
         return [name for name in names if configuration.feature_kind(name) == kind]
+
+    def every_feature(self) -> list[str]:
+        """Return the names of all features."""
+        return self.configuration.known("features")
 
     def imported_features(self) -> list[str]:
         """Return the names of all features with `source: import`."""
@@ -185,7 +189,7 @@ class Plan:
     def _settings_file(self, folder: str, content: Callable[[], dict[str, Any]]) -> str:
         path = RESULTS / folder / "settings.json"
         if path not in self._written:
-            write_if_allowed(path, json_text(content()))
+            bring_up_to_date(path, json_text(content()))
             self._written.add(path)
         return str(path)
 

@@ -56,7 +56,7 @@ def repair(args: argparse.Namespace) -> None:
     _report(verified)
     command = repair_feature(verified)
     if command:
-        print(f"Taken out. Nothing else is recomputed by:\n{command}")
+        print(f"Taken out. This makes it again, and nothing else:\n{command}")
 
 
 def export(args: argparse.Namespace) -> None:

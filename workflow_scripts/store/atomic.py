@@ -66,7 +66,9 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         fsync_path(temporary)
         temporary.replace(target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(target)
         temporary.unlink(missing_ok=True)
         raise
     fsync_path(target.parent)

@@ -179,7 +179,7 @@ def _known_parts(
 
 def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
     """Return the rows of the published store by key; a store that cannot be trusted counts as none."""
-    if not store_path.exists():
+    if not store_path.is_dir() or not any(store_path.iterdir()):
         return {}
     try:
         _, content = read_whole_shard(store_path)

@@ -123,7 +123,7 @@ class Training:
             log.info("%s: %d queries, left out: %s", role, len(split.items), dict(split.skipped) or "none")
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
-        self.progress = Progress()
+        self.progress = Progress(num_workers=settings["runtime"]["num_workers"])
         self.sampler = EpochSampler(len(train.items), seed)
         self._build(train, settings["runtime"])
         self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]
@@ -151,11 +151,11 @@ class Training:
 
     def run(self) -> None:
         """Train to the end, from wherever an earlier attempt stopped."""
-        latest = self.state.latest()
+        progress, latest = self.progress, self.state.latest()
         if latest is not None:
             self.accelerator.load_state(str(latest))
-            log.info("resuming after step %d (epoch %d)", self.progress.step, self.progress.epoch)
-        progress = self.progress
+            self._check_workers()
+            log.info("resuming after step %d (epoch %d)", progress.step, progress.epoch)
         # What an interrupted training logged beyond the state it left is logged again.
         board = SummaryWriter(self.out / "tensorboard", purge_step=progress.step + 1)
         with board, self._stoppable():
@@ -165,6 +165,15 @@ class Training:
                 self._end_epoch(board)
         write_history(self.state.history, progress.history)
         self.state.finish()
+
+    def _check_workers(self) -> None:
+        """Refuse a state whose loader had another number of workers: it would not know where it stands."""
+        before, now = self.progress.num_workers, self.loader.num_workers
+        if before != now:
+            raise UserError(
+                f"{self.state.folder}: this training was interrupted with runtime.num_workers {before}, now it is "
+                f"{now}. Set it back to go on from there, or delete the folder to train from the start"
+            )
 
     @contextlib.contextmanager
     def _stoppable(self) -> Iterator[None]:
@@ -179,6 +188,8 @@ class Training:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+            # Ends the loader's workers: they ignore the signal by which they would be ended when this process exits.
+            self.loader.load_state_dict({})
 
     def _is_stale(self) -> bool:
         patience = self.selection["patience"]
@@ -190,8 +201,8 @@ class Training:
         self.network.train()
         label = f"epoch {progress.epoch + 1}/{self.recipe.epochs}"
         bar = tqdm(total=n_batches, initial=progress.step_in_epoch, desc=label, unit="step", mininterval=5)
-        with bar:
-            for batch in self.loader:
+        with bar, contextlib.closing(iter(self.loader)) as batches:
+            for batch in batches:
                 started = time.monotonic()
                 self._step(to_device(batch, self.accelerator.device))
                 progress.step_in_epoch += 1
@@ -214,18 +225,24 @@ class Training:
     def _step(self, batch: dict[str, Any]) -> None:
         with self.accelerator.accumulate(self.network), self.accelerator.autocast():
             terms = self.system.loss(self.network, batch, self.progress.epoch)
-            if not torch.isfinite(terms["total"]):
-                values = {key: value.item() for key, value in terms.items()}
-                raise UserError(f"training diverged at step {self.progress.step}: {values}; lower the learning rate")
+            self._require_finite(terms["total"], terms)
             self.accelerator.backward(terms["total"])
             if self.accelerator.sync_gradients:
-                self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+                norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
+                # fp16: a step with infinite gradients is left out and the loss is scaled down.
+                if self.accelerator.scaler is None:
+                    self._require_finite(norm, terms | {"gradient norm": norm})
             self.optimiser.step()
             self.schedule.step()
             self.optimiser.zero_grad()
         self.progress.step += 1
         for key, value in terms.items():
             self.progress.sums[key] = self.progress.sums.get(key, 0.0) + value.item()
+
+    def _require_finite(self, decisive: torch.Tensor, shown: Mapping[str, torch.Tensor]) -> None:
+        if not torch.isfinite(decisive):
+            values = {key: value.item() for key, value in shown.items()}
+            raise UserError(f"training diverged at step {self.progress.step}: {values}; lower the learning rate")
 
     def _end_epoch(self, board: SummaryWriter) -> None:
         progress = self.progress

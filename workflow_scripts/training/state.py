@@ -1,18 +1,24 @@
 """Where a training stands, kept so that it goes on exactly after any interruption."""
 
 import json
-import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.store.atomic import fsync_path, remove_tree, sibling, write_json
+from workflow_scripts.store.atomic import fsync_path, remove_tree, sibling, sweep_leftovers, write_json
 
 
 @dataclass
 class Progress:
-    """Counters of a training; saved with every resumable checkpoint."""
+    """Counters of a training; saved with every resumable checkpoint.
 
+    Attributes
+    ----------
+    num_workers : data-loader workers; the loader's saved position has a form of its own for every number of them
+    sums : loss terms summed over the steps of the present epoch
+    """
+
+    num_workers: int = 0
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0
@@ -50,6 +56,8 @@ class StateFolder:
             remove_tree(folder)
             folder.mkdir(parents=True)
             write_json(self._key_path, {"key": key})
+        for path in folder.glob("*.tmp-*"):
+            sweep_leftovers(folder, path.name.split(".tmp-")[0])
 
     @property
     def is_finished(self) -> bool:
@@ -67,21 +75,25 @@ class StateFolder:
         return max(self._checkpoints(), key=lambda path: int(path.name.removeprefix("step")), default=None)
 
     def save(self, step: int, write: Any) -> None:
-        """Let `write(folder)` fill a resumable checkpoint; it becomes visible complete, then older ones go."""
+        """Let `write(folder)` fill a resumable checkpoint; it becomes visible complete, then older ones go.
+
+        A step is saved once: no moment is without a checkpoint.
+        """
         final = self.folder / f"step{step}"
         temporary = sibling(final, "tmp")
-        write(temporary)
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                fsync_path(path)
-        older = self._checkpoints()
-        if final.exists():
-            shutil.rmtree(final)
-        temporary.rename(final)
+        try:
+            write(temporary)
+            for path in temporary.rglob("*"):
+                if path.is_file():
+                    fsync_path(path)
+            older = self._checkpoints()
+            temporary.rename(final)
+        except BaseException:
+            remove_tree(temporary)
+            raise
         fsync_path(self.folder)
         for path in older:
-            if path != final:
-                remove_tree(path)
+            remove_tree(path)
 
     def _checkpoints(self) -> list[Path]:
         return [p for p in self.folder.glob("step*") if p.name.removeprefix("step").isdigit()]

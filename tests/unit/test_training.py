@@ -1,0 +1,328 @@
+"""The training loop on a tiny system: it learns, keeps the best epoch, and goes on exactly after any interruption."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState, GradientState
+
+from tests.unit.made_training import (
+    N_EPOCHS,
+    STEPS_PER_EPOCH,
+    made_settings,
+    made_splits,
+    made_training,
+    signal_after,
+)
+from workflow_scripts.errors import UserError
+from workflow_scripts.training.checkpoint import read_checkpoint
+from workflow_scripts.training.loop import STOPPED_EXIT_STATUS, EpochSampler
+from workflow_scripts.training.state import StateFolder
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _own_accelerate_state():
+    """Give every training the state of a fresh process; accelerate keeps it for the whole process."""
+    reset()
+    yield
+    reset()
+
+
+def reset():
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+
+
+def run(out: Path, settings, stop_after: int | None = None):
+    """Train in `out`, from whatever is there, and return the training; it may be told to stop."""
+    reset()
+    training = made_training(out, settings)
+    if stop_after is None:
+        training.run()
+        return training
+    signal_after(training, stop_after, signal.SIGTERM)
+    with pytest.raises(SystemExit) as stopped:
+        training.run()
+    assert stopped.value.code == STOPPED_EXIT_STATUS == 128 + signal.SIGTERM
+    return training
+
+
+def outcome(training) -> dict:
+    """Return everything that has to be the same however often a training was interrupted."""
+    best = read_checkpoint(training.state.best)
+    notes = {key: value for key, value in best.notes.items() if key != "train_seconds"}
+    return {
+        "weights": {key: value.clone() for key, value in training.network.state_dict().items()},
+        "best": best.state,
+        "notes": notes,
+        "history": [json.loads(line) for line in training.state.history.read_text().splitlines()],
+        "lr": training.schedule.get_last_lr(),
+    }
+
+
+def assert_same(found: dict, wanted: dict):
+    assert found["history"] == wanted["history"]
+    assert found["notes"] == wanted["notes"]
+    assert found["lr"] == wanted["lr"]
+    for part in ("weights", "best"):
+        assert found[part].keys() == wanted[part].keys()
+        assert all(torch.equal(found[part][key], value) for key, value in wanted[part].items()), part
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """Return the outcome of an uninterrupted training by number of batches per optimiser step."""
+
+    @functools.cache
+    def of(accumulation: int) -> dict:
+        settings = made_settings(config__settings__train__accumulation=accumulation)
+        return outcome(run(tmp_path_factory.mktemp("uninterrupted"), settings))
+
+    return of
+
+
+def run_program(out: Path, *options: str) -> subprocess.CompletedProcess:
+    """Run the training as a program of its own, in a process group of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.unit.made_training", str(out), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_training_lowers_the_loss(tmp_path):
+    settings = made_settings(
+        config__settings__loss={"distillation_warmup_epochs": 0, "gate_warmup_epochs": 0},
+        config__settings__train__epochs=6,
+    )
+    history = run(tmp_path, settings).progress.history
+    assert history[-1]["total"] < 0.7 * history[0]["total"]
+    assert [row["epoch"] for row in history] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in history] == [STEPS_PER_EPOCH * epoch for epoch in range(1, 7)]
+    assert history[-1]["lr"] == 0.0
+    assert {"R1@0.3", "R1@0.5", "R1@0.7", "mIoU", "total"} <= history[-1].keys()
+
+
+def test_the_same_seed_gives_the_same_training(tmp_path, uninterrupted):
+    assert_same(outcome(run(tmp_path, made_settings())), uninterrupted(1))
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "stop_after"), [(1, 1), (1, 4), (1, 5), (1, 7), (1, 9), (2, 1), (2, 5), (2, 7)]
+)
+def test_a_stopped_training_goes_on_exactly_where_it_was(tmp_path, uninterrupted, accumulation, stop_after):
+    settings = made_settings(config__settings__train__accumulation=accumulation)
+    stopped = run(tmp_path, settings, stop_after)
+    # Half an optimiser step and a whole epoch cannot be saved: the stop waits for their end.
+    assert stop_after <= stopped.progress.step <= stop_after + accumulation - 1
+    assert stopped.state.latest().name == f"step{stopped.progress.step}"
+    assert_same(outcome(run(tmp_path, settings)), uninterrupted(accumulation))
+
+
+def test_a_training_may_be_stopped_any_number_of_times(tmp_path, uninterrupted):
+    for stop_after in (2, 3, 5, 6, 9):
+        run(tmp_path, made_settings(), stop_after)
+    assert_same(outcome(run(tmp_path, made_settings())), uninterrupted(1))
+
+
+def test_a_stop_in_the_last_step_of_all_lets_the_training_end(tmp_path, uninterrupted):
+    training = made_training(tmp_path, made_settings())
+    signal_after(training, N_EPOCHS * STEPS_PER_EPOCH, signal.SIGTERM)
+    training.run()
+    assert training.state.is_finished
+    assert_same(outcome(training), uninterrupted(1))
+
+
+def test_other_handlers_of_the_signals_come_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    run(tmp_path, made_settings(config__settings__train__epochs=1))
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_killed_training_goes_on_exactly_from_its_last_complete_checkpoint(tmp_path, uninterrupted):
+    state = tmp_path / "state"
+    killed = run_program(tmp_path, "--save-every-step", "--die-in-save", "8")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert sorted(path.name.split(".tmp-")[0] for path in state.glob("step*")) == ["step7", "step8"]
+    assert StateFolder(state, "key").latest() == state / "step7"
+    assert [path.name for path in state.glob("step*")] == ["step7"]
+    assert_same(outcome(run(tmp_path, made_settings())), uninterrupted(1))
+
+
+def test_a_crash_between_the_best_weights_and_the_state_changes_nothing(tmp_path, uninterrupted):
+    training = made_training(tmp_path, made_settings())
+    save = training._save
+
+    def crash_at_the_end():
+        if training.progress.epoch == N_EPOCHS:
+            raise KeyboardInterrupt
+        save()
+
+    training._save = crash_at_the_end
+    with pytest.raises(KeyboardInterrupt):
+        training.run()
+    assert training.state.latest().name == f"step{STEPS_PER_EPOCH}"
+    assert_same(outcome(run(tmp_path, made_settings())), uninterrupted(1))
+
+
+def test_data_loader_workers_change_nothing_and_leave_the_stop_to_the_training(tmp_path, uninterrupted):
+    stopped = run_program(tmp_path, "--num-workers", "1", "--stop-group-at", "7")
+    assert stopped.returncode == STOPPED_EXIT_STATUS, stopped.stderr
+    assert "told to stop: state saved after step 7" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    assert_same(outcome(run(tmp_path, made_settings(runtime__num_workers=1))), uninterrupted(1))
+
+
+def test_another_number_of_workers_cannot_take_over_and_says_so(tmp_path):
+    run(tmp_path, made_settings(), stop_after=2)
+    with pytest.raises(UserError, match=r"state: .*runtime\.num_workers 0, now it is 1\. Set it back"):
+        run(tmp_path, made_settings(runtime__num_workers=1))
+
+
+def test_a_log_of_steps_that_are_trained_again_is_replaced(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(tmp_path, made_settings(), stop_after=STEPS_PER_EPOCH)
+    history = run(tmp_path, made_settings()).progress.history
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("total")
+    assert [event.step for event in events] == [row["step"] for row in history]
+    assert [event.value for event in events] == pytest.approx([row["total"] for row in history])
+
+
+def test_a_finished_training_says_so_and_drops_its_resumable_checkpoints(tmp_path):
+    run(tmp_path, made_settings(config__settings__train__epochs=1))
+    state = StateFolder(tmp_path / "state", "key")
+    assert state.is_finished
+    assert state.latest() is None
+    assert sorted(path.name for path in state.folder.iterdir()) == [
+        "best.safetensors",
+        "finished.json",
+        "history.jsonl",
+        "key.json",
+    ]
+
+
+def test_the_state_of_other_settings_or_data_is_discarded(tmp_path):
+    run(tmp_path, made_settings(config__settings__train__epochs=1))
+    state = StateFolder(tmp_path / "state", "another key")
+    assert not state.is_finished
+    assert [path.name for path in state.folder.iterdir()] == ["key.json"]
+
+
+def test_half_written_checkpoints_are_ignored_and_swept(tmp_path):
+    state = StateFolder(tmp_path, "key")
+    state.save(3, lambda folder: folder.mkdir())
+    dead = subprocess.run(["true"], check=True) and 2**22 + 1
+    name = state.folder / "x"
+    from workflow_scripts.store.atomic import sibling
+
+    host = sibling(name, "tmp").name.split("-", 1)[1].rsplit("-", 2)[0]
+    for leftover in (f"step9.tmp-{host}-{dead}-0123abcd", f"best.safetensors.tmp-{host}-{dead}-0123abcd"):
+        (tmp_path / leftover).mkdir()
+    assert state.latest() == tmp_path / "step3"
+    assert StateFolder(tmp_path, "key").latest() == tmp_path / "step3"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.json", "step3"]
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path):
+    state = StateFolder(tmp_path, "key")
+    state.save(1, lambda folder: folder.mkdir())
+
+    def fail(folder: Path):
+        folder.mkdir()
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        state.save(2, fail)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.json", "step1"]
+
+
+def test_a_loss_that_is_no_number_ends_the_training_with_its_terms_and_a_remedy(tmp_path):
+    training = made_training(tmp_path, made_settings())
+    loss = training.system.loss
+    training.system.loss = lambda *given: {name: term * float("nan") for name, term in loss(*given).items()}
+    with pytest.raises(UserError, match=r"training diverged at step 0: .*'total': nan.*lower the learning rate"):
+        training.run()
+
+
+def test_gradients_that_are_no_numbers_end_the_training_before_they_reach_the_weights(tmp_path):
+    training = made_training(tmp_path, made_settings())
+    next(training.network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(UserError, match=r"diverged at step 0: .*'gradient norm': (nan|inf).*lower the learning rate"):
+        training.run()
+    assert all(torch.isfinite(weight).all() for weight in training.network.state_dict().values())
+
+
+def test_a_selection_metric_that_nobody_computes_names_those_there_are(tmp_path):
+    settings = made_settings(config__selection__metric="mAP", config__settings__train__epochs=1)
+    with pytest.raises(UserError, match=r"selection\.metric: 'mAP' is not computed; choose from \['R1@0\.3'"):
+        run(tmp_path, settings)
+
+
+def scored(tmp_path, scores: list[float], **selection):
+    """Train with made-up scores of the selection split; return the training."""
+    settings = made_settings(
+        config__settings__train={"epochs": len(scores), "batch_size": 16},
+        config__selection={"metric": "R1@0.5", **selection},
+    )
+    training, left = made_training(tmp_path, settings), iter(scores)
+    training._evaluate = lambda: {"R1@0.5": next(left)}
+    training.run()
+    return training
+
+
+def test_the_later_of_equally_good_epochs_is_kept(tmp_path):
+    training = scored(tmp_path, [10.0, 30.0, 30.0, 20.0])
+    notes = read_checkpoint(training.state.best).notes
+    assert (notes["epoch"], notes["score"]) == (3, 30.0)
+    assert (training.progress.best_epoch, training.progress.best_score) == (3, 30.0)
+
+
+@pytest.mark.parametrize(
+    ("scores", "n_epochs"),
+    [([1.0, 2.0, 1.0, 1.0, 9.0], 4), ([1.0, 2.0, 2.0, 2.0, 9.0], 4), ([1.0, 0.0, 2.0, 0.0, 3.0], 5)],
+)
+def test_patience_counts_evaluations_without_improvement(tmp_path, scores, n_epochs):
+    training = scored(tmp_path, scores, patience=2)
+    assert training.progress.epoch == len(training.progress.history) == n_epochs
+    assert training.state.is_finished
+
+
+def test_selection_looks_every_few_epochs_and_at_the_last_one(tmp_path):
+    training = scored(tmp_path, [1.0, 2.0, 3.0, 4.0, 5.0], every_epochs=2)
+    assert [("R1@0.5" in row) for row in training.progress.history] == [False, True, False, True, True]
+
+
+def test_queries_that_cannot_be_used_are_left_out_and_none_at_all_is_an_error(tmp_path):
+    from workflow_scripts.training.loop import Training
+
+    train, select = made_splits()
+    settings, state = made_settings(), StateFolder(tmp_path / "state", "key")
+    for item in select.items:
+        item.moments.resize((0, 2), refcheck=False)
+    with pytest.raises(UserError, match=r"no usable selection query; left out: \{'no_moment': 6\}"):
+        Training(settings, train, select, {"visual": [6], "audio": [4], "text": [5]}, tmp_path, state, 0)
+
+
+def test_an_epoch_visits_every_item_once_in_an_order_of_its_own():
+    sampler = EpochSampler(20, seed=1)
+    first = list(sampler)
+    sampler.epoch = 1
+    second = list(sampler)
+    assert sorted(index for _, index in first) == sorted(index for _, index in second) == list(range(20))
+    assert [index for _, index in first] != [index for _, index in second]
+    assert {epoch for epoch, _ in second} == {1}
+    sampler.epoch = 0
+    assert list(sampler) == first
