@@ -1,4 +1,4 @@
-"""A dataset of one's own, made for a test: short clips, a list of queries, the settings of config/datasets/clips.yaml."""
+"""A dataset of one's own, made for a test: short clips, a list of queries, and settings laid over `clips`."""
 
 import json
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ def write_queries(workflow: Workflow, queries: Sequence[dict[str, Any]]) -> None
 
 
 def add_clip(workflow: Workflow, name: str) -> Path:
-    """Make a clip of three seconds."""
-    return make_clip(workflow.folder / "videos" / name)
+    """Make a clip at 10 frames per second: `a.mp4` has 30 frames, `b.mp4` 31, ..., so that no two files are equal."""
+    return make_clip(workflow.folder / "videos" / name, n_frames=30 + ord(name[0]) - ord("a"))
 
 
 def own_videos(

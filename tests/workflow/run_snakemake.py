@@ -105,7 +105,13 @@ class Workflow:
 
     def run(self, *targets: str, options: tuple[str, ...] = ()) -> Run:
         """Run to the end, or up to the first failure."""
-        return finish(self.start(*targets, options=options))
+        return wait_for_end(self.start(*targets, options=options))
+
+    def finish(self, *targets: str) -> Run:
+        """Run to the end; a failure fails the test and shows what was printed."""
+        run = self.run(*targets)
+        assert run.status == 0, run.output
+        return run
 
     def plan(self, *targets: str) -> Run:
         """Ask what would run."""
@@ -125,7 +131,7 @@ class Workflow:
         return counts
 
 
-def finish(process: subprocess.Popen[str]) -> Run:
+def wait_for_end(process: subprocess.Popen[str]) -> Run:
     """Wait for a started call."""
     try:
         output, _ = process.communicate(timeout=TIME_LIMIT_S)

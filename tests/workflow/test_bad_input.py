@@ -10,7 +10,7 @@ import imageio_ffmpeg
 import pytest
 
 from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, MANIFEST, MOMENTS, QUERIES, dataset, own_videos, query
-from tests.workflow.run_snakemake import Run, Workflow, finish
+from tests.workflow.run_snakemake import Run, Workflow, wait_for_end
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.shards import shard_of
 from workflow_scripts.store.tables import read_table
@@ -83,8 +83,7 @@ def test_bad_videos_are_all_listed_in_one_message_that_offers_to_skip_them(bad_v
 
 def test_with_skip_the_good_videos_go_on_and_what_is_lost_is_counted(bad_videos):
     skipping = bad_videos.with_config({"datasets": {"clips": dataset(bad_videos.folder, on_bad_video="skip")}})
-    run = skipping.run(MANIFEST, QUERIES, LIGHT_INDEX)
-    assert run.status == 0, run.output
+    skipping.finish(MANIFEST, QUERIES, LIGHT_INDEX)
     manifest = read_table(skipping.results / MANIFEST, ["video_id", "status"]).to_pylist()
     assert {row["video_id"]: row["status"] for row in manifest} == {"a": "ok", "gone": "missing", "text": "unreadable"}
     assert [row["video_id"] for row in read_table(skipping.results / QUERIES).to_pylist()] == ["a"]
@@ -99,7 +98,7 @@ def test_with_skip_the_good_videos_go_on_and_what_is_lost_is_counted(bad_videos)
 
 def test_an_empty_query_is_found_in_its_line(tmp_path):
     workflow = own_videos(tmp_path, [query("a.mp4"), query("a.mp4", "  ")])
-    assert workflow.run(MANIFEST).status == 0
+    workflow.finish(MANIFEST)
     before = finished_files(workflow)
     message = the_error(workflow.run(QUERIES))
     assert f"{tmp_path}/queries.jsonl:2 (clips/test/a#1): EmptyQuery: found '  '; expected words." in message
@@ -109,8 +108,7 @@ def test_an_empty_query_is_found_in_its_line(tmp_path):
 
 def test_a_span_past_the_end_is_kept_flagged_and_counted_or_refused_if_strict(tmp_path):
     workflow = own_videos(tmp_path, [query("a.mp4", start=1, end=99, duration=3.0), query("a.mp4", duration=3.0)])
-    run = workflow.run(MOMENTS)
-    assert run.status == 0, run.output
+    workflow.finish(MOMENTS)
     (moment,) = read_table(workflow.results / MOMENTS).to_pylist()
     assert (moment["end_s"], moment["flags"]) == (99.0, ["end_past_duration"])
     assert (
@@ -187,10 +185,12 @@ def test_a_folder_without_write_permission_is_named_with_the_remedy(tmp_path):
 def test_a_job_without_write_permission_says_for_what_and_goes_on_once_it_has_it(tmp_path):
     workflow = own_videos(tmp_path, [query("a.mp4")])
     workflow.obeys_permissions = True
-    assert workflow.run(MANIFEST).status == 0
-    before = finished_files(workflow)
+    workflow.finish(MANIFEST)
     locked = workflow.results / "clips/annotations"
-    locked.mkdir(mode=0o555)
+    locked.mkdir()
+    (locked / "notes.txt").write_text("about these annotations")
+    before = finished_files(workflow)
+    locked.chmod(0o555)
     message = the_error(workflow.run(QUERIES))
     assert message.startswith("no permission for results/clips/annotations/videos.parquet. Give this user access")
     assert finished_files(workflow) == before
@@ -215,12 +215,13 @@ def small_disk(tmp_path):
 def fill(path: Path, leave_bytes: int = 0) -> None:
     """Take up all space of a file system but this much."""
     free = os.statvfs(path.parent)
-    os.posix_fallocate(os.open(path, os.O_CREAT | os.O_WRONLY), 0, free.f_bavail * free.f_bsize - leave_bytes)
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_bsize - leave_bytes)
 
 
 def test_a_full_disk_is_reported_and_the_work_goes_on_once_there_is_space(small_disk):
     workflow = own_videos(small_disk, [query("a.mp4")], n_shards=1)
-    assert workflow.run(MANIFEST).status == 0
+    workflow.finish(MANIFEST)
     assert workflow.plan(LIGHT_INDEX).status == 0
     filler = workflow.results / "filler"
     fill(filler)
@@ -236,8 +237,7 @@ def test_a_full_disk_is_reported_and_the_work_goes_on_once_there_is_space(small_
     assert f"error: no disk space left while writing results/clips/features/{LIGHT_FEATURE}/0000.parts" in run.output
     assert_nothing_half_written(workflow)
     filler.unlink()
-    done = workflow.run(LIGHT_INDEX)
-    assert done.status == 0, done.output
+    done = workflow.finish(LIGHT_INDEX)
     assert "sample_frames" not in done.rules
     assert sorted(FeatureStore((workflow.results / LIGHT_INDEX).parent)) == ["a"]
 
@@ -270,7 +270,7 @@ def test_a_second_workflow_in_the_same_folder_is_turned_away_and_the_first_is_un
         assert finished_files(workflow) == before
     finally:
         os.killpg(first.pid, signal.SIGCONT)
-    done = finish(first)
+    done = wait_for_end(first)
     assert done.status == 0, done.output
     store = FeatureStore((workflow.results / LIGHT_INDEX).parent)
     assert store.recipe["params"]["bins"] == 16
@@ -293,8 +293,7 @@ def test_a_killed_job_costs_its_own_shard_only(tmp_path):
     assert (shards / "0000.zarr/zarr.json").is_file()
     assert not (shards / "0001.zarr/zarr.json").exists()
     assert not (workflow.results / LIGHT_INDEX).exists()
-    again = workflow.run(LIGHT_INDEX)
-    assert again.status == 0, again.output
+    again = workflow.finish(LIGHT_INDEX)
     assert again.rules == {"extract_visual": 1, "index_features": 1}
     assert sorted(FeatureStore(shards)) == names
     assert_nothing_half_written(workflow)

@@ -19,6 +19,11 @@ SHIPPED = ROOT / "tests/data/videos/bigbuckbunny.mp4"
 QUERIES = ROOT / "tests/data/clips/queries.jsonl"
 SILENT = "bikes.mp4"
 LONGEST_S = 20
+LOST_QUERIES = [
+    {"video": "gone.mp4", "query": "a query without video", "start": 0.0, "end": 1.0},
+    {"video": "gone.mp4", "query": "another one"},
+    {"video": "text.mp4", "query": "a query about a file that is no video"},
+]
 EXTRACTION = ("clip_tiny", "cnn14_tiny", "minilm_tokens")
 
 
@@ -35,7 +40,7 @@ def stand_in(path: Path, seconds: int) -> None:
 
 @pytest.fixture(scope="module")
 def videos(request, tmp_path_factory):
-    """The four videos that the queries are about: the real ones of --data, else the shipped one and stand-ins."""
+    """The four videos that the queries are about, the real ones of --data or else one and stand-ins; and a text."""
     folder = tmp_path_factory.mktemp("videos")
     given = request.config.getoption("--data")
     for name in sorted({query["video"] for query in asked_queries()}):
@@ -44,27 +49,34 @@ def videos(request, tmp_path_factory):
             shutil.copy2(real, folder / name)
         else:
             stand_in(folder / name, LONGEST_S)
+    (folder / "text.mp4").write_text("this is no video")
     return folder
 
 
 @pytest.fixture(scope="module")
 def clips(demo, videos, tmp_path_factory):
     """The demo's folder in which the clips have been run, and that run."""
-    overrides = {"videos": str(videos), "annotations": {"files": {"test": str(QUERIES)}}}
+    queries = tmp_path_factory.mktemp("queries") / "queries.jsonl"
+    queries.write_text(QUERIES.read_text() + "".join(json.dumps(query) + "\n" for query in LOST_QUERIES))
+    overrides = {"videos": str(videos), "annotations": {"files": {"test": str(queries)}}}
     settings = {"datasets": {"demo": TINY_DEMO, "clips": overrides}}
     workflow = demo.workflow.with_config(settings).copy(tmp_path_factory.mktemp("clips") / "work")
-    run = workflow.run("clips/img/report.html")
-    assert run.status == 0, run.output
+    run = workflow.finish("clips/img/report.html")
     return workflow, run
 
 
-def test_the_demos_checkpoint_answers_every_query_of_the_clips(clips):
+def test_the_demos_checkpoint_answers_every_query_whose_video_can_be_used(clips):
     workflow, run = clips
     assert "train" not in run.rules
     assert run.rules["extract_visual"] == run.rules["extract_audio"] == run.rules["extract_text"] == 1
     metrics = json.loads((workflow.results / "clips/img/metrics.json").read_text())
-    queries = asked_queries()
-    assert metrics["counts"] == {"queries": len(queries), "evaluated": len(queries), "skipped": {}}
+    n_answered = len(asked_queries())
+    assert metrics["counts"] == {
+        "queries": n_answered + len(LOST_QUERIES),
+        "evaluated": n_answered,
+        "skipped": {"video missing": 2, "video unreadable": 1},
+    }
+    assert f"{n_answered} of {n_answered + 3} queries scored; 2 video missing, 1 video unreadable" in run.output
     assert metrics["provenance"]["checkpoint"]["dataset"] == "demo"
     assert metrics["groups"] == metrics["ablations"] == {}
 
@@ -75,19 +87,17 @@ def test_the_report_shows_a_timeline_for_every_query_of_the_clips(clips):
     for video, n_queries in Counter(query["video"] for query in asked_queries()).items():
         part = report.split(f"<h3>{video.removesuffix('.mp4')} ")[1].split("<h3>")[0]
         assert part.count('class="query"') == part.count('class="annotated"') == n_queries
+    assert "Left out: 2 (video missing)." in report
     assert "<h2>Training</h2>" not in report
 
 
-def test_a_touched_video_is_looked_at_again_and_nothing_is_computed(clips):
+def test_touched_videos_are_looked_at_again_and_nothing_is_computed(clips, videos):
     workflow, _ = clips
-    folder = Path(workflow.config["datasets"]["clips"]["videos"])
-    os.utime(folder / SHIPPED.name)
-    again = workflow.run("clips/img/metrics.json")
-    assert again.status == 0, again.output
+    for video in videos.iterdir():
+        os.utime(video)
+    again = workflow.finish(*(f"clips/features/{name}/index.parquet" for name in EXTRACTION))
     assert again.rules["probe_media"] == 1
-    n_videos = len(list(folder.iterdir()))
-    expected = dict(zip(EXTRACTION, (n_videos, n_videos, len(asked_queries())), strict=True))
-    for feature, n_rows in expected.items():
-        assert workflow.reused_and_computed("clips", feature) in ({"0000": (n_rows, 0)}, {"0000": (0, n_rows)})
-        if feature in ("clip_tiny", "cnn14_tiny"):
-            assert workflow.reused_and_computed("clips", feature)["0000"] == (n_rows, 0)
+    n_videos = len({query["video"] for query in asked_queries()})
+    for feature, n_known in zip(EXTRACTION, (n_videos, n_videos, len(asked_queries())), strict=True):
+        assert again.rules["extract_text"] == again.rules["extract_visual"] == again.rules["extract_audio"] == 1
+        assert workflow.reused_and_computed("clips", feature) == {"0000": (n_known, 0)}

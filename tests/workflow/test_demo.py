@@ -95,8 +95,7 @@ def test_how_a_job_is_run_is_no_reason_to_run_it_again(demo):
 def test_a_changed_evaluation_is_reported_without_training_again(demo, tmp_path):
     system = {**TINY_DEMO["systems"]["img"], "evaluation": {"thresholds": [0.1, 0.5]}}
     again = changed(demo, systems={"img": system}).copy(tmp_path / "copy")
-    done = again.run("demo/img/metrics.json")
-    assert done.status == 0, done.output
+    done = again.finish("demo/img/metrics.json")
     assert set(done.rules) == {"evaluate", "collect_metrics"}
     metrics = json.loads((again.results / "demo/img/metrics.json").read_text())
     assert list(metrics["metrics"]) == ["R1@0.1", "R1@0.5", "mIoU"]
@@ -108,8 +107,7 @@ def test_an_added_video_is_computed_alone_and_the_rows_of_the_others_are_kept(de
     home, other = shard_name(home, 2), shard_name(1 - home, 2)
     larger = changed(demo, generate={"train": TINY_DEMO["generate"]["train"] + 1}).copy(tmp_path / "copy")
     known = {shard: larger.ids_of_shard("demo", shard) for shard in (home, other)}
-    done = larger.run("demo/features/clip_tiny/index.parquet", "demo/features/cnn14_tiny/index.parquet")
-    assert done.status == 0, done.output
+    larger.finish("demo/features/clip_tiny/index.parquet", "demo/features/cnn14_tiny/index.parquet")
     for feature in ("clip_tiny", "cnn14_tiny"):
         assert larger.reused_and_computed("demo", feature) == {
             home: (len(known[home]), 1),

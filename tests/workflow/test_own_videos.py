@@ -23,12 +23,11 @@ def test_a_change_of_the_videos_touches_their_shards_only(tmp_path):
     assert {name: shard_of(name, 2) for name in SHARDS} == SHARDS
     queries = {name: query(f"{name}.mp4") for name in SHARDS}
     workflow = own_videos(tmp_path, [queries["a"], queries["c"]], ["a.mp4", "c.mp4"])
-    assert workflow.run(LIGHT_INDEX, QUERIES).status == 0
+    workflow.finish(LIGHT_INDEX, QUERIES)
 
     add_clip(workflow, "b.mp4")
     write_queries(workflow, [queries["a"], queries["b"], queries["c"]])
-    added = workflow.run(LIGHT_INDEX, QUERIES)
-    assert added.status == 0, added.output
+    added = workflow.finish(LIGHT_INDEX, QUERIES)
     assert [path for path in added.outputs if path.endswith("zarr.json")] == [
         f"features/{LIGHT_FEATURE}/0000.zarr/zarr.json"
     ]
@@ -45,23 +44,23 @@ def test_a_change_of_the_videos_touches_their_shards_only(tmp_path):
     assert replaced.rules["extract_visual"] == 1
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE)["0000"] == (1, 1)
     videos = read_table(workflow.results / "clips/annotations/videos.parquet").to_pylist()
-    assert {row["video_id"]: row["duration_s"] for row in videos} == {"a": 5.0, "b": 3.0, "c": 3.0}
+    assert {row["video_id"]: row["duration_s"] for row in videos} == {"a": 5.0, "b": 3.1, "c": 3.2}
 
     write_queries(workflow, [queries["b"], queries["c"]])
     removed = workflow.run(LIGHT_INDEX)
     assert removed.rules["extract_visual"] == 1
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE)["0000"] == (1, 0)
     assert names_of(workflow) == ["b", "c"]
-    assert workflow.run(LIGHT_INDEX, QUERIES).status == 0
+    workflow.finish(LIGHT_INDEX, QUERIES)
     assert workflow.run(LIGHT_INDEX, QUERIES).is_nothing_to_do
 
 
 def test_a_video_that_was_skipped_comes_back_with_its_queries_once_it_is_there(tmp_path):
     workflow = own_videos(tmp_path, [query("a.mp4"), query("b.mp4")], on_bad_video="skip")
-    assert workflow.run(LIGHT_INDEX, QUERIES).status == 0
+    workflow.finish(LIGHT_INDEX, QUERIES)
     assert [row["video_id"] for row in read_table(workflow.results / QUERIES).to_pylist()] == ["a"]
     add_clip(workflow, "b.mp4")
-    assert workflow.run(LIGHT_INDEX, QUERIES).status == 0
+    workflow.finish(LIGHT_INDEX, QUERIES)
     assert [row["video_id"] for row in read_table(workflow.results / QUERIES).to_pylist()] == ["a", "b"]
     assert names_of(workflow) == ["a", "b"]
     assert not (workflow.results / "clips/media/problems.tsv").exists()
