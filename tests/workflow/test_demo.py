@@ -11,19 +11,19 @@ from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.shards import shard_name, shard_of
 from workflow_scripts.store.tables import read_table
 
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("demo_run")]
+pytestmark = pytest.mark.workflow
 
 KINDS = ["both", "picture", "sound"]
 SCORES = ["R1@0.3", "R1@0.5", "R1@0.7", "mIoU"]
 OF_A_SYSTEM = {"train", "predict", "evaluate", "collect_metrics", "report"}
 
 
-def changed(demo, **sections):
-    """The same folder under settings that differ in these sections of the demo."""
-    settings = copy.deepcopy(TINY_DEMO)
+def changed(**sections):
+    """Settings that differ from the finished demo's in these sections."""
+    made = copy.deepcopy(TINY_DEMO)
     for name, section in sections.items():
-        settings[name] = {**settings.get(name, {}), **section}
-    return demo.workflow.with_config({"datasets": {"demo": settings}})
+        made[name] = {**made.get(name, {}), **section}
+    return {"datasets": {"demo": made}}
 
 
 def test_the_metrics_file_says_how_good_how_many_and_from_what(demo):
@@ -70,31 +70,29 @@ def test_every_table_of_the_canon_is_there_and_nothing_half_written(demo):
     assert [path for path in results.rglob("*") if ".tmp-" in path.name or ".parts" in path.name] == []
 
 
-def test_a_second_call_has_nothing_to_do(demo):
-    second = demo.workflow.run(*TARGETS)
-    assert second.status == 0
-    assert second.is_nothing_to_do
+def test_a_second_call_has_nothing_to_do(demo, tmp_path):
+    assert demo.copy(tmp_path).finish(*TARGETS).is_nothing_to_do
 
 
-def test_a_changed_parameter_of_a_feature_reruns_that_feature_and_what_depends_on_it(demo):
-    planned = changed(demo, features={"clip_tiny": {"sampling": {"rate": 1}}}).plan(*TARGETS)
+def test_a_changed_parameter_of_a_feature_reruns_that_feature_and_what_depends_on_it(demo, tmp_path):
+    slower = changed(features={"clip_tiny": {"sampling": {"rate": 1}}})
+    planned = demo.copy(tmp_path, slower).plan(*TARGETS)
     assert set(planned.rules) == {"sample_frames", "extract_visual", "index_features", *OF_A_SYSTEM}
     assert planned.rules["extract_visual"] == planned.rules["sample_frames"] == TINY_DEMO["n_shards"]
     touched = {path.split("/")[1] for path in planned.outputs if path.startswith("features/")}
     assert touched == {"clip_tiny"}
 
 
-def test_how_a_job_is_run_is_no_reason_to_run_it_again(demo):
+def test_how_a_job_is_run_is_no_reason_to_run_it_again(demo, tmp_path):
     runtime = {"batch_size": 7, "threads": 2, "mem_mb": 5000}
     features = {name: {"runtime": runtime} for name in ("clip_tiny", "cnn14_tiny", "minilm_tokens")}
-    elsewhere = changed(demo, features=features)
-    elsewhere.config |= {"device": "cpu", "paths": {"feature_cache": "cache"}}
-    assert elsewhere.plan(*TARGETS).is_nothing_to_do
+    elsewhere = {**changed(features=features), "device": "cpu", "paths": {"feature_cache": "cache"}}
+    assert demo.copy(tmp_path, elsewhere).plan(*TARGETS).is_nothing_to_do
 
 
 def test_a_changed_evaluation_is_reported_without_training_again(demo, tmp_path):
     system = {**TINY_DEMO["systems"]["img"], "evaluation": {"thresholds": [0.1, 0.5]}}
-    again = changed(demo, systems={"img": system}).copy(tmp_path / "copy")
+    again = demo.copy(tmp_path, changed(systems={"img": system}))
     done = again.finish("demo/img/metrics.json")
     assert set(done.rules) == {"evaluate", "collect_metrics"}
     metrics = json.loads((again.results / "demo/img/metrics.json").read_text())
@@ -105,7 +103,7 @@ def test_an_added_video_is_computed_alone_and_the_rows_of_the_others_are_kept(de
     added = f"demo_train_{TINY_DEMO['generate']['train']:03d}"
     home = shard_of(added, TINY_DEMO["n_shards"])
     home, other = shard_name(home, 2), shard_name(1 - home, 2)
-    larger = changed(demo, generate={"train": TINY_DEMO["generate"]["train"] + 1}).copy(tmp_path / "copy")
+    larger = demo.copy(tmp_path, changed(generate={"train": TINY_DEMO["generate"]["train"] + 1}))
     known = {shard: larger.ids_of_shard("demo", shard) for shard in (home, other)}
     larger.finish("demo/features/clip_tiny/index.parquet", "demo/features/cnn14_tiny/index.parquet")
     for feature in ("clip_tiny", "cnn14_tiny"):

@@ -35,24 +35,24 @@ def test_a_change_of_the_videos_touches_their_shards_only(tmp_path):
     assert names_of(workflow) == ["a", "b", "c"]
 
     os.utime(tmp_path / "videos/c.mp4")
-    touched = workflow.run(LIGHT_INDEX)
+    touched = workflow.finish(LIGHT_INDEX)
     assert touched.rules["extract_visual"] == 1
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE)["0001"] == (1, 0)
 
     make_clip(tmp_path / "videos/a.mp4", n_frames=50)
-    replaced = workflow.run(LIGHT_INDEX, QUERIES)
+    replaced = workflow.finish(LIGHT_INDEX, QUERIES)
     assert replaced.rules["extract_visual"] == 1
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE)["0000"] == (1, 1)
     videos = read_table(workflow.results / "clips/annotations/videos.parquet").to_pylist()
     assert {row["video_id"]: row["duration_s"] for row in videos} == {"a": 5.0, "b": 3.1, "c": 3.2}
 
     write_queries(workflow, [queries["b"], queries["c"]])
-    removed = workflow.run(LIGHT_INDEX)
+    removed = workflow.finish(LIGHT_INDEX)
     assert removed.rules["extract_visual"] == 1
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE)["0000"] == (1, 0)
     assert names_of(workflow) == ["b", "c"]
     workflow.finish(LIGHT_INDEX, QUERIES)
-    assert workflow.run(LIGHT_INDEX, QUERIES).is_nothing_to_do
+    assert workflow.finish(LIGHT_INDEX, QUERIES).is_nothing_to_do
 
 
 def test_a_video_that_was_skipped_comes_back_with_its_queries_once_it_is_there(tmp_path):

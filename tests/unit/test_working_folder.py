@@ -1,0 +1,43 @@
+"""What is checked about the working folder before and after a run."""
+
+import os
+
+import pytest
+
+from workflow_scripts.datasets import listing
+from workflow_scripts.datasets.listing import bring_up_to_date
+from workflow_scripts.errors import UserError
+from workflow_scripts.planning import working_folder
+from workflow_scripts.planning.working_folder import full_disk_message, require_writable
+
+
+def test_a_folder_whose_records_cannot_be_written_is_refused_by_name(tmp_path, monkeypatch):
+    require_writable(tmp_path)
+    monkeypatch.setattr(os, "access", lambda path, _: path.name != ".snakemake")
+    require_writable(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    with pytest.raises(UserError, match=r"no permission for .*\.snakemake\. Give this user access"):
+        require_writable(tmp_path)
+
+
+def test_a_disk_is_full_when_a_log_would_not_fit(tmp_path, monkeypatch):
+    assert full_disk_message(tmp_path) is None
+    assert full_disk_message(tmp_path / "absent") is None
+    monkeypatch.setattr(working_folder, "ROOM_FOR_A_LOG", 2**62)
+    assert f"no disk space left while writing {tmp_path}" in full_disk_message(tmp_path)
+
+
+def test_what_a_running_workflow_reads_is_left_as_it_was(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(listing, "LOCKS", tmp_path / "locks")
+    path = tmp_path / "settings.json"
+    bring_up_to_date(path, "old")
+    (tmp_path / "locks").mkdir()
+    (tmp_path / "locks/0.output.lock").touch()
+    bring_up_to_date(path, "new")
+    assert path.read_text() == "old"
+    assert "another workflow is running in this folder" in caplog.text
+    bring_up_to_date(tmp_path / "absent.json", "new")
+    assert (tmp_path / "absent.json").read_text() == "new"
+    (tmp_path / "locks/0.output.lock").unlink()
+    bring_up_to_date(path, "new")
+    assert path.read_text() == "new"
