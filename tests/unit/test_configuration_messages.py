@@ -1,11 +1,14 @@
 """Composition order of the configuration, and what a person reads when something in it is wrong."""
 
+import json
 import shutil
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
+from tests.config_schemas import different
 from workflow_scripts.configuration.compose import Configuration, merge
 from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
 from workflow_scripts.errors import UserError
@@ -170,3 +173,135 @@ def test_an_unknown_key_on_the_command_line_says_so(folder):
 def test_broken_yaml_names_the_file(folder):
     (folder / "features" / "clip_tiny.yaml").write_text("kind: [visual")
     assert "clip_tiny.yaml: not valid YAML" in message(configuration(folder).feature, "demo", "clip_tiny")
+
+
+def test_an_unknown_base_is_answered_with_the_nearest(folder):
+    write(folder, "features/a", {"extends": "cnn15"})
+    text = message(configuration(folder).feature, "demo", "a")
+    assert "features/a.yaml: extends: unknown feature 'cnn15'; did you mean \"cnn14\"?" in text
+
+
+def test_a_chain_of_extends_is_laid_from_the_bottom_up(folder):
+    write(folder, "features/a", {"extends": "cnn14", "window": {"hop_s": 0.25}, "store_dtype": "float32"})
+    write(folder, "features/b", {"extends": "a", "window": {"hop_s": 2.0}})
+    found = configuration(folder).feature("demo", "b")
+    assert (found.window.window_s, found.window.hop_s, found.store_dtype) == (1.0, 2.0, "float32")
+
+
+@pytest.mark.parametrize(
+    ("file", "changes", "begin"),
+    [
+        (
+            "features/clip_tiny",
+            {"params": {"architecture": {"embed_dimm": 3}}},
+            "params.architecture.embed_dimm: unknown",
+        ),
+        ("features/clip_tiny", {"sampling": {"rule": "linspace"}}, "sampling: rule linspace needs n_frames"),
+        ("features/clip_tiny", {"weights": "clip_vit_b23"}, "weights: unknown weights 'clip_vit_b23'; did you mean"),
+        ("features/clip_tiny", {"source": "imprt"}, "source: the only known source is `import`"),
+        (
+            "systems/img",
+            {"settings": {"train": {"bach_size": 3}}},
+            "settings.train.bach_size: unknown key; did you mean",
+        ),
+        ("systems/img", {"splits": {"test": []}}, "splits.test: "),
+        ("systems/img", {"checkpoint_from": "dem"}, "checkpoint_from: unknown dataset 'dem'; did you mean \"demo\"?"),
+        ("datasets/demo", {"systems": {"imgg": {}}}, 'systems.imgg: unknown name; did you mean "img"?'),
+        ("datasets/demo", {"features": {"clip_tny": {}}}, 'features.clip_tny: unknown name; did you mean "clip_tiny"?'),
+        ("datasets/demo", {"systems": ["img"]}, "systems: input should be a valid dictionary, found ['img']"),
+    ],
+)
+def test_one_mistake_gives_one_line_with_file_and_key(folder, file, changes, begin):
+    edit(folder, file, **changes)
+    kind = file.split("/")[0]
+    loaded = configuration(folder)
+    text = message(*((loaded.feature, "demo", "clip_tiny") if kind == "features" else (loaded.system, "demo", "img")))
+    assert len(text.splitlines()) == 1
+    assert f"config/{file}.yaml: {begin}" in text
+
+
+def test_every_mistake_has_its_line(folder):
+    edit(folder, "datasets/demo", n_shards=0, titel="x")
+    lines = message(configuration(folder).dataset, "demo").splitlines()
+    assert [line.split(".yaml: ")[1].split(":")[0] for line in lines] == ["n_shards", "titel"]
+
+
+@pytest.mark.parametrize("place", ["datasets/clips", "config", "systems/img"])
+def test_the_foreign_checkpoint_may_be_named_in_any_file(folder, place):
+    edit(folder, "datasets/demo", systems={"img": {"settings": {"network": {"dim": 32}}}})
+    path = folder / "datasets" / "clips.yaml"
+    clips = yaml.safe_load(path.read_text())
+    del clips["systems"]["img"]["checkpoint_from"]
+    path.write_text(yaml.safe_dump(clips))
+    assert configuration(folder).system("clips", "img").settings["network"]["dim"] != 32
+    if place == "systems/img":
+        edit(folder, place, checkpoint_from="demo")
+    else:
+        edit(folder, place, systems={"img": {"checkpoint_from": "demo"}})
+    assert configuration(folder).system("clips", "img").settings["network"]["dim"] == 32
+    assert configuration(folder).system("demo", "img").settings["network"]["dim"] == 32
+
+
+def test_datasets_that_take_each_others_checkpoint_are_refused(folder):
+    edit(folder, "datasets/demo", systems={"img": {"checkpoint_from": "clips"}})
+    text = message(configuration(folder).system, "clips", "img")
+    assert "checkpoint_from: goes round in a circle: clips -> demo -> clips" in text
+
+
+def test_settings_that_never_change_rows_are_not_in_the_recipe_and_all_others_are(folder):
+    def recipe(**changes):
+        given = {"cnn14_tiny": changes}
+        loaded = configuration(folder, features=given)
+        return feature_recipe(loaded, loaded.feature("demo", "cnn14_tiny"))
+
+    before = recipe()
+    for changes in ({"runtime": {"batch_size": 1, "threads": 2, "gpu": 1, "mem_mb": 1}}, {"description": "x"}):
+        assert recipe(**changes) == before
+    for changes in (
+        {"window": {"hop_s": 0.7}},
+        {"sample_rate": 16000},
+        {"params": {"base_width": 8}},
+        {"weights": "random(1)"},
+        {"store_dtype": "float32"},
+    ):
+        assert recipe(**changes) != before
+
+
+def test_parameters_are_completed_by_their_defaults_so_that_saying_a_default_changes_nothing(folder):
+    loaded = configuration(folder)
+    assert loaded.feature("demo", "minilm_tokens").params == {"output": "tokens"}
+    assert set(loaded.feature("demo", "cnn14").params) == {"base_width", "random_gain"}
+    before = feature_recipe(loaded, loaded.feature("demo", "cnn14"))
+    edit(folder, "features/cnn14", params={"base_width": 64})
+    assert feature_recipe(configuration(folder), configuration(folder).feature("demo", "cnn14")) == before
+
+
+def test_published_weights_are_named_by_their_checksum_where_it_is_known(folder):
+    loaded = configuration(folder)
+    known, unknown = (feature_recipe(loaded, loaded.feature("demo", name)) for name in ("clip_b32", "cnn14"))
+    assert known["weights_sha256"] == loaded.weight("clip_vit_b32").sha256
+    assert unknown["weights_sha256"] == "unverified:cnn14"
+    assert "weights_sha256" not in feature_recipe(loaded, loaded.feature("demo", "clip_tiny"))
+
+
+def test_the_schemas_for_editors_are_those_of_the_models():
+    assert different() == [], "run `python -m tests.config_schemas --write`"
+
+
+def schema_of(path: Path) -> str:
+    if path.parent == CONFIG:
+        return path.stem
+    if path.parent.name != "features":
+        return path.parent.name.removesuffix("s")
+    loaded = Configuration({}, CONFIG)
+    return "imported_feature" if loaded.is_imported(path.stem) else f"{loaded.feature_kind(path.stem)}_feature"
+
+
+@pytest.mark.parametrize("path", sorted(CONFIG.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIG)))
+def test_every_shipped_file_fits_its_schema_and_a_mistyped_key_does_not(path):
+    schema = json.loads((CONFIG / "schemas" / f"{schema_of(path)}.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    checker = jsonschema.Draft202012Validator(schema)
+    content = yaml.safe_load(path.read_text())
+    assert [error.message for error in checker.iter_errors(content)] == []
+    assert list(checker.iter_errors({**content, "mistyped": 1}))

@@ -4,9 +4,9 @@ One order everywhere: the file's own `extends` chain, then the overrides of this
 `config/config.yaml`, then `--config`. Later layers win; mappings merge key by key, everything else is replaced whole.
 """
 
-import difflib
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from workflow_scripts.configuration.messages import Layer, explain, nearest, source_of
 from workflow_scripts.configuration.schema import (
     AudioFeature,
     Dataset,
+    ExtractedFeature,
     FeatureBase,
     ImportedFeature,
     Root,
@@ -29,17 +31,8 @@ from workflow_scripts.configuration.schema import (
 from workflow_scripts.errors import UserError
 
 FEATURE_KINDS = {"visual": VisualFeature, "audio": AudioFeature, "text": TextFeature}
-
-Layer = tuple[str, Mapping[str, Any]]
-"""Where settings come from, as a person would look for them, and the settings."""
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return `did you mean "x"? Known: ...` for a name that is not known."""
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f'did you mean "{close[0]}"? ' if close else ""
-    return f"{hint}Known: {', '.join(known) or 'none'}."
+RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
+NO_WEIGHTS = "none"
 
 
 def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +58,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def validate(model: type[BaseModel], layers: list[Layer], prefix: tuple[str, ...] = ()) -> BaseModel:
-    """Merge `layers` and validate the result; the first problem becomes one readable `UserError`.
+    """Merge `layers` and validate the result; every problem becomes one readable line of a `UserError`.
 
     Parameters
     ----------
@@ -77,57 +70,7 @@ def validate(model: type[BaseModel], layers: list[Layer], prefix: tuple[str, ...
     try:
         return model.model_validate(merged)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(model, layers, prefix, e) for e in error.errors())) from None
-
-
-def _explain(model: type[BaseModel], layers: list[Layer], prefix: tuple[str, ...], error: Mapping[str, Any]) -> str:
-    loc = tuple(error["loc"])
-    where = f"{_source(layers, loc)}: {'.'.join(str(k) for k in (*prefix, *loc))}"
-    if error["type"] == "extra_forbidden":
-        return f"{where}: unknown key; {nearest(str(loc[-1]), _fields_at(model, loc[:-1]))}"
-    if error["type"] == "missing":
-        return f"{where}: missing; add it"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{where}: {message}, found {error['input']!r}"
-
-
-def _source(layers: list[Layer], loc: tuple[Any, ...]) -> str:
-    """Return the layer that set the key at `loc`, or the one that set the section it is missing from."""
-    for depth in range(len(loc), 0, -1):
-        for label, content in reversed(layers):
-            found: Any = content
-            for key in loc[:depth]:
-                if not isinstance(found, Mapping) or key not in found:
-                    break
-                found = found[key]
-            else:
-                return label
-    return layers[0][0]
-
-
-def _fields_at(model: type[BaseModel], loc: tuple[Any, ...]) -> list[str]:
-    """Return the keys allowed in the section at `loc`."""
-    current: Any = model
-    for key in loc:
-        field = current.model_fields.get(key) if _is_model(current) else None
-        if field is not None:
-            current = _model_in(field.annotation)
-        elif not _is_model(current):
-            return []
-    return list(current.model_fields) if _is_model(current) else []
-
-
-def _is_model(candidate: Any) -> bool:
-    return isinstance(candidate, type) and issubclass(candidate, BaseModel)
-
-
-def _model_in(annotation: Any) -> Any:
-    """Return the model inside an annotation such as `X | None` or `dict[str, X]`, else the annotation."""
-    if _is_model(annotation):
-        return annotation
-    return next(
-        (found for arg in getattr(annotation, "__args__", ()) if _is_model(found := _model_in(arg))), annotation
-    )
+        raise UserError("\n".join(explain(model, layers, prefix, merged, error))) from None
 
 
 @cache
@@ -151,10 +94,14 @@ class Configuration:
         self._cache: dict[tuple[str, ...], Any] = {}
         self._root_layers = self._split_root(root)
         self.root: Root = validate(Root, self._root_layers)
-        for kind in ("datasets", "features", "systems"):
-            for name in getattr(self.root, kind):
+        self._check_names(self.root, ("datasets", "features", "systems"), self._root_layers)
+
+    def _check_names(self, settings: Root | Dataset, kinds: Iterable[str], layers: list[Layer]) -> None:
+        """Refuse overrides of what does not exist."""
+        for kind in kinds:
+            for name in getattr(settings, kind):
                 if name not in self.known(kind):
-                    where = _source(self._root_layers, (kind, name))
+                    where = source_of(layers, (kind, name))
                     raise UserError(f"{where}: {kind}.{name}: unknown name; {nearest(name, self.known(kind))}")
 
     def _split_root(self, root: Mapping[str, Any]) -> list[Layer]:
@@ -173,7 +120,7 @@ class Configuration:
 
     def dataset(self, name: str) -> Dataset:
         """Return one dataset's settings."""
-        return self._memo(("datasets", name), lambda: validate(Dataset, self._layers("datasets", name)))
+        return self._memo(("datasets", name), lambda: self._read_dataset(name))
 
     def feature(self, dataset: str, name: str) -> FeatureBase:
         """Return one feature's settings on one dataset, its encoder's parameters completed by their defaults."""
@@ -215,7 +162,7 @@ class Configuration:
         """Return the file of `name` after the files it extends."""
         if name not in self.known(kind):
             where = f"{self.folder / kind / seen[-1]}.yaml: extends: " if seen else ""
-            raise UserError(f"{where}unknown {kind[:-1]} {name!r}; {nearest(name, self.known(kind))}")
+            raise UserError(f"{where}unknown {kind[:-1]} {name!r}; {nearest(str(name), self.known(kind))}")
         path = self.folder / kind / f"{name}.yaml"
         if name in seen:
             raise UserError(f"{path}: extends: goes round in a circle: {' -> '.join((*seen, name))}")
@@ -225,21 +172,50 @@ class Configuration:
         return [*below, (str(path), content)]
 
     def _layers(self, kind: str, name: str, dataset: str | None = None) -> list[Layer]:
-        layers = self._chain(kind, name)
-        if dataset is not None:
-            layers += self._dataset_layers(kind, name, dataset)
-        for label, content in self._root_layers:
-            layers.append((f"{label}: {kind}.{name}", (content.get(kind) or {}).get(name) or {}))
-        return [layer for layer in layers if layer[1]]
+        below = self._chain(kind, name)
+        above = _sections(self._root_layers, kind, name)
+        between = [] if dataset is None else self._dataset_layers(kind, name, dataset, below, above)
+        return [layer for layer in (*below, *between, *above) if layer[1]]
 
-    def _dataset_layers(self, kind: str, name: str, dataset: str) -> list[Layer]:
-        """Return what a dataset says about a feature or system, after what the dataset its checkpoint is from says."""
-        own = [
-            (f"{label}: {kind}.{name}", (content.get(kind) or {}).get(name) or {})
-            for label, content in self._layers("datasets", dataset)
+    def _dataset_layers(
+        self,
+        kind: str,
+        name: str,
+        dataset: str,
+        below: list[Layer],
+        above: list[Layer],
+        seen: tuple[str, ...] = (),
+    ) -> list[Layer]:
+        """Return what a dataset says about a feature or system, after what the dataset its checkpoint is from says.
+
+        Parameters
+        ----------
+        below, above : the layers under and over those of datasets; they may say where the checkpoint is from, too
+        seen : the datasets that led here
+        """
+        self.dataset(dataset)
+        own = _sections(self._layers("datasets", dataset), kind, name)
+        highest_first = (*above[::-1], *own[::-1], *below[::-1])
+        saying = [
+            (label, content["checkpoint_from"]) for label, content in highest_first if "checkpoint_from" in content
         ]
-        source = next((c["checkpoint_from"] for _, c in reversed(own) if c.get("checkpoint_from")), None)
-        return (self._dataset_layers(kind, name, source) if source else []) + own
+        label, source = saying[0] if saying else ("", None)
+        if source is None or source == dataset:
+            return own
+        if source not in self.known("datasets"):
+            raise UserError(
+                f"{label}: checkpoint_from: unknown dataset {source!r}; {nearest(str(source), self.known('datasets'))}"
+            )
+        if source in seen:
+            circle = " -> ".join((*seen, dataset, source))
+            raise UserError(f"{label}: checkpoint_from: goes round in a circle: {circle}")
+        return self._dataset_layers(kind, name, source, below, above, (*seen, dataset)) + own
+
+    def _read_dataset(self, name: str) -> Dataset:
+        layers = self._layers("datasets", name)
+        dataset = validate(Dataset, layers)
+        self._check_names(dataset, ("features", "systems"), layers)
+        return dataset
 
     def _read_feature(self, dataset: str, name: str) -> FeatureBase:
         layers = self._layers("features", name, dataset)
@@ -248,14 +224,32 @@ class Configuration:
             raise UserError(f"{layers[0][0]}: kind: unknown kind {kind!r}; {nearest(str(kind), FEATURE_KINDS)}")
         if self.is_imported(name):
             return validate(ImportedFeature, layers)
+        if any("source" in content for _, content in layers):
+            where = source_of(layers, ("source",))
+            raise UserError(
+                f"{where}: source: the only known source is `import`; leave the key out to compute the rows"
+            )
         feature = validate(FEATURE_KINDS[kind], layers)
         encoder = self._member("models.encoders", feature.encoder, layers, "encoder")
         if kind != encoder.KIND:
             raise UserError(
-                f"{_source(layers, ('encoder',))}: encoder: {feature.encoder!r} is for {encoder.KIND}, not {kind}"
+                f"{source_of(layers, ('encoder',))}: encoder: {feature.encoder!r} is for {encoder.KIND}, not {kind}"
             )
+        self._check_weights(feature, getattr(encoder, "TAKES_WEIGHTS", True), source_of(layers, ("weights",)))
         params = _complete(encoder.Config, layers, "params")
         return feature.model_copy(update={"params": params})
+
+    def _check_weights(self, feature: ExtractedFeature, takes_weights: bool, where: str) -> None:
+        """Refuse weights where the encoder has none, none where it has some, and names that nobody knows."""
+        weights = feature.weights
+        if takes_weights and weights == NO_WEIGHTS:
+            raise UserError(f"{where}: weights: encoder {feature.encoder!r} needs weights, found {weights!r}")
+        if not takes_weights and weights != NO_WEIGHTS:
+            remedy = f"takes no weights; write `weights: {NO_WEIGHTS}`"
+            raise UserError(f"{where}: weights: encoder {feature.encoder!r} {remedy}, found {weights!r}")
+        known = [*self.weight_names(), "random(0)"]
+        if takes_weights and not RANDOM_WEIGHTS.fullmatch(weights) and weights not in known:
+            raise UserError(f"{where}: weights: unknown weights {weights!r}; {nearest(weights, known)}")
 
     def _read_system(self, dataset: str, name: str) -> System:
         layers = self._layers("systems", name, dataset)
@@ -265,12 +259,12 @@ class Configuration:
         for stream, content in system.streams.items():
             for i, feature in enumerate(content.names):
                 if feature not in self.known("features"):
-                    where = _source(layers, ("streams", stream, "names"))
+                    where = source_of(layers, ("streams", stream, "names"))
                     hint = nearest(feature, self.known("features"))
                     raise UserError(f"{where}: streams.{stream}.names[{i}]: unknown feature {feature!r}; {hint}")
         for stream in system.evaluation.zero_streams:
             if stream not in system.streams:
-                where = _source(layers, ("evaluation", "zero_streams"))
+                where = source_of(layers, ("evaluation", "zero_streams"))
                 raise UserError(
                     f"{where}: evaluation.zero_streams: unknown stream {stream!r}; {nearest(stream, system.streams)}"
                 )
@@ -280,9 +274,14 @@ class Configuration:
     @staticmethod
     def _member(package: str, name: str, layers: list[Layer], key: str) -> Any:
         if name not in module_names(package):
-            where = _source(layers, (key,))
+            where = source_of(layers, (key,))
             raise UserError(f"{where}: {key}: unknown {key} {name!r}; {nearest(name, module_names(package))}")
         return importlib.import_module(f"{package}.{name}")
+
+
+def _sections(layers: list[Layer], kind: str, name: str) -> list[Layer]:
+    """Return what layers say about one dataset, feature or system; nothing is an empty mapping."""
+    return [(f"{label}: {kind}.{name}", (content.get(kind) or {}).get(name) or {}) for label, content in layers]
 
 
 def _complete(model: type[BaseModel], layers: list[Layer], key: str) -> dict[str, Any]:

@@ -1,15 +1,12 @@
 """What identifies the rows of a feature: its resolved settings, its weights and the version of its encoder's code."""
 
 import importlib
-import re
 from typing import Any
 
-from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, Configuration
 from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature
 from workflow_scripts.errors import UserError
 
-RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
-NO_WEIGHTS = "none"
 # Where the files are and how they are called decides nothing: the keys of their rows hold their content.
 _OF_IMPORT_PLACE = {"path", "id_pattern"}
 
@@ -21,19 +18,10 @@ def random_seed(weights: str) -> int | None:
 
 
 def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
-    """Return the recipe of a feature: everything that may change its rows and nothing else.
-
-    Raises
-    ------
-    UserError
-        the encoder takes weights and the feature has none, or the other way round
-    """
+    """Return the recipe of a feature: everything that may change its rows and nothing else."""
     if isinstance(feature, ImportedFeature):
         return feature.model_dump(mode="json", exclude={"description", "runtime", *_OF_IMPORT_PLACE})
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
-    if getattr(encoder, "TAKES_WEIGHTS", True) == (feature.weights == NO_WEIGHTS):
-        takes = "needs weights" if feature.weights == NO_WEIGHTS else "takes no weights; write `weights: none`"
-        raise UserError(f"weights: encoder {feature.encoder!r} {takes}, found {feature.weights!r}")
     settings = feature.model_dump(mode="json", exclude={"description", "runtime"})
     if feature.weights != NO_WEIGHTS and random_seed(feature.weights) is None:
         sha256 = configuration.weight(feature.weights).sha256

@@ -310,7 +310,7 @@ class Splits(Section):
 
     train: str = Field("train", description="trained on")
     select: str = Field("val", description="the checkpoint is chosen on it")
-    test: tuple[str, ...] = Field(("test",), description="reported")
+    test: tuple[str, ...] = Field(("test",), description="reported", min_length=1)
 
 
 class Selection(Section):
