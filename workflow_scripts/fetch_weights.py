@@ -1,6 +1,7 @@
 """Download one weights file from its official address, check it and put it in place."""
 
 import argparse
+import http.client
 import json
 import logging
 import urllib.error
@@ -28,7 +29,8 @@ def main() -> None:
     log.info("%s (licence: %s)", weight["url"], weight["licence"])
     with atomic_path(args.out) as temporary:
         download(weight["url"], temporary, weight["size"], args.out)
-        verify_sha256(temporary, weight["sha256"])
+        remedy = "nothing was kept; run again, or correct the entry if the publisher replaced the file"
+        verify_sha256(temporary, weight["sha256"], weight["url"], remedy)
 
 
 def download(url: str, path: Path, size: int | None, final: Path) -> None:
@@ -37,7 +39,7 @@ def download(url: str, path: Path, size: int | None, final: Path) -> None:
     Raises
     ------
     UserError
-        the address cannot be reached; says where to put the file by hand
+        the address cannot be reached, or the connection broke; says where to put the file by hand
     """
     try:
         with (
@@ -48,7 +50,10 @@ def download(url: str, path: Path, size: int | None, final: Path) -> None:
             while block := source.read(BLOCK_BYTES):
                 sink.write(block)
                 bar.update(len(block))
-    except (urllib.error.URLError, TimeoutError) as error:
+            announced = source.headers.get("Content-Length")
+            if announced is not None and sink.tell() != int(announced):
+                raise ConnectionError(f"the connection broke after {sink.tell()} of {announced} bytes")
+    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         raise UserError(
             f"cannot download {url}: {error}. Without internet, fetch the file elsewhere and put it at {final}"
         ) from error

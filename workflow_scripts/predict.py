@@ -24,12 +24,14 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
-    from workflow_scripts.datasets.predictions import write_predictions
+    from workflow_scripts.datasets.predictions import write_ablations, write_predictions
     from workflow_scripts.extraction.networks import resolve_device
+    from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.checkpoint import build_system, read_checkpoint
     from workflow_scripts.training.items import Reader
     from workflow_scripts.training.prediction import predict_items
 
+    use_zarrs()
     trained = read_checkpoint(args.checkpoint)
     check_recipes(settings, trained.notes["recipes"], args.checkpoint)
     config = trained.notes["config"]
@@ -55,9 +57,9 @@ def main() -> None:
         for zeroed in [None, *settings["config"]["evaluation"]["zero_streams"]]
     }
     names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
-    write_predictions(args.out / "predictions.parquet", found.pop(None), names)
-    rows = [(prediction, {"zeroed": zeroed}) for zeroed, ranked in found.items() for prediction in ranked]
-    write_predictions(args.out / "ablations.parquet", [p for p, _ in rows], names, [extra for _, extra in rows])
+    asked = [item.query_id for item in split.items]
+    write_predictions(args.out / "predictions.parquet", found.pop(None), names, asked)
+    write_ablations(args.out / "ablations.parquet", found, names, asked)
     summary = summarise_run(trained.notes, settings, split.skipped, time.monotonic() - started, str(device))
     write_json(args.out / "predict.json", summary)
 

@@ -27,9 +27,14 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
+    from workflow_scripts.extraction.networks import resolve_device
+    from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.items import Reader
     from workflow_scripts.training.state import StateFolder
 
+    settings["device"] = resolve_device(settings["device"])
+    # The reader reads everything before the loop forks any data-loader worker, and those get arrays, no stores.
+    use_zarrs()
     splits = settings["config"]["splits"]
     reader = Reader(args.settings.parent.parent, settings["config"], settings["recipes"])
     train, select = reader.read(splits["train"]), reader.read(splits["select"])

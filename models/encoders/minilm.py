@@ -1,6 +1,7 @@
 """all-MiniLM-L6-v2 text embeddings by sentence-transformers (Reimers and Gurevych 2019, arXiv 1908.10084)."""
 
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -9,6 +10,9 @@ from models.encoders.interface import Encoder, Weights
 
 KIND = "text"
 RECIPE_VERSION = 1
+
+DERIVED_KEYS = {"embeddings.position_ids"}
+"""Numbers 0, 1, 2, ... that older checkpoints store."""
 
 
 class Config(BaseModel):
@@ -22,7 +26,13 @@ class Config(BaseModel):
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:
-    """Load the sentence-transformers folder `weights` (tokenizer, configuration and weights together)."""
+    """Load the sentence-transformers folder `weights` (tokenizer, configuration and weights together) strictly.
+
+    Raises
+    ------
+    RuntimeError
+        a key of the checkpoint is missing or unexpected
+    """
     from sentence_transformers import SentenceTransformer
 
     class MiniLmEncoder:
@@ -30,6 +40,7 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
 
         def __init__(self) -> None:
             self.network = SentenceTransformer(str(weights), device=device, local_files_only=True)
+            _require_same_keys(self.network[0].auto_model, Path(weights) / "model.safetensors")
             self.dim = self.network.get_embedding_dimension()
 
         def encode(self, batch: list[str]) -> list[np.ndarray]:
@@ -43,3 +54,15 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
             return [np.asarray(row.cpu() if tokens else row[None], dtype=np.float32) for row in rows]
 
     return MiniLmEncoder()
+
+
+def _require_same_keys(network: Any, path: Path) -> None:
+    """Refuse what the library only warns of: tensors that stay random, or that nobody reads."""
+    from safetensors import safe_open
+
+    with safe_open(path, "np") as file:
+        stored = set(file.keys()) - DERIVED_KEYS
+    expected = set(network.state_dict())
+    if stored != expected:
+        missing, unexpected = sorted(expected - stored), sorted(stored - expected)
+        raise RuntimeError(f"{path}: missing keys {missing}, unexpected keys {unexpected}")

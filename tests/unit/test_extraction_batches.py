@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflow_scripts.errors import UserError
-from workflow_scripts.extraction.batching import Stalls, encode_videos, prefetch
+from workflow_scripts.extraction.batching import Stalls, VideoEnd, encode_videos, prefetch
 
 
 def units_of(lengths):
@@ -68,3 +68,56 @@ def test_a_bug_is_raised_and_the_thread_ends():
     with pytest.raises(ZeroDivisionError):
         list(encode_videos(prefetch(["a"], units, 2), encode, 3, Stalls()))
     assert not [thread for thread in threading.enumerate() if thread.name == "decode"]
+
+
+def test_nobody_waits_for_a_video_longer_than_its_batch_takes():
+    """A video is given back once its rows are there, while later ones are still being read."""
+    read = []
+
+    def units(video_id):
+        read.append(video_id)
+        return units_of([2, 2, 2])(video_id)
+
+    given = encode_videos(((v, unit) for v in "012" for unit in [*units(v), VideoEnd()]), encode, 2, Stalls())
+    assert next(given)[0] == "0"
+    assert read == ["0"]
+
+
+def test_units_of_another_shape_go_into_a_batch_of_their_own():
+    units = [("a", np.zeros(2)), ("a", np.zeros(3)), ("a", np.zeros(3)), ("a", VideoEnd())]
+    shapes = []
+
+    def encode_and_note(batch):
+        shapes.append(batch.shape)
+        return batch
+
+    [(video_id, rows, _)] = encode_videos(units, encode_and_note, 4, Stalls())
+    assert shapes == [(1, 2), (2, 3)]
+    assert (video_id, [len(row) for row in rows]) == ("a", [2, 3, 3])
+
+
+def test_an_encoder_that_loses_a_row_is_a_bug():
+    with pytest.raises(ValueError, match="zip"):
+        list(encode_videos([("a", np.zeros(2)), ("a", VideoEnd())], lambda batch: [], 4, Stalls()))
+
+
+def test_the_thread_ends_when_nobody_wants_the_rest():
+    stream = prefetch(["0"], units_of([1000]), 2)
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "decode"]
+
+
+def test_no_more_units_are_ready_than_the_depth():
+    made = []
+
+    def units(_):
+        for i in range(50):
+            made.append(i)
+            yield np.zeros(1)
+
+    stream = prefetch(["0"], units, 3)
+    next(stream)
+    # One was given away, three are ready, and one waits for room.
+    assert len(made) <= 5
+    stream.close()

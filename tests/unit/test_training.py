@@ -21,11 +21,14 @@ from tests.unit.made_training import (
     signal_after,
 )
 from workflow_scripts.errors import UserError
+from workflow_scripts.store.atomic import sibling
 from workflow_scripts.training.checkpoint import read_checkpoint
-from workflow_scripts.training.loop import STOPPED_EXIT_STATUS, EpochSampler
+from workflow_scripts.training.loop import STOPPED_EXIT_STATUS, EpochSampler, Training
 from workflow_scripts.training.state import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
+NO_PROCESS = 2**22 + 1
+"""Above the largest process id of Linux."""
 
 
 @pytest.fixture(autouse=True)
@@ -224,13 +227,9 @@ def test_the_state_of_other_settings_or_data_is_discarded(tmp_path):
 def test_half_written_checkpoints_are_ignored_and_swept(tmp_path):
     state = StateFolder(tmp_path, "key")
     state.save(3, lambda folder: folder.mkdir())
-    dead = subprocess.run(["true"], check=True) and 2**22 + 1
-    name = state.folder / "x"
-    from workflow_scripts.store.atomic import sibling
-
-    host = sibling(name, "tmp").name.split("-", 1)[1].rsplit("-", 2)[0]
-    for leftover in (f"step9.tmp-{host}-{dead}-0123abcd", f"best.safetensors.tmp-{host}-{dead}-0123abcd"):
-        (tmp_path / leftover).mkdir()
+    for name in ("step9", "best.safetensors"):
+        leftover = sibling(tmp_path / name, "tmp")
+        leftover.with_name(leftover.name.replace(f"-{os.getpid()}-", f"-{NO_PROCESS}-")).mkdir()
     assert state.latest() == tmp_path / "step3"
     assert StateFolder(tmp_path, "key").latest() == tmp_path / "step3"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["key.json", "step3"]
@@ -306,8 +305,6 @@ def test_selection_looks_every_few_epochs_and_at_the_last_one(tmp_path):
 
 
 def test_queries_that_cannot_be_used_are_left_out_and_none_at_all_is_an_error(tmp_path):
-    from workflow_scripts.training.loop import Training
-
     train, select = made_splits()
     settings, state = made_settings(), StateFolder(tmp_path / "state", "key")
     for item in select.items:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.encoders.interface import Encoder
+from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import file_sha256
 
@@ -35,14 +36,20 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
 """`loader` of config/weights.yaml -> how the file becomes what an encoder takes."""
 
 
-def verify_sha256(path: Path, sha256: str) -> None:
-    """Raise `UserError` unless the file has this digest; `unverified` is accepted with a warning."""
+def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
+    """Check the digest of a weights file; `unverified` is accepted with a warning.
+
+    Raises
+    ------
+    UserError
+        the file has another digest; the message begins with `name` and ends with `remedy`
+    """
     if sha256.startswith("unverified"):
-        log.warning("%s: no checksum is known for this file (config/weights.yaml)", path)
+        log.warning("%s: no checksum is known for this file (config/weights.yaml)", name)
         return
     found = file_sha256(path)
     if found != sha256:
-        raise UserError(f"{path}: sha256 is {found}, expected {sha256}; delete the file and download it again")
+        raise UserError(f"{name}: sha256 is {found}, expected {sha256} (config/weights.yaml); {remedy}")
 
 
 def load_encoder(settings: dict[str, Any]) -> Encoder:
@@ -55,7 +62,7 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     Raises
     ------
     UserError
-        the weights file is missing or is not the published one
+        the weights file is missing or is not the published one, or nobody knows how to read it
     """
     recipe, weights = settings["recipe"], settings["weights"]
     module = importlib.import_module(f"models.encoders.{recipe['encoder']}")
@@ -65,15 +72,20 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     device = resolve_device(settings["device"])
     if "seed" in weights:
         return module.load(config, weights["seed"], device)
-    path = Path(weights["path"])
+    path, loader = Path(weights["path"]), LOADERS.get(weights["loader"])
+    if loader is None:
+        hint = nearest(weights["loader"], LOADERS)
+        raise UserError(f"config/weights.yaml: {weights['name']}.loader: unknown loader {weights['loader']!r}; {hint}")
     if not path.is_file():
         raise UserError(missing_weights(weights))
-    verify_sha256(path, weights["sha256"])
-    return module.load(config, LOADERS[weights["loader"]](path), device)
+    verify_sha256(path, weights["sha256"], str(path), "delete the file and download it again")
+    return module.load(config, loader(path), device)
 
 
 def missing_weights(weights: dict[str, Any]) -> str:
     """Return what to do about a weights file that is not there."""
+    if weights["url"] is None:
+        return f"weights {weights['name']!r}, which a package ships, are not at {weights['path']}; run `make setup`"
     return (
         f"weights {weights['name']!r} are not at {weights['path']}. Download {weights['url']} "
         f"(sha256 {weights['sha256']}) and put the file there, or run "

@@ -19,6 +19,8 @@ matplotlib.use("svg")
 matplotlib.rcParams["svg.hashsalt"] = "momentflow"
 
 MAX_VIDEOS = 12
+MIN_BAR_PERCENT = 0.3
+"""A bar of this width can still be seen."""
 TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
 
 
@@ -101,4 +103,5 @@ def _share(span: tuple[float, float] | None, query: Reference) -> dict[str, floa
     if span is None:
         return None
     left, right = (100 * min(max(t / query.duration_s, 0), 1) for t in span)
-    return {"left": left, "width": max(right - left, 0.3), "start": span[0], "end": span[1]}
+    width = max(right - left, MIN_BAR_PERCENT)
+    return {"left": min(left, 100 - width), "width": width, "start": span[0], "end": span[1]}

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.systems.interface import FeatureRows, Item
 from workflow_scripts.datasets.left_out import left_out_queries
-from workflow_scripts.datasets.schema import moments_view
+from workflow_scripts.datasets.schema import moments_view, videos_view
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.features import FeatureStore
@@ -75,7 +75,8 @@ class Reader:
                 )
         self._rows: dict[tuple[str, str], FeatureRows] = {}
         videos = read_table(results / "annotations" / "videos.parquet")
-        self._durations = {row["video_id"]: row["duration_s"] for row in videos.to_pylist()}
+        viewed = videos_view(videos, config["queries"]["moments"])
+        self._durations = {row["video_id"]: row["duration_s"] for row in viewed.to_pylist()}
         manifest = read_table(results / "media" / "manifest.parquet", ["video_id", "status"])
         self._media = {row["video_id"]: row["status"] for row in manifest.to_pylist()}
         queries = read_table(results / "annotations" / "queries.parquet")
@@ -203,6 +204,9 @@ DEAD_STD = 1e-4
 
 def _mean_and_scale(rows: Mapping[int, FeatureRows]) -> tuple[np.ndarray, np.ndarray]:
     values = np.concatenate([r.values for r in rows.values()]).astype(np.float64)
+    if not len(values):
+        # No training video has sound, for example.
+        return np.zeros(values.shape[1], np.float32), np.zeros(values.shape[1], np.float32)
     std = values.std(axis=0)
     alive = std > DEAD_STD * std.max(initial=0.0)
     scale = np.where(alive, 1 / np.where(alive, std, 1), 0)

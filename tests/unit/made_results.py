@@ -1,0 +1,120 @@
+"""The results folder of a tiny dataset: the queries of `made_training` as canonical tables and feature stores."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.systems.interface import Item
+from tests.unit.made_training import N_SELECT, N_TRAIN, made_item, made_settings
+from workflow_scripts.configuration.compose import merge
+from workflow_scripts.datasets.schema import MOMENTS, QUERIES, VIDEOS
+from workflow_scripts.store.atomic import write_json
+from workflow_scripts.store.digest import digest_bytes, digest_json
+from workflow_scripts.store.features import write_index
+from workflow_scripts.store.shard_store import VideoRows, concatenate, publish_shard
+from workflow_scripts.store.tables import write_table
+
+FEATURES = {"frames": "visual", "sounds": "audio", "words": "text"}
+SPLIT_ENDS = {"train": N_TRAIN, "val": N_TRAIN + N_SELECT, "test": N_TRAIN + 2 * N_SELECT}
+SETTINGS = {
+    "config": {
+        "title": "IMG",
+        "protocol": "published",
+        "queries": {"kinds": None, "moments": "clip"},
+        "splits": {"train": "train", "select": "val", "test": ["test"]},
+        "evaluation": {"group_by": "kind", "zero_streams": ["audio"]},
+    },
+    "train_key": "k",
+}
+
+Row = dict[str, Any]
+
+
+def split_of(number: int) -> str:
+    return next(split for split, end in SPLIT_ENDS.items() if number < end)
+
+
+def make_results(
+    folder: Path,
+    change: Callable[[str, Row], Row] = lambda table, row: row,
+    status_of: Mapping[tuple[str, str], str] | None = None,
+    **settings: Any,
+) -> Path:
+    """Write tables, features and the settings of a system, and return the settings file.
+
+    Parameters
+    ----------
+    folder : `results/<dataset>`
+    change : (table, row) -> row, to make some rows different
+    status_of : (feature, owner) -> status other than `ok`; that owner has no rows
+    settings : changes, as in `made_settings`
+    """
+    items = [made_item(number) for number in range(SPLIT_ENDS["test"])]
+    rows = {"videos": [], "queries": [], "moments": [], "manifest": []}
+    for number, item in enumerate(items):
+        for table, row in _rows_of(number, item).items():
+            rows[table].append(change(table, row))
+    for table, schema in (("videos", VIDEOS), ("queries", QUERIES), ("moments", MOMENTS)):
+        write_table(folder / "annotations" / f"{table}.parquet", pa.Table.from_pylist(rows[table], schema))
+    write_table(folder / "media" / "manifest.parquet", pa.Table.from_pylist(rows["manifest"]))
+    recipes = {name: digest_json(recipe_of(name)) for name in FEATURES}
+    for name, stream in FEATURES.items():
+        _write_feature(folder / "features" / name, name, stream, items, rows, status_of or {})
+    content = merge(merge(made_settings(), {**SETTINGS, "recipes": recipes}), made_changes(settings))
+    path = folder / content["name"] / "settings.json"
+    write_json(path, content)
+    return path
+
+
+def made_changes(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings for keys such as `config__selection`."""
+    plain, changed = made_settings(), made_settings(**settings)
+    return {key: value for key, value in changed.items() if plain.get(key) != value}
+
+
+def recipe_of(feature: str) -> dict[str, Any]:
+    return {"encoder": feature}
+
+
+def _rows_of(number: int, item: Item) -> dict[str, Row]:
+    shared = {"dataset": "made", "split": split_of(number), "video_id": item.video_id}
+    start_s, end_s = item.moments[0]
+    extra = json.dumps({"kind": ("picture", "sound")[number % 2]})
+    empty = dict.fromkeys(QUERIES.names)
+    return {
+        "videos": dict.fromkeys(VIDEOS.names)
+        | shared
+        | {"source_video_id": item.video_id, "duration_s": item.duration_s, "split": [shared["split"]]},
+        "queries": empty
+        | shared
+        | {"query_id": item.query_id, "ordinal": number, "modality": "text", "text": item.text, "extra_json": extra},
+        "moments": shared
+        | {"query_id": item.query_id, "window_index": 0, "raw_unit": "s", "flags": []}
+        | {"start_raw": start_s, "end_raw": end_s, "start_s": start_s, "end_s": end_s},
+        "manifest": {"video_id": item.video_id, "status": "ok"},
+    }
+
+
+def _write_feature(
+    root: Path,
+    name: str,
+    stream: str,
+    items: list[Item],
+    rows: Mapping[str, list[Row]],
+    status_of: Mapping[tuple[str, str], str],
+) -> None:
+    parts = []
+    for item, query in zip(items, rows["queries"], strict=True):
+        owner = item.query_id if stream == "text" else item.video_id
+        content, status = item.streams[stream][0], status_of.get((name, owner), "ok")
+        n = len(content.values) if status == "ok" else 0
+        key = digest_bytes(f"{name} {owner} {query['text'] if stream == 'text' else ''}".encode())
+        values = content.values[:n].astype(np.float16)
+        parts.append((VideoRows(owner, key, 0, 0, status, ""), values, content.times[:n]))
+    dim = items[0].streams[stream][0].values.shape[1]
+    publish_shard(root / "0000.zarr", concatenate(parts, dim, "float16"), recipe_of(name))
+    write_index([root / "0000.zarr"], root / "index.parquet")

