@@ -39,11 +39,32 @@ rule make_demo:
         " --jobs {threads} > {log} 2>&1"
 
 
+# With `strict_annotations` a job of its own refuses odd spans: Snakemake removes what a job is about to make before it
+# starts, so a refusal while importing would cost the tables that are there.
+rule check_annotations:
+    input:
+        files=lambda wc: PLAN.annotation_files(wc.dataset),
+        generated=lambda wc: PLAN.generated_by(wc.dataset),
+        durations=lambda wc: PLAN.durations_from(wc.dataset),
+    output:
+        "results/{dataset}/annotations/strict_check.txt",
+    log:
+        "results/{dataset}/logs/check_annotations.log",
+    conda:
+        "../envs/media.yaml"
+    params:
+        reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
+    shell:
+        "python -m workflow_scripts.check_annotations --dataset {wildcards.dataset} {params.reader}"
+        " --out {output} > {log} 2>&1"
+
+
 rule import_annotations:
     input:
         files=lambda wc: PLAN.annotation_files(wc.dataset),
         generated=lambda wc: PLAN.generated_by(wc.dataset),
         durations=lambda wc: PLAN.durations_from(wc.dataset),
+        checked=lambda wc: PLAN.strict_check(wc.dataset),
     output:
         expand("results/{{dataset}}/annotations/{table}.parquet", table=TABLES),
     log:
@@ -89,3 +110,33 @@ rule collect_manifest:
     shell:
         "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
         " {input.shards} > {log} 2>&1"
+
+
+rule compare_durations:
+    input:
+        videos="results/{dataset}/annotations/videos.parquet",
+        manifest="results/{dataset}/media/manifest.parquet",
+    output:
+        "results/{dataset}/media/duration_differences.tsv",
+    log:
+        "results/{dataset}/logs/compare_durations.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "python -m workflow_scripts.compare_durations --videos {input.videos} --manifest {input.manifest}"
+        " --out {output} 2>&1 | tee {log}"
+
+
+rule map_charades_ids:
+    input:
+        text="results/charades/annotations/queries.parquet",
+        tvr="results/charades_tvr/annotations/queries.parquet",
+    output:
+        "results/charades/annotations/charades_qid_map.parquet",
+    log:
+        "results/charades/logs/map_charades_ids.log",
+    conda:
+        "../envs/media.yaml"
+    shell:
+        "python -m workflow_scripts.map_charades_ids --text {input.text} --tvr {input.tvr} --out {output}"
+        " 2>&1 | tee {log}"

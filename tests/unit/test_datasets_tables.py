@@ -79,6 +79,11 @@ BROKEN = [
     (change("videos", 0, video_id="a/b", source_video_id="a/b"), errors.BadVideoId),
     (change("videos", 0, video_id=" ", source_video_id=" "), errors.BadVideoId),
     (change("videos", 0, source_video_id="w"), errors.BadVideoId),
+    (change("videos", 0, source_video_id="a_v"), errors.BadVideoId),
+    (change("queries", 0, query_id="other/train/7"), errors.BadQueryId),
+    (change("queries", 0, split="val"), errors.BadQueryId),
+    (change("captions", 0, kind="song"), errors.BadValue),
+    (change("transcripts", 0, source="ear"), errors.BadValue),
     (change("videos", 0, youtube_id="short"), errors.BadVideoId),
     (repeat("videos"), errors.DuplicateVideo),
     (change("videos", 0, duration_s=0.0), errors.BadDuration),
@@ -165,6 +170,16 @@ def test_gaps_between_steps_are_a_warning(caplog):
     annotations.steps[1]["start_s"] = 2.5
     validate(annotations)
     assert "StepGap: toy: 1 steps" in caplog.text
+
+
+def test_a_transcript_well_past_the_end_is_a_warning(caplog):
+    annotations = sample()
+    annotations.transcripts[1]["end_s"] = 11.0
+    validate(annotations)
+    assert "TranscriptPastDuration" not in caplog.text
+    annotations.transcripts[1]["end_s"] = 11.1
+    validate(annotations)
+    assert "TranscriptPastDuration: toy: 1 segments" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, MANIFEST, MOMENTS, QUERIES, dataset, own_videos, query
+from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, MANIFEST, MOMENTS, QUERIES, dataset, own_videos, query, write_queries
 from tests.workflow.run_snakemake import Run, Workflow, wait_for_end
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.shards import shard_of
@@ -118,6 +118,24 @@ def test_a_span_past_the_end_is_kept_flagged_and_counted_or_refused_if_strict(tm
     message = the_error(strict.run(MOMENTS))
     assert "queries.jsonl:1 (clips/test/a#0): SpanOutsideVideo: found the span 1.0 to 99.0 s" in message
     assert "Correct it, or" in message
+    assert_nothing_half_written(workflow)
+
+
+def test_annotations_that_are_refused_leave_the_old_tables_and_are_tried_again(tmp_path):
+    workflow = own_videos(tmp_path, [query("a.mp4", duration=3.0)])
+    workflow.finish(MOMENTS)
+    before = finished_files(workflow)
+    write_queries(workflow, [query("a.mp4", duration=3.0, start=1, end=99)])
+    strict = workflow.with_config({**workflow.config, "strict_annotations": True})
+    for _ in range(2):
+        assert "SpanOutsideVideo" in the_error(strict.run(MOMENTS))
+        now = finished_files(workflow)
+        assert {path: now[path] for path in before if "annotations" in path.parts} == {
+            path: content for path, content in before.items() if "annotations" in path.parts
+        }
+    assert workflow.finish(MOMENTS).rules == {"import_annotations": 1}
+    assert read_table(workflow.results / MOMENTS).num_rows == 1
+    assert workflow.run(MOMENTS).is_nothing_to_do
     assert_nothing_half_written(workflow)
 
 

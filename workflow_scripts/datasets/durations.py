@@ -1,6 +1,8 @@
-"""Durations that annotation files leave open, taken from the media manifest."""
+"""Annotated durations and those of the video files: one fills in for the other, and both are compared."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.datasets.errors import MissingDuration
@@ -10,6 +12,7 @@ from workflow_scripts.store.tables import read_table
 log = logging.getLogger(__name__)
 
 _SHOWN = 10
+TOLERANCE_S = 1.0
 
 
 def fill_durations(annotations: Annotations, manifest: Path | None) -> dict[str, str]:
@@ -59,3 +62,37 @@ def fill_durations(annotations: Annotations, manifest: Path | None) -> dict[str,
     lost = {row["video_id"]: media[row["video_id"]]["status"] for row in open_rows if row["duration_s"] is None}
     log.info("%s: durations of %d videos taken from the files", annotations.dataset, len(open_rows) - len(lost))
     return lost
+
+
+@dataclass(frozen=True)
+class DurationDifference:
+    """A video whose file is longer or shorter than annotated, in seconds."""
+
+    video_id: str
+    annotated_s: float
+    probed_s: float
+
+
+def duration_differences(annotated: Mapping[str, float], probed: Mapping[str, float | None]) -> list[DurationDifference]:
+    """Return the videos whose two durations differ by more than a second, and warn of them: `MediaDurationDiffers`.
+
+    Parameters
+    ----------
+    annotated : video id -> annotated seconds
+    probed : video id -> seconds of the file; None or absent: the file tells none
+
+    Returns
+    -------
+    list of DurationDifference
+        In the order of `annotated`. Such files are other cuts than the annotated ones, or their sound is longer than
+        their pictures; moments near their ends are in doubt.
+    """
+    found = [
+        DurationDifference(video_id, seconds, file_s)
+        for video_id, seconds in annotated.items()
+        if (file_s := probed.get(video_id)) is not None and abs(file_s - seconds) > TOLERANCE_S
+    ]
+    if found:
+        first = "; ".join(f"{d.video_id}: annotated {d.annotated_s:.2f} s, file {d.probed_s:.2f} s" for d in found[:3])
+        log.warning("MediaDurationDiffers: %d of %d videos, e.g. %s", len(found), len(annotated), first)
+    return found

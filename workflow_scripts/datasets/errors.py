@@ -86,6 +86,10 @@ class UnknownQuery(AnnotationError):
     """A row names a query that the table of queries lacks, or one of another video."""
 
 
+class BadQueryId(AnnotationError):
+    """A query id does not begin with the dataset and split of its row."""
+
+
 class BadModality(AnnotationError):
     """A query is neither text nor speech."""
 
@@ -152,6 +156,10 @@ class StepOutsideMoment(AnnotationError):
 
 class EmptyCaption(AnnotationError):
     """A caption has no words."""
+
+
+class MissingTranscript(AnnotationError):
+    """A video was never transcribed, which is not the same as a video in which nobody speaks."""
 
 
 class UnsortedTranscript(AnnotationError):

@@ -9,7 +9,9 @@ from typing import Any
 
 from workflow_scripts.datasets import errors
 from workflow_scripts.datasets.schema import TABLES, span_flags
+from workflow_scripts.datasets.source_files import without_suffix
 from workflow_scripts.datasets.tables import Annotations, Row
+from workflow_scripts.datasets.video_names import YOUTUBE_PREFIX
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +24,9 @@ _STRICT_ERRORS = {
     "negative_start": errors.SpanOutsideVideo,
 }
 _FPS_TOLERANCE_S = 1e-9
+_TRANSCRIPT_TOLERANCE_S = 1.0
+_CAPTION_KINDS = ("reference", "sound", "visual")
+_TRANSCRIPT_SOURCES = ("whisper", "srt", "human")
 
 
 def validate(annotations: Annotations) -> None:
@@ -104,8 +109,9 @@ def _check_videos(annotations: Annotations) -> None:
         if not video_id.strip() or "/" in video_id or any(character.isspace() for character in video_id):
             expected = "an id without slash or blank"
             raise errors.BadVideoId(where, repr(video_id), expected, "Rename the video in the file and on disk.")
-        if video_id not in row["source_video_id"]:
-            raise errors.BadVideoId(where, repr(video_id), f"a part of the source id {row['source_video_id']!r}")
+        if without_suffix(row["source_video_id"]) not in (video_id, f"{YOUTUBE_PREFIX}{video_id}"):
+            expected = f"the source id {row['source_video_id']!r} without {YOUTUBE_PREFIX!r} and suffix"
+            raise errors.BadVideoId(where, repr(video_id), expected)
         if row.get("youtube_id") is not None and len(row["youtube_id"]) != 11:
             raise errors.BadVideoId(where, f"the YouTube id {row['youtube_id']!r}", "11 characters")
         if video_id in seen:
@@ -140,6 +146,9 @@ def _check_queries(annotations: Annotations) -> None:
         where = annotations.where(row)
         if row["video_id"] not in videos:
             raise errors.UnknownVideo(where, f"the video {row['video_id']!r}", "one of the table of videos")
+        prefix = f"{row['dataset']}/{row['split']}/"
+        if not row["query_id"].startswith(prefix):
+            raise errors.BadQueryId(where, repr(row["query_id"]), f"an id that begins with {prefix!r}")
         place = (row["split"], row["video_id"], row["ordinal"])
         if row["query_id"] in ids or place in places:
             found = f"a second query {row['query_id']!r}, number {row['ordinal']} of its video"
@@ -241,11 +250,13 @@ def _check_captions(annotations: Annotations) -> None:
             raise errors.UnknownVideo(annotations.where(row), repr(row["video_id"]), "one of the table of videos")
         if not row["text"].strip():
             raise errors.EmptyCaption(annotations.where(row), f"a blank {row['kind']} caption", "words")
+        _check_kind(annotations.where(row), "kind", row["kind"], _CAPTION_KINDS)
 
 
 def _check_transcripts(annotations: Annotations) -> None:
     durations = annotations.durations()
     last_start: dict[str, float] = {}
+    n_late = 0
     for row in annotations.transcripts:
         where, video_id = annotations.where(row), row["video_id"]
         if video_id not in durations:
@@ -255,6 +266,20 @@ def _check_transcripts(annotations: Annotations) -> None:
             found = f"a segment from {row['start_s']} to {row['end_s']} s"
             raise errors.UnsortedTranscript(where, found, "start <= end, sorted by start")
         last_start[video_id] = row["start_s"]
+        _check_kind(where, "source", row["source"], _TRANSCRIPT_SOURCES)
+        n_late += row["end_s"] > durations[video_id] + _TRANSCRIPT_TOLERANCE_S
+    if n_late:
+        log.warning(
+            "TranscriptPastDuration: %s: %d segments end more than %g s after their video",
+            annotations.dataset,
+            n_late,
+            _TRANSCRIPT_TOLERANCE_S,
+        )
+
+
+def _check_kind(where: str, column: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise errors.BadValue(f"{where}: {column}", repr(value), f"one of {', '.join(known)}")
 
 
 def _check_query_of(where: str, row: Row, video_of_query: dict[str, str]) -> None:

@@ -153,8 +153,12 @@ class Plan:
         source = self.dataset(dataset).annotations
         files = "".join(f" --file {shlex.quote(f'{split}={path}')}" for split, path in source.files.items())
         manifest = "".join(f" --manifest {path}" for path in self.durations_from(dataset))
-        strict = " --strict" if self.configuration.root.strict_annotations else ""
-        return f"--format {source.format}{files}{manifest}{strict}"
+        return f"--format {source.format}{files}{manifest}"
+
+    def strict_check(self, dataset: str) -> list[str]:
+        """Return the file that says that no span of a dataset is odd, or nothing unless that is asked for."""
+        is_strict = self.configuration.root.strict_annotations
+        return [f"{RESULTS}/{dataset}/annotations/strict_check.txt"] if is_strict else []
 
     def generated_by(self, dataset: str) -> list[str]:
         """Return the file that says that a generated dataset's videos are complete, or nothing."""

@@ -1,0 +1,73 @@
+"""From source annotation files to complete, checked annotations in memory: what importing and checking share."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.datasets.durations import fill_durations
+from workflow_scripts.datasets.left_out import leave_out
+from workflow_scripts.datasets.readers import known_formats, read_annotations
+from workflow_scripts.datasets.tables import Annotations, add_flags
+from workflow_scripts.datasets.validation import refuse_flags, validate
+from workflow_scripts.errors import UserError
+
+
+def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where annotations come from."""
+    parser.add_argument("--dataset", required=True, help="key of the dataset")
+    parser.add_argument("--format", required=True, help=f"format of the files: {', '.join(known_formats())}")
+    parser.add_argument(
+        "--file", required=True, action="append", metavar="SPLIT=PATH", help="a split's file; may be repeated"
+    )
+    parser.add_argument("--manifest", type=Path, help="media manifest; read only if durations are missing")
+
+
+def paths_by_split(arguments: list[str]) -> dict[str, Path]:
+    """Return the paths of `SPLIT=PATH` arguments by split.
+
+    Raises
+    ------
+    UserError
+        an argument has another form, or a split occurs twice
+    """
+    files: dict[str, Path] = {}
+    for argument in arguments:
+        split, equals, path = argument.partition("=")
+        if not (split and equals and path) or split in files:
+            raise UserError(f"--file {argument}: expected SPLIT=PATH, every split once, e.g. --file train=train.jsonl")
+        files[split] = Path(path)
+    return files
+
+
+def import_source(
+    source_format: str, files: dict[str, Path], dataset: str, manifest: Path | None, strict: bool
+) -> tuple[Annotations, list[dict[str, Any]]]:
+    """Read, complete and check annotations.
+
+    Parameters
+    ----------
+    source_format : name of a reader
+    files : source file of every split
+    dataset : key of the dataset
+    manifest : media manifest, for durations that the files leave open
+    strict : whether odd spans are errors
+
+    Returns
+    -------
+    annotations : Annotations
+        With durations and flags.
+    left_out : list of dict
+        See `leave_out`.
+
+    Raises
+    ------
+    AnnotationError
+        A subclass named after what is wrong.
+    """
+    annotations = read_annotations(source_format, files, dataset)
+    left_out = leave_out(annotations, fill_durations(annotations, manifest))
+    add_flags(annotations)
+    validate(annotations)
+    if strict:
+        refuse_flags(annotations)
+    return annotations, left_out
