@@ -6,10 +6,7 @@ localrules:
 rule train:
     input:
         settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
-        annotations=expand(
-            "results/{{dataset}}/annotations/{table}.parquet",
-            table=["videos", "queries", "moments"],
-        ),
+        annotations=lambda wc: PLAN.system_tables(wc.dataset, wc.system),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
     output:
@@ -38,10 +35,7 @@ rule predict:
     input:
         settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
         checkpoint=lambda wc: PLAN.checkpoint(wc.dataset, wc.system, wc.seed),
-        annotations=expand(
-            "results/{{dataset}}/annotations/{table}.parquet",
-            table=["videos", "queries", "moments"],
-        ),
+        annotations=lambda wc: PLAN.system_tables(wc.dataset, wc.system),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
     output:

@@ -39,7 +39,9 @@ def main() -> None:
     device = resolve_device(settings["device"])
     network = system.network().to(device)
     network.load_state_dict(trained.state, strict=True)
-    split = Reader(args.settings.parent.parent, settings["config"], settings["recipes"]).read(args.split)
+    results = args.settings.parent.parent
+    annotated = results.parent / settings["annotations"]
+    split = Reader(results, settings["config"], settings["recipes"], annotated).read(args.split)
     split = split.usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"

@@ -36,7 +36,9 @@ def main() -> None:
     # The reader reads everything before the loop forks any data-loader worker, and those get arrays, no stores.
     use_zarrs()
     splits = settings["config"]["splits"]
-    reader = Reader(args.settings.parent.parent, settings["config"], settings["recipes"])
+    results = args.settings.parent.parent
+    annotated = results.parent / settings["annotations"]
+    reader = Reader(results, settings["config"], settings["recipes"], annotated)
     train, select = reader.read(splits["train"]), reader.read(splits["select"])
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:

@@ -64,7 +64,9 @@ def make_results(
     recipes = {name: digest_json(recipe_of(name)) for name in FEATURES}
     for name, stream in FEATURES.items():
         _write_feature(folder / "features" / name, name, stream, items, rows, status_of or {})
-    content = merge(merge(made_settings(), {**SETTINGS, "recipes": recipes}), made_changes(settings))
+    content = merge(
+        merge(made_settings(), {**SETTINGS, "recipes": recipes, "annotations": folder.name}), made_changes(settings)
+    )
     path = folder / content["name"] / "settings.json"
     write_json(path, content)
     return path
@@ -95,7 +97,7 @@ def _rows_of(number: int, item: Item) -> dict[str, Row]:
         "moments": shared
         | {"query_id": item.query_id, "window_index": 0, "raw_unit": "s", "flags": []}
         | {"start_raw": start_s, "end_raw": end_s, "start_s": start_s, "end_s": end_s},
-        "manifest": {"video_id": item.video_id, "status": "ok"},
+        "manifest": {"video_id": item.video_id, "status": "ok", "duration_s": item.duration_s},
     }
 
 

@@ -268,8 +268,30 @@ class Configuration:
                 raise UserError(
                     f"{where}: evaluation.zero_streams: unknown stream {stream!r}; {nearest(stream, system.streams)}"
                 )
+        self._check_annotations(dataset, system, layers)
         settings = _complete(config.Config, layers, "settings")
         return system.model_copy(update={"settings": settings})
+
+    def _check_annotations(self, dataset: str, system: System, layers: list[Layer]) -> None:
+        """Refuse datasets that nobody knows, and annotations of other videos than this dataset's."""
+        for name, wanted in system.datasets.items():
+            where = source_of(layers, ("datasets", name))
+            if name not in self.known("datasets"):
+                hint = nearest(name, self.known("datasets"))
+                raise UserError(f"{where}: datasets.{name}: unknown dataset; {hint}")
+            if wanted.annotations not in (None, *self.known("datasets")):
+                hint = nearest(wanted.annotations, self.known("datasets"))
+                raise UserError(
+                    f"{where}: datasets.{name}.annotations: unknown dataset {wanted.annotations!r}; {hint}"
+                )
+        source = system.annotations_on(dataset)
+        here, there = self.dataset(dataset).videos, self.dataset(source).videos
+        if here != there:
+            where = source_of(layers, ("datasets", dataset))
+            raise UserError(
+                f"{where}: datasets.{dataset}.annotations: {source} has its videos in {there}, {dataset} in {here}; "
+                "name a dataset that annotates the same videos"
+            )
 
     @staticmethod
     def _member(package: str, name: str, layers: list[Layer], key: str) -> Any:

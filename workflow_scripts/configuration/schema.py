@@ -340,6 +340,16 @@ class SystemRuntime(Section):
     checkpoint_minutes: PositiveFloat = Field(10.0, description="minutes between resumable checkpoints")
 
 
+class SystemOnDataset(Section):
+    """What a system wants of one dataset."""
+
+    annotations: Name | None = Field(
+        None,
+        description="dataset of the same videos whose queries and moments are used instead, e.g. `charades_tvr` (the "
+        "other numbering of Charades-STA) on `charades`; null: its own",
+    )
+
+
 class System(Section):
     """`config/systems/<name>.yaml`."""
 
@@ -355,11 +365,19 @@ class System(Section):
     checkpoint_from: Name | None = Field(
         None, description="dataset whose trained checkpoint is used instead of training"
     )
+    datasets: dict[Name, SystemOnDataset] = Field(
+        default_factory=dict, description="what the system wants of single datasets"
+    )
     precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of training")
     selection: Selection = Field(default_factory=Selection)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     settings: dict[str, Any] = Field(default_factory=dict, description="the system's own settings (its config.py)")
     runtime: SystemRuntime = Field(default_factory=SystemRuntime)
+
+    def annotations_on(self, dataset: str) -> str:
+        """Return the dataset whose annotations the system uses on `dataset`: mostly itself."""
+        wanted = self.datasets.get(dataset)
+        return (wanted and wanted.annotations) or dataset
 
 
 class Weight(Section):

@@ -10,6 +10,17 @@ from workflow_scripts.datasets.schema import moments_view, videos_view
 from workflow_scripts.store.tables import read_table
 
 
+def annotations_folder(settings_path: Path, settings: Mapping[str, Any]) -> Path:
+    """Return the folder of the tables that a system uses: mostly, not always, those of the dataset it is run on.
+
+    Parameters
+    ----------
+    settings_path : `results/<dataset>/<system>/settings.json`
+    settings : its content
+    """
+    return settings_path.parent.parent.parent / settings["annotations"] / "annotations"
+
+
 @dataclass(frozen=True)
 class Reference:
     """A query and its first annotated moment in seconds; `span` is None where none is annotated."""

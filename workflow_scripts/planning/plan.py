@@ -272,15 +272,15 @@ class Plan:
 
     def _system_content(self, dataset: str, name: str) -> dict[str, Any]:
         system = self.system(dataset, name)
-        config = system.model_dump(mode="json", exclude={"runtime"})
+        config = system.model_dump(mode="json", exclude={"runtime", "datasets"})
+        owners = self._feature_owners(dataset, name)
         return {
             "dataset": dataset,
+            "annotations": system.annotations_on(dataset),
             "name": name,
             "config": config,
-            "recipes": {
-                feature: self.recipe_digest(dataset, feature) for feature in self.system_features(dataset, name)
-            },
-            "weights": {f: self.configuration.feature(dataset, f).weights for f in self.system_features(dataset, name)},
+            "recipes": {feature: self.recipe_digest(owner, feature) for feature, owner in owners.items()},
+            "weights": {feature: self.configuration.feature(owner, feature).weights for feature, owner in owners.items()},
             "runtime": system.runtime.model_dump(mode="json"),
             "device": self.configuration.root.device,
             "train_key": self.train_key(dataset, name),
@@ -289,29 +289,46 @@ class Plan:
     def train_key(self, dataset: str, name: str) -> str:
         """Return the digest of what decides a system's trained weights, the data apart."""
         system = self.system(dataset, name)
-        recipes = {f: self.recipe_digest(dataset, f) for f in self.system_features(dataset, name)}
+        recipes = {f: self.recipe_digest(owner, f) for f, owner in self._feature_owners(dataset, name).items()}
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
         decisive["splits"].pop("test")
-        return digest_json({"system": decisive, "recipes": recipes})
+        return digest_json({"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)})
 
     def prediction_key(self, dataset: str, name: str) -> str:
         """Return the digest of what decides which predictions a trained system is asked for."""
-        asked = self.system(dataset, name).model_dump(mode="json", include={"streams", "queries"})
-        zeroed = list(self.system(dataset, name).evaluation.zero_streams)
-        return digest_json({"asked": asked, "zero_streams": zeroed})
+        system = self.system(dataset, name)
+        asked = system.model_dump(mode="json", include={"streams", "queries"})
+        source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
+        return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed})
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""
         reported = self.system(dataset, name).model_dump(mode="json", include={"evaluation", "queries", "protocol"})
         return digest_json(reported)
 
-    def system_features(self, dataset: str, name: str) -> list[str]:
-        """Return the features that a system reads."""
-        return sorted({f for stream in self.system(dataset, name).streams.values() for f in stream.names})
+    def _feature_owners(self, dataset: str, name: str) -> dict[str, str]:
+        """Return the features that a system reads, each with the dataset that it belongs to.
+
+        Rows of queries belong to the dataset whose annotations are used, as do the queries' ids; all others to the
+        dataset itself.
+        """
+        system = self.system(dataset, name)
+        owners = {
+            feature: system.annotations_on(dataset) if stream == "text" else dataset
+            for stream, content in system.streams.items()
+            for feature in content.names
+        }
+        return dict(sorted(owners.items()))
 
     def feature_indices(self, dataset: str, name: str) -> list[str]:
         """Return the indices of the features that a system reads."""
-        return [f"{RESULTS}/{dataset}/features/{f}/index.parquet" for f in self.system_features(dataset, name)]
+        owners = self._feature_owners(dataset, name)
+        return [f"{RESULTS}/{owner}/features/{feature}/index.parquet" for feature, owner in owners.items()]
+
+    def system_tables(self, dataset: str, name: str) -> list[str]:
+        """Return the tables of the annotations that a system learns from and is asked about."""
+        source = self.system(dataset, name).annotations_on(dataset)
+        return [f"{RESULTS}/{source}/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
 
     def checkpoint(self, dataset: str, name: str, seed: str) -> str:
         """Return the trained checkpoint that a system is evaluated with."""

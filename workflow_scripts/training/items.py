@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from models.systems.interface import FeatureRows, Item
+from workflow_scripts.datasets.durations import duration_differences
 from workflow_scripts.datasets.left_out import left_out_queries
 from workflow_scripts.datasets.schema import moments_view, videos_view
 from workflow_scripts.errors import UserError
@@ -58,15 +59,19 @@ class Reader:
     results : folder of the dataset's results
     config : the system's resolved settings (streams, queries, ...)
     recipes : feature -> digest of the recipe its rows must have
+    annotated : folder of the results of the dataset whose annotations, and rows of queries, are used; None: the same
     """
 
-    def __init__(self, results: Path, config: Mapping[str, Any], recipes: Mapping[str, str]) -> None:
-        self.results = results
+    def __init__(
+        self, results: Path, config: Mapping[str, Any], recipes: Mapping[str, str], annotated: Path | None = None
+    ) -> None:
+        annotated = annotated or results
+        self.tables = annotated / "annotations"
         self.config = config
         self.stores = {
-            name: FeatureStore(results / "features" / name).preload()
-            for stream in config["streams"].values()
-            for name in stream["names"]
+            name: FeatureStore((annotated if stream == "text" else results) / "features" / name).preload()
+            for stream, content in config["streams"].items()
+            for name in content["names"]
         }
         for name, store in self.stores.items():
             if recipes[name] != digest_json(store.recipe):
@@ -74,15 +79,17 @@ class Reader:
                     f"{store.root}: rows of another recipe than the one asked for. Start the workflow again"
                 )
         self._rows: dict[tuple[str, str], FeatureRows] = {}
-        videos = read_table(results / "annotations" / "videos.parquet")
+        videos = read_table(self.tables / "videos.parquet")
         viewed = videos_view(videos, config["queries"]["moments"])
         self._durations = {row["video_id"]: row["duration_s"] for row in viewed.to_pylist()}
-        manifest = read_table(results / "media" / "manifest.parquet", ["video_id", "status"])
-        self._media = {row["video_id"]: row["status"] for row in manifest.to_pylist()}
-        queries = read_table(results / "annotations" / "queries.parquet")
+        manifest = read_table(results / "media" / "manifest.parquet", ["video_id", "status", "duration_s"]).to_pylist()
+        self._media = {row["video_id"]: row["status"] for row in manifest}
+        annotated_s = dict(zip(videos["video_id"].to_pylist(), videos["duration_s"].to_pylist(), strict=True))
+        duration_differences(annotated_s, {row["video_id"]: row["duration_s"] for row in manifest})
+        queries = read_table(self.tables / "queries.parquet")
         self._queries = queries.to_pylist()
         self._left_out = partial(left_out_queries, queries)
-        moments = read_table(results / "annotations" / "moments.parquet")
+        moments = read_table(self.tables / "moments.parquet")
         self._moments = _moments_by_query(moments_view(moments, videos, config["queries"]["moments"]))
 
     def stream_dims(self) -> dict[str, list[int]]:
@@ -103,7 +110,7 @@ class Reader:
         found = Split(skipped=self._left_out(split, kinds))
         if not (rows or found.skipped):
             known = sorted({row["split"] for row in self._queries})
-            raise UserError(f"{self.results}/annotations: no queries in split {split!r}; splits there: {known}")
+            raise UserError(f"{self.tables}: no queries in split {split!r}; splits there: {known}")
         for row in rows:
             extra = json.loads(row["extra_json"] or "{}")
             if kinds is not None and extra.get("kind") not in kinds:
