@@ -111,7 +111,7 @@ def _write_feature(
 ) -> None:
     parts = []
     for item, query in zip(items, rows["queries"], strict=True):
-        owner = item.query_id if stream == "text" else item.video_id
+        owner = query["query_id"] if stream == "text" else item.video_id
         content, status = item.streams[stream][0], status_of.get((name, owner), "ok")
         n = len(content.values) if status == "ok" else 0
         key = digest_bytes(f"{name} {owner} {query['text'] if stream == 'text' else ''}".encode())

@@ -9,7 +9,17 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
-from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, MANIFEST, MOMENTS, QUERIES, dataset, own_videos, query, write_queries
+from tests.workflow.own_videos import (
+    LIGHT_FEATURE,
+    LIGHT_INDEX,
+    MANIFEST,
+    MOMENTS,
+    QUERIES,
+    dataset,
+    own_videos,
+    query,
+    write_queries,
+)
 from tests.workflow.run_snakemake import Run, Workflow, wait_for_end
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.shards import shard_of

@@ -281,9 +281,7 @@ class Configuration:
                 raise UserError(f"{where}: datasets.{name}: unknown dataset; {hint}")
             if wanted.annotations not in (None, *self.known("datasets")):
                 hint = nearest(wanted.annotations, self.known("datasets"))
-                raise UserError(
-                    f"{where}: datasets.{name}.annotations: unknown dataset {wanted.annotations!r}; {hint}"
-                )
+                raise UserError(f"{where}: datasets.{name}.annotations: unknown dataset {wanted.annotations!r}; {hint}")
         source = system.annotations_on(dataset)
         here, there = self.dataset(dataset).videos, self.dataset(source).videos
         if here != there:

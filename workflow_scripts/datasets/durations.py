@@ -73,7 +73,9 @@ class DurationDifference:
     probed_s: float
 
 
-def duration_differences(annotated: Mapping[str, float], probed: Mapping[str, float | None]) -> list[DurationDifference]:
+def duration_differences(
+    annotated: Mapping[str, float], probed: Mapping[str, float | None]
+) -> list[DurationDifference]:
     """Return the videos whose two durations differ by more than a second, and warn of them: `MediaDurationDiffers`.
 
     Parameters

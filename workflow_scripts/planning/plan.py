@@ -280,7 +280,9 @@ class Plan:
             "name": name,
             "config": config,
             "recipes": {feature: self.recipe_digest(owner, feature) for feature, owner in owners.items()},
-            "weights": {feature: self.configuration.feature(owner, feature).weights for feature, owner in owners.items()},
+            "weights": {
+                feature: self.configuration.feature(owner, feature).weights for feature, owner in owners.items()
+            },
             "runtime": system.runtime.model_dump(mode="json"),
             "device": self.configuration.root.device,
             "train_key": self.train_key(dataset, name),
