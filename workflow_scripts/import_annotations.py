@@ -9,7 +9,7 @@ from workflow_scripts.datasets.left_out import METADATA_KEY
 from workflow_scripts.datasets.readers import importer_name
 from workflow_scripts.datasets.source_files import content_sha256
 from workflow_scripts.datasets.tables import write_annotations
-from workflow_scripts.datasets.validation import count_flags
+from workflow_scripts.datasets.validation import count_flags, first_of_every_flag
 from workflow_scripts.errors import run_entry_point
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ def main() -> None:
     write_annotations(arguments.out, annotations, metadata)
     for row in left_out:
         log.warning("left out: %d queries of split %s (%s)", row["queries"], row["split"], row["reason"])
+    for flag, where in sorted(first_of_every_flag(annotations).items()):
+        log.warning("%s: kept and counted; the first is %s", flag, where)
     flags = ", ".join(f"{count} {name}" for name, count in sorted(count_flags(annotations).items()))
     log.info(
         "%s: %d videos, %d queries, %d moments, %d steps, %d captions; flagged: %s",

@@ -340,3 +340,91 @@ def test_the_demo_reads_in_all_three_layouts(tmp_path):
         add_flags(found)
         validate(found)
         assert not any(row["flags"] for row in (*found.moments, *found.steps))
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        (
+            "video;query;start;end\na.mp4;x;1;2\n",
+            errors.MissingKey,
+            "separated by semicolons; save the table with commas",
+        ),
+        ("video\tquery\na.mp4\tx\n", errors.MissingKey, "separated by tabs"),
+        ("Video,Query\na.mp4,x\n", errors.MissingKey, r"queries\.csv:1:video: .*rename 'Video' to 'video'"),
+        ("video,queries\na.mp4,x\n", errors.MissingKey, r"queries\.csv:1:query: .*rename 'queries' to 'query'"),
+        ("video,query,query\na.mp4,x,y\n", errors.BadSourceFile, r"queries\.csv:1:query: .*this column twice"),
+        ("video,query\n", errors.BadSourceFile, r"queries\.csv: .*no query; .*`annotations\.files`"),
+        (
+            'video,query\na.mp4,"say "hi""\n',
+            errors.BadSourceFile,
+            r"queries\.csv:2: .*write a quote inside a query twice",
+        ),
+        ("video,query\nfilms/a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video: .*the file's name alone"),
+        ("video,query\nC:\\films\\a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video"),
+        (
+            "video,query\nmy holiday.mp4,x\n",
+            errors.BadVideoId,
+            r"queries\.csv:2:video: .*Rename files that hold blanks",
+        ),
+        ("video,query\n.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video"),
+        ("video,query,split\na.mp4,x,Test set\n", errors.BadValue, r"queries\.csv:2:split: .*small letters"),
+        ("video,query\na.mp4,x\na,y\n", errors.DuplicateVideo, r"queries\.csv:3: .*'a'; expected 'a\.mp4'"),
+        ('video,query,start,end\na,x,"1,5",3\n', errors.BadValue, r"queries\.csv:2:start: .*'1,5'"),
+    ],
+)
+def test_what_spreadsheets_and_beginners_write_is_answered_with_a_remedy(tmp_path, text, error, message):
+    with pytest.raises(error, match=message):
+        read_plain(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_an_empty_list_of_lines_is_named(tmp_path, text):
+    with pytest.raises(errors.BadSourceFile, match=r"q\.jsonl: .*no query"):
+        read_plain(tmp_path, text, "q.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "message"),
+    [
+        ('[{"video": "a", "query": "x"}]', errors.BadSourceFile, r"q\.jsonl:1: .*an object"),
+        ('{"video": 7, "query": "x"}', errors.BadValue, r"q\.jsonl:1:video: .*7; expected str"),
+        ('{"video": "a", "query": "x", "start": "1"}', errors.BadValue, r"q\.jsonl:1:start: .*expected int or float"),
+        ('{"video": "a", "text": "x"}', errors.MissingKey, r"q\.jsonl:1:query: .*only video, text"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path, line, error, message):
+    with pytest.raises(error, match=message):
+        read_plain(tmp_path, line, "q.jsonl")
+
+
+def test_a_table_of_another_system_reads_alike(tmp_path):
+    """Byte order mark, both line ends, blanks in the header, short rows, blank lines, quotes and other scripts."""
+    text = '\ufeffvideo , query,start,end\r\na.MP4,"er sagt ""grüß Gott"", 你好 🎬",1,2\r\n\r\nb.mov,zwei\r\n'
+    path = tmp_path / "q.csv"
+    path.write_bytes(text.encode())
+    found = read_annotations("plain", {"test": path}, "mine")
+    assert [row["text"] for row in found.queries] == ['er sagt "grüß Gott", 你好 🎬', "zwei"]
+    assert [row["video_id"] for row in found.videos] == ["a", "b"]
+    assert len(found.moments) == 1
+    lines = [
+        {"video": "a.MP4", "query": 'er sagt "grüß Gott", 你好 🎬', "start": 1, "end": 2},
+        {"video": "b.mov", "query": "zwei"},
+    ]
+    path = tmp_path / "q.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + "\r\n".join(json.dumps(line, ensure_ascii=False) for line in lines).encode())
+    assert read_annotations("plain", {"test": path}, "mine").queries == found.queries
+
+
+def test_repeated_lines_count_and_are_reported(tmp_path, caplog):
+    found = read_plain(tmp_path, "video,query,start,end\na,x,1,2\na,x,1,2\na,x,3,4\n")
+    assert [row["query_id"] for row in found.queries] == ["mine/test/a#0", "mine/test/a#1", "mine/test/a#2"]
+    assert "1 lines repeat another one" in caplog.text
+
+
+def test_one_mention_of_a_duration_is_enough(tmp_path):
+    for text in ("video,query,duration\na,x,20\na,y,\n", "video,query,duration\na,x,\na,y,20\n"):
+        (video,) = read_plain(tmp_path, text).videos
+        assert video["duration_s"] == 20.0
+    with pytest.raises(errors.DuplicateVideo, match="duration_s 21"):
+        read_plain(tmp_path, "video,query,duration\na,x,20\na,y,21\n")

@@ -350,6 +350,7 @@ def test_the_command_imports_counts_flags_and_refuses_them_if_strict(tmp_path):
     assert result.returncode == 0
     assert "1 videos, 1 queries, 1 moments" in result.stderr
     assert "flagged: 1 moments end_past_duration" in result.stderr
+    assert f"moments end_past_duration: kept and counted; the first is {source}:1 (mine/test/a#0)" in result.stderr
     (moment,) = read_table(tmp_path / "out" / "moments.parquet").to_pylist()
     assert (moment["query_id"], moment["end_s"], moment["flags"]) == ("mine/test/a#0", 12.5, ["end_past_duration"])
     strict = run_import(*arguments, "--strict")

@@ -78,7 +78,8 @@ class Dataset(Section):
     title: str = Field(description="what a report calls it")
     videos: str = Field(description="folder that holds <video id>.<extension>")
     extensions: tuple[str, ...] = Field(
-        ("mp4", "mkv", "webm", "avi", "mov"), description="file name extensions, first match wins"
+        ("mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "wmv", "flv"),
+        description="file name extensions in small or capital letters; the first that is there wins",
     )
     annotations: AnnotationSource
     generate: DemoGenerator | None = Field(None, description="make the videos and annotations instead of finding them")

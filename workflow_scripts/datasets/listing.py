@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.media.survey import video_files
 from workflow_scripts.store.atomic import json_text, write_if_changed
 from workflow_scripts.store.shards import split_into_shards
 
@@ -39,18 +40,14 @@ def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str
         raise UserError(
             f"{folder}: no such folder. Put the videos there, or change `videos` in the dataset's YAML file"
         )
-    files = {path.name: path for path in folder.iterdir()}
-    listed = {}
-    for video_id in video_ids:
-        names = (f"{video_id}.{extension}" for extension in extensions)
-        path = next((files[name] for name in names if name in files), None)
-        listed[video_id] = _signature_or_missing(path)
-    return listed
+    files = video_files(folder, extensions)
+    return {
+        video_id: _signature_or_missing(folder / files[video_id][0]) if video_id in files else MISSING
+        for video_id in video_ids
+    }
 
 
-def _signature_or_missing(path: Path | None) -> str:
-    if path is None:
-        return MISSING
+def _signature_or_missing(path: Path) -> str:
     try:
         return stat_signature(path)
     except OSError:

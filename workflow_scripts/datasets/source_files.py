@@ -13,7 +13,7 @@ from typing import Any
 
 from workflow_scripts.datasets.errors import BadSourceFile, BadValue, MissingKey
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov")
+VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
 
 
 def stored_path(path: Path) -> Path:

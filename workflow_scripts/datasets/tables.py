@@ -37,7 +37,7 @@ class Annotations:
     _window_counts: dict[str, int] = field(default_factory=dict, repr=False)
 
     def add_video(self, video_id: str, split: str, duration_s: float | None, where: str, **columns: Any) -> None:
-        """Add a video, or another split of a video that is there already.
+        """Add a video, or another split of a video that is there already; one mention of its duration is enough.
 
         Raises
         ------
@@ -53,7 +53,9 @@ class Annotations:
             self.origins[video_id] = where
             return
         for name, value in described.items():
-            if known[name] != value:
+            if known[name] is None:
+                known[name] = value
+            elif value not in (None, known[name]):
                 raise DuplicateVideo(
                     where,
                     f"the video {video_id} with {name} {value!r}",

@@ -65,6 +65,16 @@ def count_flags(annotations: Annotations) -> dict[str, int]:
     return counts
 
 
+def first_of_every_flag(annotations: Annotations) -> dict[str, str]:
+    """Return where the first moment or step with each flag comes from, under the names of `count_flags`."""
+    first: dict[str, str] = {}
+    for table, rows in (("moments", annotations.moments), ("steps", annotations.steps)):
+        for row in rows:
+            for flag in row["flags"]:
+                first.setdefault(f"{table} {flag}", annotations.where(row))
+    return first
+
+
 def refuse_flags(annotations: Annotations) -> None:
     """Turn the first flagged span into an error (`--strict`).
 

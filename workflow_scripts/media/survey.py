@@ -37,13 +37,29 @@ class Survey:
     info: MediaInfo
 
 
-def find_video(folder: Path, video_id: str, extensions: Iterable[str]) -> Path | None:
-    """Return `{video_id}.{extension}` for the first extension that exists, else None.
+def video_files(folder: Path, extensions: Iterable[str]) -> dict[str, list[str]]:
+    """Return the video files of a folder, listed once.
 
-    A link exists even if it is broken or leads to where this user may not look.
+    Parameters
+    ----------
+    folder : Path
+        Where the videos are.
+    extensions : iterable of str
+        File name extensions without the dot, in order of preference; cameras write them in capitals too.
+
+    Returns
+    -------
+    dict of str to list of str
+        Video id (file name without extension) -> file names, the preferred one first. A link is listed even if it is
+        broken or leads to where this user may not look.
     """
-    candidates = (folder / f"{video_id}.{extension}" for extension in extensions)
-    return next((path for path in candidates if os.path.lexists(path)), None)
+    preference = {extension.lower(): place for place, extension in enumerate(extensions)}
+    found: dict[str, list[tuple[int, str]]] = {}
+    for name in os.listdir(folder):
+        stem, dot, extension = name.rpartition(".")
+        if dot and extension.lower() in preference:
+            found.setdefault(stem, []).append((preference[extension.lower()], name))
+    return {stem: [name for _, name in sorted(names)] for stem, names in found.items()}
 
 
 def survey_videos(folder: Path, video_ids: Sequence[str], extensions: Sequence[str], jobs: int) -> list[Survey]:
@@ -75,10 +91,13 @@ def survey_videos(folder: Path, video_ids: Sequence[str], extensions: Sequence[s
             f"{folder}: no such folder. Put the videos there, or change `videos` in the dataset's YAML file."
         )
 
+    files = video_files(folder, extensions)
+    _warn_of_doubles([files[video_id] for video_id in video_ids if len(files.get(video_id, ())) > 1])
+
     def survey(video_id: str) -> Survey:
-        path = find_video(folder, video_id, extensions)
-        if path is None:
+        if video_id not in files:
             return Survey(video_id, None, None, None, MediaInfo("missing", f"no {video_id}.({'|'.join(extensions)})"))
+        path = folder / files[video_id][0]
         info = probe(path)
         if info.status in ("missing", "unreadable"):
             return Survey(video_id, path.name, None, None, info)
@@ -96,3 +115,14 @@ def survey_videos(folder: Path, video_ids: Sequence[str], extensions: Sequence[s
                 left_s = (len(video_ids) - len(surveys)) / rate
                 log.info("probed %d of %d videos, %.1f/s, %.0f s left", len(surveys), len(video_ids), rate, left_s)
     return surveys
+
+
+def _warn_of_doubles(doubles: Sequence[Sequence[str]]) -> None:
+    if doubles:
+        used, *others = doubles[0]
+        log.warning(
+            "%d videos have several files, e.g. %s is used, %s is not; `extensions` of the dataset sets the order",
+            len(doubles),
+            used,
+            ", ".join(others),
+        )

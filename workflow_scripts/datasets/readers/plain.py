@@ -6,12 +6,16 @@ of one query. Any other field is kept in `extra_json`. Without `duration` the vi
 """
 
 import csv
+import difflib
 import io
-from collections.abc import Iterator
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.datasets.errors import BadSourceFile, BadValue, DuplicateQuery, MissingKey
+from workflow_scripts.datasets.errors import BadSourceFile, BadValue, BadVideoId, DuplicateQuery, MissingKey
 from workflow_scripts.datasets.source_files import extra_json, read_json_lines, read_text, require, without_suffix
 from workflow_scripts.datasets.tables import Annotations
 
@@ -20,6 +24,11 @@ VERSION = 1
 REQUIRED = ("video", "query")
 NUMBERS = ("start", "end", "duration")
 FIELDS = (*REQUIRED, *NUMBERS, "split", "qid")
+_EXAMPLE = ",".join((*REQUIRED, "start", "end"))
+_OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_SPLIT = re.compile(r"[a-z0-9_]+")
+
+log = logging.getLogger(__name__)
 
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
@@ -40,8 +49,16 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     annotations = Annotations(dataset)
     asked: dict[str, tuple[str, str]] = {}
     for split, path in files.items():
+        repeated: Counter[tuple[Any, ...]] = Counter()
         for where, record in _records(path):
             _add_record(annotations, split, where, record, asked)
+            repeated[tuple(record.get(field) for field in FIELDS)] += 1
+        if not repeated:
+            remedy = "Add a line for every query, or take the file out of `annotations.files`."
+            raise BadSourceFile(str(path), "no query", "one or more", remedy)
+        n_repeated = sum(count - 1 for count in repeated.values())
+        if n_repeated:
+            log.warning("%s: %d lines repeat another one; every line counts", path, n_repeated)
     return annotations
 
 
@@ -59,26 +76,51 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _read_csv(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows as objects; an empty cell is a field that is not there."""
-    reader = csv.DictReader(io.StringIO(read_text(path)), strict=True)
+    rows = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
-        missing = [name for name in REQUIRED if name not in (reader.fieldnames or [])]
-        if missing:
-            columns = ", ".join(reader.fieldnames or ["nothing"])
-            remedy = f"Make the first line a header such as: {','.join((*REQUIRED, 'start', 'end'))}"
-            raise MissingKey(f"{path}:1:{missing[0]}", f"the columns {columns}", f"a column {missing[0]!r}", remedy)
-        for row in reader:
-            where = f"{path}:{reader.line_num}"
-            if None in row:
+        columns = _columns(next(rows, []), f"{path}:1")
+        for cells in rows:
+            where = f"{path}:{rows.line_num}"
+            if len(cells) > len(columns):
                 remedy = 'Put a query that holds a comma in quotes: "first this, then that".'
-                raise BadSourceFile(where, "more cells than columns", f"{len(reader.fieldnames or [])} cells", remedy)
-            yield where, {name: _cell(name, text, where) for name, text in row.items() if text or name == "query"}
+                raise BadSourceFile(where, "more cells than columns", f"{len(columns)} cells", remedy)
+            record = dict(zip(columns, cells, strict=False))
+            if any(record.values()):
+                yield (
+                    where,
+                    {name: _cell(name, text, where) for name, text in record.items() if text or name == "query"},
+                )
     except csv.Error as error:
-        raise BadSourceFile(f"{path}:{reader.line_num}", str(error), "a table with commas (CSV)") from None
+        expected = "a table with commas (CSV)"
+        remedy = 'Close every quote, and write a quote inside a query twice: "a ""stop"" sign".'
+        raise BadSourceFile(f"{path}:{rows.line_num}", str(error), expected, remedy) from None
 
 
-def _cell(name: str, text: str | None, where: str) -> Any:
-    if name not in NUMBERS or text is None:
-        return text or ""
+def _columns(header: Sequence[str], where: str) -> list[str]:
+    columns = [name.strip() for name in header]
+    doubled = [name for name, count in Counter(columns).items() if name and count > 1]
+    if doubled:
+        raise BadSourceFile(f"{where}:{doubled[0]}", "this column twice", "every column once", "Rename one of them.")
+    for name in REQUIRED:
+        if name not in columns:
+            found = f"the columns {', '.join(columns) or 'nothing'}"
+            raise MissingKey(f"{where}:{name}", found, f"a column {name!r}", _header_remedy(columns, name))
+    return columns
+
+
+def _header_remedy(columns: Sequence[str], name: str) -> str:
+    remedy = f"Make the first line a header such as: {_EXAMPLE}"
+    used = [words for sign, words in _OTHER_DELIMITERS.items() if len(columns) == 1 and sign in columns[0]]
+    if used:
+        return f"{remedy} (this one is separated by {used[0]}; save the table with commas)"
+    near = difflib.get_close_matches(name, [column.lower() for column in columns], n=1)
+    meant = next((column for column in columns if near and column.lower() == near[0]), None)
+    return f"{remedy} (rename {meant!r} to {name!r}?)" if meant else remedy
+
+
+def _cell(name: str, text: str, where: str) -> Any:
+    if name not in NUMBERS:
+        return text
     try:
         return float(text)
     except ValueError:
@@ -91,7 +133,12 @@ def _add_record(
     name, text = (require(record, field, str, where) for field in REQUIRED)
     given = {field: float(require(record, field, (int, float), where)) for field in NUMBERS if field in record}
     split = require(record, "split", str, where) if "split" in record else file_split
+    if not _SPLIT.fullmatch(split):
+        raise BadValue(f"{where}:split", repr(split), "small letters, digits and underscores, such as train")
     video_id = without_suffix(name)
+    if not video_id or "/" in video_id or "\\" in video_id or any(character.isspace() for character in video_id):
+        remedy = "Write the file's name alone; `videos` in the dataset's YAML file names the folder. Rename files that "
+        raise BadVideoId(f"{where}:video", repr(name), "a name without folder or blank", f"{remedy}hold blanks.")
     annotations.add_video(video_id, split, given.get("duration"), where, source_video_id=name)
     source_id = str(require(record, "qid", (int, str), where)) if "qid" in record else None
     query_id = f"{annotations.dataset}/{split}/{source_id}"
