@@ -3,7 +3,12 @@
 import os
 from pathlib import Path
 
+from hypothesis import settings
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A first call that imports a library, or a busy machine, is no fault of the code under test.
+settings.register_profile("momentflow", deadline=None)
+settings.load_profile("momentflow")
 
 
 def pytest_addoption(parser):

@@ -1,7 +1,6 @@
 """Find and probe many videos."""
 
 import logging
-import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,10 +54,10 @@ def video_files(folder: Path, extensions: Iterable[str]) -> dict[str, list[str]]
     """
     preference = {extension.lower(): place for place, extension in enumerate(extensions)}
     found: dict[str, list[tuple[int, str]]] = {}
-    for name in os.listdir(folder):
-        stem, dot, extension = name.rpartition(".")
+    for path in folder.iterdir():
+        stem, dot, extension = path.name.rpartition(".")
         if dot and extension.lower() in preference:
-            found.setdefault(stem, []).append((preference[extension.lower()], name))
+            found.setdefault(stem, []).append((preference[extension.lower()], path.name))
     return {stem: [name for _, name in sorted(names)] for stem, names in found.items()}
 
 
