@@ -9,10 +9,11 @@ import io
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,30 @@ from workflow_scripts.metrics.errors import BadReference, Caution, MissingField,
 from workflow_scripts.metrics.row_checks import refuse_duplicates
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
+OPTIONAL_SCALES = {"SPICE": 100.0, "BERTScore": 1.0, "CLIPScore": 1.0}
+"""Metrics that need a downloaded model, and what their mean is multiplied by: HiREST gives SPICE in percent only."""
 ALL = "all"
 _TOKENIZER = "edu.stanford.nlp.process.PTBTokenizer"
+
+
+@dataclass(frozen=True)
+class CaptionTexts:
+    """What an optional scorer is given.
+
+    Attributes
+    ----------
+    captions, references : texts as they came, N and one or more for each
+    own_tokens, reference_tokens : the same as the tokenizer gives them
+    """
+
+    captions: Sequence[str]
+    references: Sequence[Sequence[str]]
+    own_tokens: Sequence[str]
+    reference_tokens: Sequence[Sequence[str]]
+
+
+Scorer = Callable[[CaptionTexts], np.ndarray]
+"""An optional metric: texts -> float64 (N,), one value per caption; NaN where there is none."""
 
 
 class JavaUnavailable(UserError):
@@ -36,9 +59,9 @@ class CaptionScores:
 
     Attributes
     ----------
-    metrics : `all` and the name of every group -> the seven metrics, times 100, and `n`, the number of captions; every
-        group is scored on its own, with its own document frequencies
-    per_caption : column name -> (N,) array: `id` and the seven metrics (not times 100), of `all`
+    metrics : `all` and the name of every group -> the seven metrics, times 100, the optional ones, and `n`, the number
+        of captions; every group is scored on its own, with its own document frequencies
+    per_caption : column name -> (N,) array: `id` and the metrics (not times 100), of `all`
     tokenized : (caption, references) of every caption as the tokenizer gives them
     cautions : what looked odd
     """
@@ -109,6 +132,7 @@ def evaluate(
     captions: Sequence[str],
     references: Sequence[Sequence[str]],
     groups: Sequence[str | None] | None = None,
+    optional: Mapping[str, Scorer] = MappingProxyType({}),
 ) -> CaptionScores:
     """Score one caption per item against its references.
 
@@ -118,6 +142,7 @@ def evaluate(
     captions : N texts; an empty one is scored, with a caution
     references : one or more texts for every caption
     groups : group of every caption (None for none), each scored on its own besides `all`
+    optional : further metrics (`OPTIONAL_SCALES`), whose value for a group is the mean over its captions
 
     Returns
     -------
@@ -150,16 +175,26 @@ def evaluate(
     for i, group in enumerate(groups or ()):
         if group is not None:
             members.setdefault(group, []).append(i)
+    texts = CaptionTexts(captions, references, own, wanted)
+    further = {name: np.asarray(score(texts), dtype=np.float64) for name, score in optional.items()}
     metrics, columns = {}, {}
     with _meteor() as meteor:
         for group, chosen in members.items():
             corpus, single = _score([own[i] for i in chosen], [wanted[i] for i in chosen], meteor)
             metrics[group] = {name: 100 * value for name, value in corpus.items()} | {"n": len(chosen)}
+            metrics[group] |= {
+                name: OPTIONAL_SCALES[name] * _mean_of_known(values[chosen]) for name, values in further.items()
+            }
             columns = columns or single
     empty = [i for i, text in zip(ids, captions, strict=True) if not text.strip()]
-    per_caption = {"id": np.array([str(i) for i in ids], dtype=object), **columns}
+    per_caption = {"id": np.array([str(i) for i in ids], dtype=object), **columns, **further}
     tokenized = list(zip(own, wanted, strict=True))
     return CaptionScores(metrics, per_caption, tokenized, caution("EmptyCaption", len(empty), empty))
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else 0.0
 
 
 @contextlib.contextmanager
