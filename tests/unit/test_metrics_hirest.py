@@ -73,6 +73,7 @@ def test_equal_retrieval_scores_rank_by_descending_name():
         ({"videos": ["a"]}, errors.MissingScore),
         ({"videos": ["a"], "scores": ["NaN"]}, errors.NonFiniteScore),
         ({"videos": ["a", "a"], "scores": [1, 2]}, errors.DuplicateVideo),
+        ({"videos": [["a"]], "scores": [1]}, errors.MalformedRow),
     ],
 )
 def test_bad_rankings_are_named(answer, error):

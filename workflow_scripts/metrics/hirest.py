@@ -108,6 +108,9 @@ def _check_ranking(prompt: str, answer: Mapping[str, Any], empty_as_miss: bool) 
             raise error(f"prediction without {field!r}: prompt {prompt}")
     if not all(isinstance(answer[field], (list, tuple, np.ndarray)) for field in ("videos", "scores")):
         raise MalformedRow(f"'videos' or 'scores' is no list: prompt {prompt}")
+    nameless = [repr(name) for name in answer["videos"] if not isinstance(name, str)]
+    if nameless:
+        raise MalformedRow(f"prompt {prompt}: videos that are no names: {name_some(nameless)}")
     if not len(answer["videos"]) and not empty_as_miss:
         raise EmptyPrediction(f"no video at all: prompt {prompt}. --empty-as-miss counts it as missed.")
     if len(answer["videos"]) != len(answer["scores"]):
