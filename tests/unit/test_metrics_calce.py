@@ -45,6 +45,7 @@ def test_windows_past_the_tenth_count():
     windows = [[100 + i, 101 + i] for i in range(11)] + [[0, 10]]
     scores = evaluate([{"qid": 1, "pred_relevant_windows": windows, "relevant_windows": [[0, 10]]}])
     assert scores.exact["mAP"]["0.5"] == pytest.approx(100 / 12)
+    assert [(found.name, found.count) for found in scores.cautions] == [("ManyWindows", 1)]
 
 
 def test_clipping_needs_durations():

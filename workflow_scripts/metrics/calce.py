@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.metrics.errors import BadReference, Caution, name_some
+from workflow_scripts.metrics.errors import BadReference, Caution, caution, name_some
 from workflow_scripts.metrics.qvhighlights import round_percent
 from workflow_scripts.metrics.row_checks import refuse_duplicates, refuse_other_ids, require_field
 from workflow_scripts.metrics.window_ap import THRESHOLDS, average_precision, top_window_iou
 from workflow_scripts.metrics.windows import read_windows, window_cautions
 
+MANY_WINDOWS = 10
+"""QVHighlights looks at no more windows than these; here all count, which a caution says."""
 UNREADABLE = (-1, -1)
 """The window that stands for an answer, or a part of one, that is no window."""
 
@@ -113,6 +115,8 @@ def evaluate(
     is_invalid = (predicted.spans[:, 0] == UNREADABLE[0]).any(axis=-1) & (predicted.counts > 0)
     known_s = None if durations_s is None else np.asarray(durations_s, dtype=np.float64)
     cautions = window_cautions(ids, predicted, known_s, is_unreadable)
+    many = np.flatnonzero(predicted.counts > MANY_WINDOWS)
+    cautions += caution("ManyWindows", len(many), (ids[i] for i in many))
     if clip:
         if known_s is None:
             raise ValueError("windows can only be clipped if the durations of the videos are known")

@@ -69,7 +69,8 @@ class Caution:
 
     Attributes
     ----------
-    name : `ZeroLengthSpan`, `SpanOutsideVideo`, `UnusedWindows`, `SaliencyLength`, `FewCandidates` or `EmptyCaption`
+    name : `ZeroLengthSpan`, `SpanOutsideVideo`, `UnusedWindows`, `ManyWindows`, `SaliencyLength`, `FewCandidates` or
+        `EmptyCaption`
     count : how many spans, queries or captions
     ids : the queries concerned, each once
     """

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from workflow_scripts.metrics.errors import NonFiniteSpan, ReversedSpan, name_some
+from workflow_scripts.metrics.row_checks import refuse_duplicates
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 
@@ -81,6 +82,8 @@ def evaluate(query_ids: Sequence[str], predicted: np.ndarray, reference: np.ndar
     ------
     NonFiniteSpan, ReversedSpan
         If a predicted span is not a span.
+    DuplicateQuery
+        If a query is answered twice.
     ValueError
         If there is no query, or the shapes do not fit.
     """
@@ -90,6 +93,7 @@ def evaluate(query_ids: Sequence[str], predicted: np.ndarray, reference: np.ndar
         raise ValueError(
             f"{len(query_ids)} queries, predictions {predicted.shape}, references {reference.shape}: need (N, 2) twice"
         )
+    refuse_duplicates(query_ids)
     for is_wrong, error, what in (
         (~np.isfinite(predicted).all(axis=1), NonFiniteSpan, "a start or end that is not a number"),
         (predicted[:, 1] < predicted[:, 0], ReversedSpan, "an end before its start"),
