@@ -242,7 +242,8 @@ def test_a_metric_without_its_model_says_so_before_anything_is_scored(tmp_path, 
 
 
 def test_every_model_of_a_metric_is_in_the_registry(tmp_path):
-    from workflow_scripts.score_captions import WEIGHTS_OF, weight_paths
+    from workflow_scripts.metrics.optional_captions import WEIGHTS_OF
+    from workflow_scripts.score_captions import weight_paths
 
     assert set(WEIGHTS_OF) == set(captions.OPTIONAL_SCALES)
     for metric in WEIGHTS_OF:
