@@ -32,6 +32,7 @@ class Paths(Section):
     feature_cache: str | None = Field(
         None, description="folder of a content-addressed feature cache that several datasets or people share"
     )
+    yt_dlp: str = Field("yt-dlp", description="yt-dlp program, for videos of YouTube; only needed to fetch those")
     ffmpeg: str | None = Field(None, description="ffmpeg program to use instead of the one in the imageio-ffmpeg wheel")
 
 
@@ -44,6 +45,12 @@ class Root(Section):
         "fail", description="`fail`: stop before any expensive work with the whole list; `skip`: go on without them"
     )
     strict_annotations: bool = Field(False, description="make flagged spans (past the end, reversed, empty) errors")
+    youtube_height: PositiveInt = Field(
+        480, description="largest height of videos that are fetched from YouTube, pixels"
+    )
+    needed_by: str | None = Field(
+        None, description="a target such as results/qvh/img/metrics.json: list only what it needs (`snakemake weights`)"
+    )
     videos_per_shard: PositiveInt = Field(64, description="used once, when a dataset is first seen")
     datasets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="overrides of config/datasets/<name>.yaml"
@@ -72,6 +79,47 @@ class AnnotationSource(Section):
     files: dict[Name, str] = Field(description="split -> annotation file (plain or .gz)", min_length=1)
 
 
+Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|unverified)$")]
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
+
+
+class Published(Section):
+    """Where a file is published and how it is checked."""
+
+    licence: str = Field(description="terms under which its publishers give it away")
+    sha256: Sha256 = Field("unverified", description="64 hex digits, or `unverified`")
+    size: PositiveInt | None = Field(None, description="bytes")
+    url: Address | None = Field(None, description="official address that a program may use")
+    page: str | None = Field(None, description="page for people: a login, a form, a cloud drive, or an explanation")
+
+
+class Download(Published):
+    """One file or archive that the publishers of a dataset offer; what lies in its place already is never fetched."""
+
+    to: str = Field(description="the file, or the folder for the content of an archive; relative to the working folder")
+    unpack: Literal["tree", "flat"] | None = Field(
+        None,
+        description="for archives: keep its folders (`tree`), or put all files directly into `to` (`flat`); null: a "
+        "single file, fetched when something needs it",
+    )
+    archive: str | None = Field(None, description="name of the archive file; null: the end of the address")
+
+    @model_validator(mode="after")
+    def _check_place(self) -> Self:
+        if self.url is None and self.page is None:
+            raise ValueError("needs a `url`, or a `page` that tells a person where to get it")
+        if self.to.startswith("/") or ".." in self.to.split("/") or self.to != self.to.strip("/"):
+            raise ValueError("`to` is a path below the working folder, such as data/qvh/videos")
+        if self.unpack and not self.archive_name:
+            raise ValueError("the address does not end with a file name; add `archive: <name of the archive file>`")
+        return self
+
+    @property
+    def archive_name(self) -> str:
+        """Return the name of the archive file."""
+        return self.archive or (self.url or "").partition("?")[0].rpartition("/")[2]
+
+
 class Dataset(Section):
     """`config/datasets/<name>.yaml`."""
 
@@ -82,6 +130,8 @@ class Dataset(Section):
         description="file name extensions in small or capital letters; the first that is there wins",
     )
     annotations: AnnotationSource
+    downloads: dict[Name, Download] = Field(default_factory=dict, description="what can be fetched (docs/datasets.md)")
+    on_youtube: bool = Field(False, description="the videos can be fetched from YouTube, by their ids")
     generate: DemoGenerator | None = Field(None, description="make the videos and annotations instead of finding them")
     n_shards: PositiveInt | None = Field(
         None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"
@@ -381,13 +431,10 @@ class System(Section):
         return (wanted and wanted.annotations) or dataset
 
 
-class Weight(Section):
+class Weight(Published):
     """One entry of `config/weights.yaml`."""
 
     file: str = Field(description="file name under paths.weights, or path inside `package`")
-    sha256: str = Field(description="64 hex digits, or `unverified`", pattern=r"^([0-9a-f]{64}|unverified)$")
-    size: PositiveInt | None = Field(None, description="bytes")
-    licence: str
+    sha256: Sha256 = Field(description="64 hex digits, or `unverified`")
     loader: str = Field(description="how the file is read")
-    url: str | None = Field(None, description="official address; null for files that ship in a package")
     package: str | None = Field(None, description="installed Python package that carries the file")

@@ -1,7 +1,6 @@
 """Load the published or random weights that a recipe names and hand them to its encoder."""
 
 import importlib
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,7 @@ from typing import Any
 from models.encoders.interface import Encoder
 from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
-from workflow_scripts.store.digest import file_sha256
-
-log = logging.getLogger(__name__)
+from workflow_scripts.store.digest import verify_sha256
 
 
 def read_torchscript(path: Path) -> dict[str, Any]:
@@ -34,22 +31,6 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "sentence-transformers folder": lambda path: path.parent,
 }
 """`loader` of config/weights.yaml -> how the file becomes what an encoder takes."""
-
-
-def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
-    """Check the digest of a weights file; `unverified` is accepted with a warning.
-
-    Raises
-    ------
-    UserError
-        the file has another digest; the message begins with `name` and ends with `remedy`
-    """
-    if sha256.startswith("unverified"):
-        log.warning("%s: no checksum is known for this file (config/weights.yaml)", name)
-        return
-    found = file_sha256(path)
-    if found != sha256:
-        raise UserError(f"{name}: sha256 is {found}, expected {sha256} (config/weights.yaml); {remedy}")
 
 
 def load_encoder(settings: dict[str, Any]) -> Encoder:

@@ -2,8 +2,13 @@
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
+
+from workflow_scripts.errors import UserError
+
+log = logging.getLogger(__name__)
 
 _EDGE_BYTES = 2**20
 _BLOCK_BYTES = 2**22
@@ -33,6 +38,31 @@ def file_sha256(path: Path | str) -> str:
         while block := file.read(_BLOCK_BYTES):
             sha.update(block)
     return sha.hexdigest()
+
+
+def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
+    """Check the digest of a published file; `unverified` is accepted with a warning.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    sha256 : str
+        64 hex digits, or `unverified`.
+    name, remedy : str
+        Begin and end of the message.
+
+    Raises
+    ------
+    UserError
+        If the file has another digest.
+    """
+    if sha256 == "unverified":
+        log.warning("%s: no checksum is known for this file", name)
+        return
+    found = file_sha256(path)
+    if found != sha256:
+        raise UserError(f"{name}: sha256 is {found}, expected {sha256} (configured); {remedy}")
 
 
 def content_digest(path: Path | str, whole: bool = False) -> str:

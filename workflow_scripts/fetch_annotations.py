@@ -1,0 +1,12 @@
+"""Download one annotation file from its official address, check it and put it in place."""
+
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.fetching.command_line import fetch_from_command_line
+
+
+def main() -> None:
+    fetch_from_command_line(__doc__)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

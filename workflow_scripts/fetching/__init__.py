@@ -1,0 +1,1 @@
+"""Fetching what others publish: files, archives of videos or features, and videos of YouTube."""
