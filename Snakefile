@@ -3,6 +3,7 @@
 #   snakemake --cores all results/demo/img/metrics.json        one system on one dataset, everything in between cached
 #   snakemake --cores all results/demo/img/report.html         the same with figures and predictions on timelines
 #   snakemake --cores all results/demo/features/clip_tiny/index.parquet          one feature of one dataset
+#   snakemake weights --config needed_by=results/qvh/img/metrics.json            which weights that needs (also: data)
 #
 # Settings: config/ (config/README.md says what each key does). Results: results/<dataset>/.
 from snakemake.utils import min_version
@@ -14,6 +15,7 @@ configfile: f"{workflow.basedir}/config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/fetch.smk"
 include: "rules/ingest.smk"
 include: "rules/frames.smk"
 include: "rules/visual.smk"
@@ -30,6 +32,8 @@ onerror:
 
 localrules:
     all,
+    weights,
+    data,
 
 
 rule all:
@@ -37,3 +41,17 @@ rule all:
     input:
         "results/demo/img/metrics.json",
         "results/demo/img/report.html",
+
+
+rule weights:
+    input:
+        lambda wc: PLAN.listing("weights"),
+    shell:
+        "python -m workflow_scripts.list_downloads {input}"
+
+
+rule data:
+    input:
+        lambda wc: PLAN.listing("data"),
+    shell:
+        "python -m workflow_scripts.list_downloads {input}"

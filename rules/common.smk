@@ -1,4 +1,5 @@
 # Resolved configuration, wildcard constraints and input functions; no rule.
+import re
 import sys
 from pathlib import Path
 
@@ -18,12 +19,17 @@ PATH_PREFIX = "" if HAS_CONDA else f"export PATH={Path(sys.executable).parent}:$
 shell.prefix(f"set -euo pipefail; {PATH_PREFIX}export PYTHONPATH={ROOT}; ")
 
 
+def fetch_first(file):
+    """Tell Snakemake that nothing more can be planned before this annotation file is there."""
+    checkpoints.fetch_annotations.get(file=file)
+
+
 class ReadablePlan:
     """The plan, with a mistake in the configuration or the data folders ending as one readable message."""
 
     def __init__(self):
         self._readable(require_writable)(Path())
-        self._plan = self._readable(plan.Plan)(config, ROOT / "config")
+        self._plan = self._readable(plan.Plan)(config, ROOT / "config", fetch_first)
 
     def __getattr__(self, name):
         return self._readable(getattr(self._plan, name))

@@ -1,20 +1,7 @@
-# What all features share: downloaded weights, import, comparison, and the index over the shards.
+# What all features share: import, comparison, and the index over the shards.
 localrules:
     index_features,
     report_import,
-
-
-rule fetch_weights:
-    output:
-        f"{PLAN.weights_folder()}/{{file}}",
-    log:
-        "results/logs/fetch_weights/{file}.log",
-    conda:
-        "../envs/media.yaml"
-    params:
-        weight=lambda wc: PLAN.weight_of_file(wc.file),
-    shell:
-        "python -m workflow_scripts.fetch_weights --weight {params.weight:q} --out {output} 2>&1 | tee {log}"
 
 
 rule index_features:

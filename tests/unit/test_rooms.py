@@ -6,8 +6,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = {"configuration", "datasets", "extraction", "media", "metrics", "planning", "reporting", "store", "training"}
+LIBRARY = {
+    "configuration",
+    "datasets",
+    "extraction",
+    "fetching",
+    "media",
+    "metrics",
+    "planning",
+    "reporting",
+    "store",
+    "training",
+}
 ALLOWED = {
+    "fetching": {"store"},
     "store": set(),
     "media": set(),
     "metrics": set(),
@@ -15,7 +27,7 @@ ALLOWED = {
     "configuration": {"models"},
     "extraction": {"configuration", "store", "media", "models"},
     "training": {"datasets", "metrics", "store", "models"},
-    "planning": {"configuration", "datasets", "extraction", "store"},
+    "planning": {"configuration", "datasets", "extraction", "fetching", "store"},
     "reporting": {"datasets", "metrics", "store"},
 }
 

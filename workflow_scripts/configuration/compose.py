@@ -122,6 +122,21 @@ class Configuration:
         """Return one dataset's settings."""
         return self._memo(("datasets", name), lambda: self._read_dataset(name))
 
+    def single_downloads(self) -> dict[str, tuple[str, str]]:
+        """Return place -> (dataset, download) of all single files that can be fetched, without validating the rest."""
+        return self._memo(("downloads",), self._find_single_downloads)
+
+    def _find_single_downloads(self) -> dict[str, tuple[str, str]]:
+        found = {}
+        for dataset in self.known("datasets"):
+            downloads: dict[str, Any] = {}
+            for _, content in self._layers("datasets", dataset):
+                downloads = merge(downloads, content.get("downloads") or {})
+            for name, download in downloads.items():
+                if isinstance(download, dict) and "to" in download and not download.get("unpack"):
+                    found.setdefault(str(download["to"]), (dataset, name))
+        return found
+
     def feature(self, dataset: str, name: str) -> FeatureBase:
         """Return one feature's settings on one dataset, its encoder's parameters completed by their defaults."""
         return self._memo(("features", dataset, name), lambda: self._read_feature(dataset, name))

@@ -29,17 +29,7 @@ def stat_signature(path: Path) -> str:
 
 
 def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str]) -> dict[str, str]:
-    """Return what `stat` tells of every video: its signature, or `missing`.
-
-    Raises
-    ------
-    UserError
-        the folder does not exist
-    """
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder}: no such folder. Put the videos there, or change `videos` in the dataset's YAML file"
-        )
+    """Return what `stat` tells of every video: its signature, or `missing`."""
     files = video_files(folder, extensions)
     return {
         video_id: _signature_or_missing(folder / files[video_id][0]) if video_id in files else MISSING

@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.fetching.download import Source, fetch
+from workflow_scripts.fetching.download import fetch
+from workflow_scripts.fetching.source import Source
 
 
 def fetch_from_command_line(description: str) -> None:

@@ -13,14 +13,14 @@ import math
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO
 
 import requests
 from tqdm import tqdm
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.fetching.source import Source, by_hand
 from workflow_scripts.store.atomic import fsync_path, write_json
 from workflow_scripts.store.digest import verify_sha256
 
@@ -33,36 +33,6 @@ PAUSES_S = (1.0, 3.0, 10.0, 30.0)
 LONGEST_PAUSE_S = 300.0
 """A server that asks for a longer pause is not waited for."""
 PASSING_STATUS = (408, 429, 500, 502, 503, 504)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a file is published.
-
-    Attributes
-    ----------
-    url : str or None
-        Official address; None if the file cannot be fetched without a person (a login, a form, a cloud drive).
-    licence : str
-        Terms under which its publishers give it away.
-    sha256 : str
-        64 hex digits, or `unverified`.
-    size : int or None
-        Bytes.
-    page : str or None
-        Page for people that explains or replaces the address.
-    """
-
-    url: str | None
-    licence: str
-    sha256: str = "unverified"
-    size: int | None = None
-    page: str | None = None
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return the source that a rule passes on the command line."""
-        return cls(**json.loads(text))
 
 
 def fetch(source: Source, path: Path, place: Path | None = None) -> None:
@@ -303,14 +273,6 @@ def _plain(error: requests.RequestException) -> str:
     reason = error.args[0] if error.args else error
     reason = getattr(reason, "reason", reason)
     return str(reason).rsplit(">: ", 1)[-1].rsplit("object at", 1)[-1]
-
-
-def by_hand(source: Source, path: Path) -> str:
-    """Return what a person does about a file that no program may fetch."""
-    return (
-        f"{path.name} has no address that a program may use: get it from {source.page} and put it at {path} "
-        f"(licence: {source.licence})"
-    )
 
 
 def _cannot_download(source: Source, path: Path, problem: str) -> str:

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.fetching.archives import unpack
-from workflow_scripts.fetching.download import Source, fetch, require_published
+from workflow_scripts.fetching.download import fetch, require_published
+from workflow_scripts.fetching.source import Source
 from workflow_scripts.store.atomic import remove_tree
 
 log = logging.getLogger(__name__)

@@ -3,14 +3,17 @@
 Nothing is computed here. Two kinds of small files are kept up to date, because the job graph depends on their content
 before any job runs: the list of each shard's videos, and the resolved settings beside the results they lead to."""
 
+import json
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed, sampling_name
-from workflow_scripts.configuration.schema import Dataset, System
+from workflow_scripts.configuration.schema import Dataset, Download, Published, System
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
 from workflow_scripts.datasets.listing import (
     AnnotatedVideos,
@@ -24,6 +27,8 @@ from workflow_scripts.datasets.readers import read_durations
 from workflow_scripts.datasets.source_files import stored_path
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings, weight_path
+from workflow_scripts.fetching.source import Source, by_hand
+from workflow_scripts.planning.needs import data_needed, weights_needed
 from workflow_scripts.store.atomic import json_text
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.id_patterns import pattern_fields
@@ -42,10 +47,14 @@ class Plan:
     ----------
     config : content of `config/config.yaml` with `--config` laid over it
     folder : the `config` folder
+    fetch_first : called with a file that has to be fetched before more can be planned; it does not return
     """
 
-    def __init__(self, config: Mapping[str, Any], folder: Path) -> None:
+    def __init__(
+        self, config: Mapping[str, Any], folder: Path, fetch_first: Callable[[str], None] | None = None
+    ) -> None:
         self.configuration = Configuration(config, folder)
+        self._fetch_first = fetch_first or _fetch_by_hand
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
         self._written: set[Path] = set()
@@ -78,7 +87,10 @@ class Plan:
         imported = self.configuration.feature(dataset, feature)
         path, pattern = Path(imported.path), imported.id_pattern
         if not path.exists():
-            raise UserError(f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there")
+            hint = self._how_to_fetch(dataset, imported.path)
+            raise UserError(
+                f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there{hint}"
+            )
         if path.is_dir() and pattern_fields(pattern) == {"video_id"} and imported.kind != "text":
             ids = read_shard_list(self.shard_list(dataset, shard))
             files = [path / pattern.format(video_id=video_id) for video_id in ids]
@@ -110,17 +122,50 @@ class Plan:
         return {plan.video_id: f"generated:{plan_digest(plan)}" for plan in plan_demo(made.seed, counts)}
 
     def _found(self, name: str, dataset: Dataset) -> dict[str, str]:
-        return list_videos(Path(dataset.videos), dataset.extensions, self._annotated_videos(name).ids)
+        folder = Path(dataset.videos)
+        if not folder.is_dir():
+            hint = self._how_to_fetch(name, dataset.videos)
+            raise UserError(
+                f"{folder}: no such folder. Put the videos there, or change `videos` in the dataset's YAML file{hint}"
+            )
+        return list_videos(folder, dataset.extensions, self._annotated_videos(name).ids)
+
+    def _how_to_fetch(self, name: str, place: str) -> str:
+        """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
+        hints = [
+            f"; `snakemake --cores 1 {RESULTS}/{owner}/fetched/{key}.json` fetches {download.archive_name} "
+            f"(licence: {download.licence})"
+            for owner in dict.fromkeys((name, *self.configuration.known("datasets")))
+            for key, download in self.dataset(owner).downloads.items()
+            if download.unpack and Path(place).is_relative_to(download.to)
+        ]
+        if not hints and self.dataset(name).on_youtube and place == self.dataset(name).videos:
+            return f"; `snakemake --cores 1 {RESULTS}/{name}/youtube/missing.tsv` fetches what YouTube still has"
+        return hints[0] if hints else ""
 
     def _annotated_videos(self, name: str) -> AnnotatedVideos:
         if name not in self._annotated:
             source = self.dataset(name).annotations
             files = {split: stored_path(Path(path)) for split, path in source.files.items()}
+            for path in files.values():
+                self._require(path)
             cache = RESULTS / name / "shards" / "annotated.json"
             self._annotated[name] = annotated_videos(
                 files.values(), lambda: read_durations(source.format, files), cache
             )
         return self._annotated[name]
+
+    def _require(self, path: Path) -> None:
+        """Have a file fetched that is not there and can be."""
+        if not path.is_file() and str(path) in self.configuration.single_downloads():
+            download = self._single_download(str(path))
+            if download.url is None:
+                raise UserError(by_hand(_source(download), path))
+            self._fetch_first(str(path))
+
+    def _single_download(self, path: str) -> Download:
+        dataset, name = self.configuration.single_downloads()[path]
+        return self.dataset(dataset).downloads[name]
 
     def shard_list(self, dataset: str, shard: str) -> str:
         """Return the list of a shard's videos.
@@ -150,10 +195,14 @@ class Plan:
 
     def annotation_arguments(self, dataset: str) -> str:
         """Return the reader's command-line arguments."""
+        manifest = "".join(f" --manifest {path}" for path in self.durations_from(dataset))
+        return f"{self.source_arguments(dataset)}{manifest}"
+
+    def source_arguments(self, dataset: str) -> str:
+        """Return the command-line arguments that name the format and the files of a dataset's annotations."""
         source = self.dataset(dataset).annotations
         files = "".join(f" --file {shlex.quote(f'{split}={path}')}" for split, path in source.files.items())
-        manifest = "".join(f" --manifest {path}" for path in self.durations_from(dataset))
-        return f"--format {source.format}{files}{manifest}"
+        return f"--format {source.format}{files}"
 
     def strict_check(self, dataset: str) -> list[str]:
         """Return the file that says that no span of a dataset is odd, or nothing unless that is asked for."""
@@ -180,6 +229,61 @@ class Plan:
     def on_bad_video(self, dataset: str) -> str:
         """Return `fail` or `skip`."""
         return self.dataset(dataset).on_bad_video or self.configuration.root.on_bad_video
+
+    # What is published elsewhere
+
+    def fetched_files(self) -> list[str]:
+        """Return the places of all single files that can be fetched."""
+        return sorted(self.configuration.single_downloads())
+
+    def source_of_file(self, path: str) -> str:
+        """Return where a single file is published, as JSON."""
+        return _source_json(self._single_download(path))
+
+    def folder_arguments(self, dataset: str, name: str) -> str:
+        """Return the command-line arguments that fetch an archive into its folder.
+
+        Raises
+        ------
+        UserError
+            the dataset has no such archive
+        """
+        downloads = {key: each for key, each in self.dataset(dataset).downloads.items() if each.unpack}
+        if name not in downloads:
+            raise UserError(
+                f"config/datasets/{dataset}.yaml: downloads: no archive {name!r}; {nearest(name, downloads)}"
+            )
+        download = downloads[name]
+        return (
+            f"--source {shlex.quote(_source_json(download))} --archive {shlex.quote(download.archive_name)}"
+            f" --folder {shlex.quote(download.to)} --layout {download.unpack}"
+        )
+
+    def youtube_arguments(self, dataset: str) -> str:
+        """Return the command-line arguments that fetch the videos of a dataset from YouTube.
+
+        Raises
+        ------
+        UserError
+            the dataset's videos are not on YouTube
+        """
+        found, root = self.dataset(dataset), self.configuration.root
+        if not found.on_youtube:
+            raise UserError(
+                f"config/datasets/{dataset}.yaml: its videos are not on YouTube; `on_youtube: true` says so"
+            )
+        ffmpeg = f" --ffmpeg {shlex.quote(root.paths.ffmpeg)}" if root.paths.ffmpeg else ""
+        return (
+            f"--videos {shlex.quote(found.videos)} --extensions {','.join(found.extensions)}"
+            f" --program {shlex.quote(root.paths.yt_dlp)} --height {root.youtube_height}{ffmpeg}"
+        )
+
+    def listing(self, kind: str) -> str:
+        """Return a file that lists published `weights` or `data`: all, or what the target `needed_by` needs."""
+        needed = weights_needed if kind == "weights" else data_needed
+        path = RESULTS / f"{kind}.json"
+        bring_up_to_date(path, json_text([asdict(row) for row in needed(self.configuration)]))
+        return str(path)
 
     # Features
 
@@ -247,7 +351,7 @@ class Plan:
         return self.configuration.root.paths.weights
 
     def weight_of_file(self, file: str) -> str:
-        """Return the registry entry of a weights file as JSON.
+        """Return where a weights file is published, as JSON.
 
         Raises
         ------
@@ -257,7 +361,7 @@ class Plan:
         for name in self.configuration.weight_names():
             weight = self.configuration.weight(name)
             if weight.file == file and weight.url:
-                return weight.model_dump_json()
+                return _source_json(weight)
         raise UserError(f"config/weights.yaml: no entry that can be downloaded has the file name {file!r}")
 
     # Systems
@@ -342,3 +446,15 @@ class Plan:
         system = self.system(dataset, name)
         folder = f"{RESULTS}/{dataset}/{name}"
         return [f"{folder}/seed{seed}/{split}/metrics.json" for seed in system.seeds for split in system.splits.test]
+
+
+def _fetch_by_hand(path: str) -> None:
+    raise UserError(f"{path}: no such file; `snakemake --cores 1 {path}` fetches it")
+
+
+def _source(published: Published) -> Source:
+    return Source(**published.model_dump(include=set(Published.model_fields)))
+
+
+def _source_json(published: Published) -> str:
+    return json.dumps(asdict(_source(published)), sort_keys=True)

@@ -1,0 +1,84 @@
+# What others publish: annotation files, archives of videos and features, videos of YouTube, weights. Large things are
+# fetched only if their target is asked for. All of it runs where Snakemake runs: cluster nodes often have no internet.
+localrules:
+    fetch_annotations,
+    fetch_folder,
+    fetch_weights,
+    fetch_youtube,
+    list_youtube,
+
+
+# A checkpoint, because the shards of a dataset are known only when its annotations are there.
+checkpoint fetch_annotations:
+    output:
+        "{file}",
+    log:
+        "results/logs/fetch_annotations/{file}.log",
+    wildcard_constraints:
+        file=one_of(re.escape(file) for file in PLAN.fetched_files()),
+    conda:
+        "../envs/media.yaml"
+    params:
+        source=lambda wc: PLAN.source_of_file(wc.file),
+    shell:
+        "python -m workflow_scripts.fetch_annotations --source {params.source:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
+rule fetch_folder:
+    output:
+        "results/{dataset}/fetched/{download}.json",
+    log:
+        "results/{dataset}/logs/fetch_folder/{download}.log",
+    wildcard_constraints:
+        download="[a-z0-9_]+",
+    conda:
+        "../envs/media.yaml"
+    params:
+        download=lambda wc: PLAN.folder_arguments(wc.dataset, wc.download),
+    shell:
+        "python -m workflow_scripts.fetch_folder {params.download} --out {output} 2>&1 | tee {log}"
+
+
+rule list_youtube:
+    input:
+        lambda wc: PLAN.annotation_files(wc.dataset),
+    output:
+        "results/{dataset}/youtube/ids.tsv",
+    log:
+        "results/{dataset}/logs/list_youtube.log",
+    conda:
+        "../envs/media.yaml"
+    params:
+        reader=lambda wc: PLAN.source_arguments(wc.dataset),
+    shell:
+        "python -m workflow_scripts.list_youtube {params.reader} --out {output} > {log} 2>&1"
+
+
+# The record is no output, so that it outlives a job that is started anew.
+rule fetch_youtube:
+    input:
+        ids="results/{dataset}/youtube/ids.tsv",
+    output:
+        missing="results/{dataset}/youtube/missing.tsv",
+    log:
+        "results/{dataset}/logs/fetch_youtube.log",
+    conda:
+        "../envs/media.yaml"
+    params:
+        download=lambda wc: PLAN.youtube_arguments(wc.dataset),
+    shell:
+        "python -m workflow_scripts.fetch_youtube --ids {input.ids} {params.download}"
+        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing} 2>&1 | tee {log}"
+
+
+rule fetch_weights:
+    output:
+        f"{PLAN.weights_folder()}/{{file}}",
+    log:
+        "results/logs/fetch_weights/{file}.log",
+    conda:
+        "../envs/media.yaml"
+    params:
+        source=lambda wc: PLAN.weight_of_file(wc.file),
+    shell:
+        "python -m workflow_scripts.fetch_weights --source {params.source:q} --out {output:q} 2>&1 | tee {log:q}"

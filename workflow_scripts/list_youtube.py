@@ -1,0 +1,36 @@
+"""List the videos of a dataset with their YouTube ids, from its annotation files."""
+
+import argparse
+import re
+from pathlib import Path, PurePosixPath
+
+from workflow_scripts.datasets.readers import known_formats, read_annotations
+from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.fetching.youtube import Clip, write_clips
+from workflow_scripts.import_annotations import source_files
+
+YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
+
+
+def main() -> None:
+    """Read, check, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--format", required=True, help=f"format of the files: {', '.join(known_formats())}")
+    parser.add_argument("--file", required=True, action="append", metavar="SPLIT=PATH", help="may be repeated")
+    parser.add_argument("--out", required=True, type=Path, help="table of ids (TSV)")
+    arguments = parser.parse_args()
+    videos = read_annotations(arguments.format, source_files(arguments.file), "any").videos
+    clips = []
+    for row in videos:
+        video_id, youtube_id = row["video_id"], row.get("youtube_id") or row["video_id"]
+        if not YOUTUBE_ID.fullmatch(youtube_id) or PurePosixPath(video_id).name != video_id:
+            raise UserError(
+                f"video {video_id!r}: {youtube_id!r} is no YouTube id (11 letters, digits, - and _); "
+                "correct the annotations, or set `on_youtube: false`"
+            )
+        clips.append(Clip(video_id, youtube_id, row.get("clip_start_s"), row.get("clip_end_s")))
+    write_clips(arguments.out, clips)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

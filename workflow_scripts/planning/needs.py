@@ -1,0 +1,125 @@
+"""What has to come from elsewhere: weights of features, files and archives of datasets."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.recipe import NO_WEIGHTS, random_seed
+from workflow_scripts.configuration.schema import ExtractedFeature, Weight
+from workflow_scripts.errors import UserError
+from workflow_scripts.extraction.settings import weight_path
+
+TARGET = re.compile(r"results/(?P<dataset>[a-z0-9_]+)/(?:features/(?P<feature>[a-z0-9_]+)|(?P<system>[a-z0-9_]+))/.+")
+ANY_DATASET = "demo"
+"""What a dataset says about a feature is left out of the list over all datasets."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that is published elsewhere.
+
+    Attributes
+    ----------
+    name : str
+        What it is called in the configuration.
+    place : str
+        File or folder where it is, or would be.
+    size : int or None
+        Bytes of the file, or of the archive that the folder comes from.
+    licence : str
+        Terms of its publishers.
+    used_by : str
+        Features or datasets that need it.
+    how : str
+        Target that fetches it, or the page for a person.
+    """
+
+    name: str
+    place: str
+    size: int | None
+    licence: str
+    used_by: str
+    how: str
+
+
+def weights_needed(configuration: Configuration) -> list[Need]:
+    """Return the registered weights: all, or those of the target `needed_by`.
+
+    Raises
+    ------
+    UserError
+        the target is none of a system or feature
+    """
+    used: dict[str, list[str]] = {}
+    dataset, features = _features_of_target(configuration)
+    for name in features:
+        weights = _published_weights(configuration, dataset, name)
+        if weights:
+            used.setdefault(weights, []).append(name)
+    names = used if configuration.root.needed_by else configuration.weight_names()
+    return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]
+
+
+def data_needed(configuration: Configuration) -> list[Need]:
+    """Return what can be fetched: for all datasets, or for that of the target `needed_by`."""
+    datasets = [_target(configuration)["dataset"]] if configuration.root.needed_by else configuration.known("datasets")
+    return [need for dataset in datasets for need in _downloads(configuration, dataset)]
+
+
+def _target(configuration: Configuration) -> dict[str, str | None]:
+    target = configuration.root.needed_by
+    match = TARGET.fullmatch(target)
+    if not match:
+        example = "results/qvh/img/metrics.json or results/qvh/features/clip_b32/index.parquet"
+        raise UserError(f"needed_by: {target!r} is no target of a dataset; expected something like {example}")
+    return match.groupdict()
+
+
+def _features_of_target(configuration: Configuration) -> tuple[str, Iterable[str]]:
+    if not configuration.root.needed_by:
+        return ANY_DATASET, configuration.known("features")
+    target = _target(configuration)
+    dataset = target["dataset"]
+    if target["feature"]:
+        return dataset, [target["feature"]]
+    if target["system"] not in configuration.known("systems"):
+        # Annotations, the manifest and the like need no weights.
+        return dataset, []
+    streams = configuration.system(dataset, target["system"]).streams.values()
+    return dataset, sorted({feature for stream in streams for feature in stream.names})
+
+
+def _published_weights(configuration: Configuration, dataset: str, name: str) -> str | None:
+    feature = configuration.feature(dataset, name)
+    has_weights = isinstance(feature, ExtractedFeature) and feature.weights != NO_WEIGHTS
+    return feature.weights if has_weights and random_seed(feature.weights) is None else None
+
+
+def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:
+    weight = configuration.weight(name)
+    place = str(weight_path(weight, configuration.root.paths.weights))
+    return Need(name, place, weight.size, weight.licence, ", ".join(used_by), _how_to_get(weight, place))
+
+
+def _how_to_get(weight: Weight, place: str) -> str:
+    if weight.package:
+        return f"in the package {weight.package}"
+    return f"snakemake --cores 1 {place}" if weight.url else str(weight.page)
+
+
+def _downloads(configuration: Configuration, dataset: str) -> Iterable[Need]:
+    found = configuration.dataset(dataset)
+    for path in found.annotations.files.values():
+        owner = configuration.single_downloads().get(path)
+        if owner:
+            download = configuration.dataset(owner[0]).downloads[owner[1]]
+            how = f"snakemake --cores 1 {path}" if download.url else str(download.page)
+            yield Need("annotations", path, download.size, download.licence, dataset, how)
+    for name, download in found.downloads.items():
+        if download.unpack:
+            how = f"snakemake --cores 1 results/{dataset}/fetched/{name}.json" if download.url else str(download.page)
+            yield Need(name, download.to, download.size, download.licence, dataset, how)
+    if found.on_youtube:
+        how = f"snakemake --cores 1 results/{dataset}/youtube/missing.tsv"
+        yield Need("videos", found.videos, None, "that of each uploader", dataset, how)
