@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-BASE = ["pydantic", "pyyaml", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
+BASE = ["pydantic", "pyyaml", "requests", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
 MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg", "pillow", "h5py", "lmdb"]
 REPORT = ["jinja2", "matplotlib"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]

@@ -14,7 +14,7 @@ COLUMNS = ("name", "size", "here", "licence", "used by", "place", "how to get it
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("listing", type=Path, help="JSON file with name, place, size, licence, used_by and how")
+    parser.add_argument("listing", type=Path, help="JSON file with name, place, size, about, licence, used_by and how")
     rows = json.loads(parser.parse_args().listing.read_text(encoding="utf-8"))
     lines = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
@@ -24,7 +24,7 @@ def main() -> None:
     known = sum(row["size"] for row in missing if row["size"])
     unknown = sum(row["size"] is None for row in missing)
     print(f"{len(rows)} listed, {len(missing)} not here: {readable(known)}", end="")
-    print(f" and {unknown} of unknown size" if unknown else "")
+    print(f" and {unknown} whose exact size is not known" if unknown else "")
 
 
 def presence(row: dict[str, Any]) -> str:
@@ -54,7 +54,8 @@ def readable(size: int | None) -> str:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     here = presence(row)
     how = "" if here == "yes" else row["how"]
-    return (row["name"], readable(row["size"]), here, row["licence"], row["used_by"], row["place"], how)
+    size = f"about {row['about']}" if row["size"] is None and row["about"] else readable(row["size"])
+    return (row["name"], size, here, row["licence"], row["used_by"], row["place"], how)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,8 @@ class Published(Section):
 
     licence: str = Field(description="terms under which its publishers give it away")
     sha256: Sha256 = Field("unverified", description="64 hex digits, or `unverified`")
-    size: PositiveInt | None = Field(None, description="bytes")
+    size: PositiveInt | None = Field(None, description="bytes, exact")
+    about: str | None = Field(None, description="size for people where the exact one is not known: `55 GB`")
     url: Address | None = Field(None, description="official address that a program may use")
     page: str | None = Field(None, description="page for people: a login, a form, a cloud drive, or an explanation")
 

@@ -206,7 +206,8 @@ def _named(archive: Path) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, LZMAError) as error:
-        raise UserError(f"{archive}: not a complete zip or tar archive ({error}); {remedy}") from None
+        said = str(error).partition(":\n")[0]
+        raise UserError(f"{archive}: not a complete zip or tar archive ({said}); {remedy}") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         entry = Path(str(error.filename)).name
         raise UserError(f"{archive}: {entry!r} is a file and a folder in this archive; nothing was unpacked") from None

@@ -26,7 +26,8 @@ from workflow_scripts.store.digest import verify_sha256
 
 log = logging.getLogger(__name__)
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 16
+"""What is lost of a transfer that breaks is less than this."""
 TIMEOUT_S = 60
 PAUSES_S = (1.0, 3.0, 10.0, 30.0)
 """Waiting times between tries in a row that brought nothing; each try that brought bytes starts the row anew."""
@@ -270,9 +271,10 @@ def _plain(error: requests.RequestException) -> str:
     """Return what went wrong without the names of Python's objects around it."""
     if isinstance(error, requests.Timeout):
         return f"no answer within {TIMEOUT_S} s"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the connection broke"
     reason = error.args[0] if error.args else error
-    reason = getattr(reason, "reason", reason)
-    return str(reason).rsplit(">: ", 1)[-1].rsplit("object at", 1)[-1]
+    return str(getattr(reason, "reason", reason))
 
 
 def _cannot_download(source: Source, path: Path, problem: str) -> str:

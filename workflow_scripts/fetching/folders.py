@@ -54,7 +54,8 @@ def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tr
             f"its content into {folder} (licence: {source.licence})"
         )
     fetching = folder.with_name(f"{folder.name}.fetching")
-    fetch(source, fetching / archive, place=beside)
+    if not (fetching / archive).is_file():
+        fetch(source, fetching / archive, place=beside)
     files, n_bytes = unpack(fetching / archive, folder, layout)
     remove_tree(fetching)
     return {"folder": str(folder), "from": source.url, "files": files, "bytes": n_bytes}

@@ -27,6 +27,8 @@ class Need:
         File or folder where it is, or would be.
     size : int or None
         Bytes of the file, or of the archive that the folder comes from.
+    about : str or None
+        Rough size where the exact one is not known.
     licence : str
         Terms of its publishers.
     used_by : str
@@ -38,6 +40,7 @@ class Need:
     name: str
     place: str
     size: int | None
+    about: str | None
     licence: str
     used_by: str
     how: str
@@ -99,7 +102,7 @@ def _published_weights(configuration: Configuration, dataset: str, name: str) ->
 def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:
     weight = configuration.weight(name)
     place = str(weight_path(weight, configuration.root.paths.weights))
-    return Need(name, place, weight.size, weight.licence, ", ".join(used_by), _how_to_get(weight, place))
+    return Need(name, place, weight.size, weight.about, weight.licence, ", ".join(used_by), _how_to_get(weight, place))
 
 
 def _how_to_get(weight: Weight, place: str) -> str:
@@ -115,11 +118,11 @@ def _downloads(configuration: Configuration, dataset: str) -> Iterable[Need]:
         if owner:
             download = configuration.dataset(owner[0]).downloads[owner[1]]
             how = f"snakemake --cores 1 {path}" if download.url else str(download.page)
-            yield Need("annotations", path, download.size, download.licence, dataset, how)
+            yield Need("annotations", path, download.size, download.about, download.licence, dataset, how)
     for name, download in found.downloads.items():
         if download.unpack:
             how = f"snakemake --cores 1 results/{dataset}/fetched/{name}.json" if download.url else str(download.page)
-            yield Need(name, download.to, download.size, download.licence, dataset, how)
+            yield Need(name, download.to, download.size, download.about, download.licence, dataset, how)
     if found.on_youtube:
         how = f"snakemake --cores 1 results/{dataset}/youtube/missing.tsv"
-        yield Need("videos", found.videos, None, "that of each uploader", dataset, how)
+        yield Need("videos", found.videos, None, None, "that of each uploader", dataset, how)

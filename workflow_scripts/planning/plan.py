@@ -6,7 +6,7 @@ before any job runs: the list of each shard's videos, and the resolved settings 
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -453,7 +453,7 @@ def _fetch_by_hand(path: str) -> None:
 
 
 def _source(published: Published) -> Source:
-    return Source(**published.model_dump(include=set(Published.model_fields)))
+    return Source(**published.model_dump(include={field.name for field in fields(Source)}))
 
 
 def _source_json(published: Published) -> str:
