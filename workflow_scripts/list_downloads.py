@@ -14,7 +14,7 @@ COLUMNS = ("name", "size", "here", "licence", "used by", "place", "how to get it
 def main() -> None:
     """Print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("listing", type=Path, help="JSON file with name, place, size, about, licence, used_by and how")
+    parser.add_argument("listing", type=Path, help="JSON file that the workflow writes, one object per row")
     rows = json.loads(parser.parse_args().listing.read_text(encoding="utf-8"))
     lines = [COLUMNS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
@@ -51,11 +51,22 @@ def readable(size: int | None) -> str:
     return f"{value:.3g} {UNITS[unit]}"
 
 
+def size_of(row: dict[str, Any]) -> str:
+    """Return the size, or the rough size, for people."""
+    return f"about {row['about']}" if row["size"] is None and row["about"] else readable(row["size"])
+
+
+def how_to_get(row: dict[str, Any]) -> str:
+    """Return what to do about something that is not here."""
+    if row["page"] is None:
+        return row["command"]
+    return f"get it from {row['page']}, put it at {row['put_at']}" + (row["command"] and f", then {row['command']}")
+
+
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     here = presence(row)
-    how = "" if here == "yes" else row["how"]
-    size = f"about {row['about']}" if row["size"] is None and row["about"] else readable(row["size"])
-    return (row["name"], size, here, row["licence"], row["used_by"], row["place"], how)
+    how = "" if here == "yes" else how_to_get(row)
+    return (row["name"], size_of(row), here, row["licence"], row["used_by"], row["place"], how)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from tests import data_tables
 from tests.config_reference import PAGE, page
 from tests.markdown_pages import PAGES, README, ROOT, broken_links, code_blocks, table_rows, unknown_targets
 from tests.unit.test_rooms import ALLOWED
@@ -31,6 +32,12 @@ def examples() -> list[tuple[str, str, str]]:
 
 def test_the_page_of_all_keys_is_that_of_the_models():
     assert PAGE.read_text(encoding="utf-8") == page(), "run `python -m tests.config_reference --write`"
+
+
+def test_the_tables_of_what_can_be_fetched_are_those_of_the_datasets():
+    assert data_tables.PAGE.read_text(encoding="utf-8") == data_tables.current_page(), (
+        "run `python -m tests.data_tables --write`"
+    )
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -120,6 +120,11 @@ class Download(Published):
         """Return the name of the archive file."""
         return self.archive or (self.url or "").partition("?")[0].rpartition("/")[2]
 
+    @property
+    def archive_place(self) -> str:
+        """Return where a person may put the archive: beside the folder."""
+        return f"{self.to.rpartition('/')[0] or '.'}/{self.archive_name}"
+
 
 class Dataset(Section):
     """`config/datasets/<name>.yaml`."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import NO_WEIGHTS, random_seed
-from workflow_scripts.configuration.schema import ExtractedFeature, Weight
+from workflow_scripts.configuration.schema import ExtractedFeature, Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
 
 TARGET = re.compile(r"results/(?P<dataset>[a-z0-9_]+)/(?:features/(?P<feature>[a-z0-9_]+)|(?P<system>[a-z0-9_]+))/.+")
+COMMAND = "snakemake --cores 1"
 ANY_DATASET = "demo"
 """What a dataset says about a feature is left out of the list over all datasets."""
 
@@ -33,8 +34,12 @@ class Need:
         Terms of its publishers.
     used_by : str
         Features or datasets that need it.
-    how : str
-        Target that fetches it, or the page for a person.
+    command : str
+        What fetches it, or unpacks what a person fetched; empty if nothing has to be done.
+    page : str or None
+        Where a person gets it, if no program may.
+    put_at : str or None
+        Where a person puts it then.
     """
 
     name: str
@@ -43,7 +48,9 @@ class Need:
     about: str | None
     licence: str
     used_by: str
-    how: str
+    command: str = ""
+    page: str | None = None
+    put_at: str | None = None
 
 
 def weights_needed(configuration: Configuration) -> list[Need]:
@@ -102,13 +109,7 @@ def _published_weights(configuration: Configuration, dataset: str, name: str) ->
 def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:
     weight = configuration.weight(name)
     place = str(weight_path(weight, configuration.root.paths.weights))
-    return Need(name, place, weight.size, weight.about, weight.licence, ", ".join(used_by), _how_to_get(weight, place))
-
-
-def _how_to_get(weight: Weight, place: str) -> str:
-    if weight.package:
-        return f"in the package {weight.package}"
-    return f"snakemake --cores 1 {place}" if weight.url else str(weight.page)
+    return _need(name, place, weight, ", ".join(used_by), "" if weight.package else f"{COMMAND} {place}")
 
 
 def _downloads(configuration: Configuration, dataset: str) -> Iterable[Need]:
@@ -117,12 +118,19 @@ def _downloads(configuration: Configuration, dataset: str) -> Iterable[Need]:
         owner = configuration.single_downloads().get(path)
         if owner:
             download = configuration.dataset(owner[0]).downloads[owner[1]]
-            how = f"snakemake --cores 1 {path}" if download.url else str(download.page)
-            yield Need("annotations", path, download.size, download.about, download.licence, dataset, how)
+            yield _need("annotations", path, download, dataset, f"{COMMAND} {path}")
     for name, download in found.downloads.items():
         if download.unpack:
-            how = f"snakemake --cores 1 results/{dataset}/fetched/{name}.json" if download.url else str(download.page)
-            yield Need(name, download.to, download.size, download.about, download.licence, dataset, how)
+            command = f"{COMMAND} results/{dataset}/fetched/{name}.json"
+            yield _need(name, download.to, download, dataset, command, download.archive_place)
     if found.on_youtube:
-        how = f"snakemake --cores 1 results/{dataset}/youtube/missing.tsv"
-        yield Need("videos", found.videos, None, None, "that of each uploader", dataset, how)
+        command = f"{COMMAND} results/{dataset}/youtube/missing.tsv"
+        yield Need("videos", found.videos, None, None, "that of each uploader", dataset, command)
+
+
+def _need(name: str, place: str, published: Published, used_by: str, command: str, archive: str | None = None) -> Need:
+    """Return what is needed; a command that would only refuse is left out."""
+    stated = (name, place, published.size, published.about, published.licence, used_by)
+    if published.url or not published.page:
+        return Need(*stated, command)
+    return Need(*stated, command if archive else "", published.page, archive or place)

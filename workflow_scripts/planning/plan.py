@@ -133,8 +133,7 @@ class Plan:
     def _how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
         hints = [
-            f"; `snakemake --cores 1 {RESULTS}/{owner}/fetched/{key}.json` fetches {download.archive_name} "
-            f"(licence: {download.licence})"
+            _hint(f"snakemake --cores 1 {RESULTS}/{owner}/fetched/{key}.json", download)
             for owner in dict.fromkeys((name, *self.configuration.known("datasets")))
             for key, download in self.dataset(owner).downloads.items()
             if download.unpack and Path(place).is_relative_to(download.to)
@@ -450,6 +449,15 @@ class Plan:
 
 def _fetch_by_hand(path: str) -> None:
     raise UserError(f"{path}: no such file; `snakemake --cores 1 {path}` fetches it")
+
+
+def _hint(command: str, download: Download) -> str:
+    if download.url:
+        return f"; `{command}` fetches {download.archive_name} (licence: {download.licence})"
+    return (
+        f"; get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
+        f"that you put at {download.archive_place}"
+    )
 
 
 def _source(published: Published) -> Source:
