@@ -46,12 +46,20 @@ rule all:
 rule weights:
     input:
         lambda wc: PLAN.listing("weights"),
+    log:
+        "results/logs/weights.log",
+    conda:
+        "envs/media.yaml"
     shell:
-        "python -m workflow_scripts.list_downloads {input}"
+        "python -m workflow_scripts.list_downloads {input} 2>&1 | tee {log}"
 
 
 rule data:
     input:
         lambda wc: PLAN.listing("data"),
+    log:
+        "results/logs/data.log",
+    conda:
+        "envs/media.yaml"
     shell:
-        "python -m workflow_scripts.list_downloads {input}"
+        "python -m workflow_scripts.list_downloads {input} 2>&1 | tee {log}"

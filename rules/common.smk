@@ -58,6 +58,12 @@ wildcard_constraints:
     split="[a-z0-9_]+",
 
 
+def is_kept(path):
+    """Tell whether a file that can be fetched is there, and is not the target of this call."""
+    # Snakemake knows its targets only after the rules are read.
+    return Path(path).is_file() and path not in sys.argv
+
+
 def one_of(names):
     """Return a wildcard pattern that matches exactly these names (nothing if there are none)."""
     return "|".join(names) or "(?!)"

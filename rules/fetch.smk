@@ -1,5 +1,7 @@
 # What others publish: annotation files, archives of videos and features, videos of YouTube, weights. Large things are
 # fetched only if their target is asked for. All of it runs where Snakemake runs: cluster nodes often have no internet.
+# A file that is there when the workflow starts is the output of no rule unless it is the target, so that nothing, not
+# even --forceall, deletes what a person put there or fetches it again.
 localrules:
     fetch_annotations,
     fetch_folder,
@@ -15,7 +17,9 @@ checkpoint fetch_annotations:
     log:
         "results/logs/fetch_annotations/{file}.log",
     wildcard_constraints:
-        file=one_of(re.escape(file) for file in PLAN.fetched_files()),
+        file=one_of(
+            re.escape(file) for file in PLAN.fetched_files() if not is_kept(file)
+        ),
     conda:
         "../envs/media.yaml"
     params:
@@ -76,6 +80,8 @@ rule fetch_weights:
         f"{PLAN.weights_folder()}/{{file}}",
     log:
         "results/logs/fetch_weights/{file}.log",
+    wildcard_constraints:
+        file=f"(?!(?:{one_of(re.escape(file.name) for file in PLAN.present_weights() if is_kept(str(file)))})$).+",
     conda:
         "../envs/media.yaml"
     params:

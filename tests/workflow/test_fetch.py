@@ -85,6 +85,23 @@ def test_a_file_that_is_there_is_not_fetched(published, server, name):
     assert server.files["/queries.jsonl"].asked == []
 
 
+def test_what_a_person_put_there_survives_every_option(published, server):
+    path = published.folder / FILE
+    path.parent.mkdir(parents=True)
+    path.write_bytes(QUERIES)
+    weights = published.folder / "weights/ViT-B-32.pt"
+    weights.parent.mkdir()
+    weights.write_bytes(b"mine")
+    run = published.run(TABLE, options=("--forceall",))
+    assert run.status == 0, run.output
+    assert "fetch_" not in run.output
+    status, output = call_by_name(published.folder, "weights/ViT-B-32.pt")
+    assert status == 0, output
+    assert "Nothing to be done" in output
+    assert (path.read_bytes(), weights.read_bytes()) == (QUERIES, b"mine")
+    assert server.files["/queries.jsonl"].asked == []
+
+
 def test_videos_are_never_fetched_unasked_and_the_message_names_the_target(published, server):
     server.serve("/v.tar")
     message = the_error(published.run(MANIFEST))
@@ -160,7 +177,7 @@ def test_videos_of_youtube_are_listed_fetched_and_reported(tmp_path, server, mon
     assert (made.results / "clips/youtube/missing.tsv").read_text().splitlines() == report
 
 
-def listing(folder, name, *config):
+def call_by_name(folder, name, *config):
     command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--directory", folder, "--cores", "1", name]
     done = subprocess.run(
         [*map(str, command), *(["--config", *config] if config else [])], capture_output=True, text=True, check=False
@@ -169,10 +186,10 @@ def listing(folder, name, *config):
 
 
 def test_weights_lists_what_a_target_needs_how_large_it_is_and_what_is_there(tmp_path):
-    status, everything = listing(tmp_path, "weights")
+    status, everything = call_by_name(tmp_path, "weights")
     assert status == 0, everything
     assert "weights/ViT-B-32.pt" in everything
-    status, needed = listing(tmp_path, "weights", "needed_by=results/qvh/features/minilm_tokens/index.parquet")
+    status, needed = call_by_name(tmp_path, "weights", "needed_by=results/qvh/features/minilm_tokens/index.parquet")
     assert status == 0, needed
     assert "1 listed, 0 not here: 0 B" in needed
     assert "90.9 MB" in needed
@@ -183,11 +200,11 @@ def test_data_lists_what_a_dataset_needs_and_notices_what_is_there(tmp_path):
     path = tmp_path / "data/hirest/annotations/all_data_val.json"
     path.parent.mkdir(parents=True)
     path.write_text("half of it")
-    status, needed = listing(tmp_path, "data", "needed_by=results/hirest/annotations/queries.parquet")
+    status, needed = call_by_name(tmp_path, "data", "needed_by=results/hirest/annotations/queries.parquet")
     assert status == 0, needed
     assert "wrong size: 10 B" in needed
     assert "snakemake --cores 1 results/hirest/fetched/asr.json" in needed
     assert "qvh" not in needed
-    status, message = listing(tmp_path, "data", "needed_by=hirest")
+    status, message = call_by_name(tmp_path, "data", "needed_by=hirest")
     assert status != 0
     assert "needed_by: 'hirest' is no target of a dataset" in message

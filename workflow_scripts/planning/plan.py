@@ -235,6 +235,11 @@ class Plan:
         """Return the places of all single files that can be fetched."""
         return sorted(self.configuration.single_downloads())
 
+    def present_weights(self) -> list[Path]:
+        """Return all weights files that are there, whoever put them there."""
+        folder = Path(self.weights_folder())
+        return sorted(folder.iterdir()) if folder.is_dir() else []
+
     def source_of_file(self, path: str) -> str:
         """Return where a single file is published, as JSON."""
         return _source_json(self._single_download(path))
