@@ -101,8 +101,24 @@ def read_windows(
     flat = list(chain.from_iterable(lists))
     if set(map(_width, flat)) - {width}:
         flat = _cut(ids, lists, width)
-    values = _as_floats(flat, width)
-    query, rank = np.repeat(np.arange(len(lists)), counts), _ranks(counts)
+    return pad_windows(ids, counts, _as_floats(flat, width))
+
+
+def pad_windows(ids: Sequence[Any], counts: np.ndarray, values: np.ndarray) -> Windows:
+    """Return windows that lie one after another, those of the first query first, as one array.
+
+    Parameters
+    ----------
+    ids : N names, for messages
+    counts : int64 (N,), windows of every query
+    values : float64 (W, 2) start and end, or (W, 3) with score, W = sum of `counts`
+
+    Raises
+    ------
+    NonFiniteSpan, ReversedSpan, NonFiniteScore
+        If a window is unusable; the message names query and rank.
+    """
+    query, rank = np.repeat(np.arange(len(counts)), counts), _ranks(counts)
     for is_wrong, error, what in (
         (~np.isfinite(values[:, :2]).all(axis=1), NonFiniteSpan, "a start or end that is not a finite number"),
         (values[:, 1] < values[:, 0], ReversedSpan, "an end before its start"),
@@ -111,11 +127,13 @@ def read_windows(
         if is_wrong.any():
             raise _at(error, what, [(ids[query[i]], rank[i]) for i in np.flatnonzero(is_wrong)])
     n_columns = int(max(1, counts.max(initial=0)))
-    spans, scores = np.zeros((len(lists), n_columns, 2)), np.zeros((len(lists), n_columns))
+    spans = np.zeros((len(counts), n_columns, 2))
     spans[query, rank] = values[:, :2]
-    if has_scores:
-        scores[query, rank] = values[:, 2]
-    return Windows(spans, scores if has_scores else None, counts)
+    if values.shape[1] == 2:
+        return Windows(spans, None, counts)
+    scores = np.zeros((len(counts), n_columns))
+    scores[query, rank] = values[:, 2]
+    return Windows(spans, scores, counts)
 
 
 def _width(window: Any) -> int:
