@@ -26,7 +26,13 @@ SETTINGS = {
         "protocol": "published",
         "queries": {"kinds": None, "moments": "clip"},
         "splits": {"train": "train", "select": "val", "test": ["test"]},
-        "evaluation": {"group_by": "kind", "zero_streams": ["audio"]},
+        "evaluation": {
+            "rules": ["span_index"],
+            "nms_thresholds": {},
+            "published": {},
+            "group_by": "kind",
+            "zero_streams": ["audio"],
+        },
     },
     "train_key": "k",
 }

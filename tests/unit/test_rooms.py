@@ -6,17 +6,29 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LIBRARY = {"configuration", "datasets", "extraction", "media", "metrics", "planning", "reporting", "store", "training"}
+LIBRARY = {
+    "configuration",
+    "datasets",
+    "extraction",
+    "media",
+    "metrics",
+    "planning",
+    "reporting",
+    "scoring",
+    "store",
+    "training",
+}
 ALLOWED = {
     "store": set(),
     "media": set(),
     "metrics": set(),
     "datasets": {"store", "media"},
-    "configuration": {"models"},
+    "configuration": {"metrics", "models"},
     "extraction": {"configuration", "store", "media", "models"},
     "training": {"datasets", "metrics", "store", "models"},
     "planning": {"configuration", "datasets", "extraction", "store"},
     "reporting": {"datasets", "metrics", "store"},
+    "scoring": {"datasets", "metrics", "store"},
 }
 
 
