@@ -269,6 +269,8 @@ def read_values(path: Path) -> Iterator[tuple[str, Any]]:
             blank = blank.replace("[", "") if text[position] == "[" else blank
             position += 1
         line, counted = line + text.count("\n", counted, position), position
+        if position == len(text) and is_list:
+            raise MalformedRow(f"{path}:{line}: the list does not end; is the file complete?")
         if position == len(text) or (is_list and text[position] == "]"):
             return
         try:
