@@ -116,4 +116,4 @@ rule evaluate_external:
         key=lambda wc: PLAN.external_key(wc.dataset, wc.name),
     shell:
         "python -m workflow_scripts.evaluate_external --settings {input.settings}"
-        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics} 2>&1 | tee {log}"
+        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics} 2> {log}"

@@ -105,7 +105,7 @@ def test_a_prediction_file_is_scored_again_when_rules_or_published_rows_change(t
     }
     assert len(keys) == 4
     settings = plan(tmp_path, monkeypatch, qvh={"external": {"x": given}})._external_content("qvh", "x")
-    assert [r["system"] for r in settings["published"]][0] == "Moment-DETR"
+    assert settings["published"][0]["system"] == "Moment-DETR"
     assert Path(plan(tmp_path, monkeypatch, qvh={"external": {"x": given}}).external_settings("qvh", "x")).is_file()
 
 

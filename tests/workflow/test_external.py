@@ -30,17 +30,18 @@ def hirest(tmp_path):
     }
     answers = {prompt: videos for prompt, videos in answers.items() if videos}
     (tmp_path / "moments.json").write_text(json.dumps(answers))
-    files = {"train": "all_data_train.json", "test": "all_data_test.json"}
-    files |= {"test_steps": "formatted_moment_evaluation_gt.json"}
+    (tmp_path / "val.json").write_text("{}")
+    names = {"train": "all_data_train.json", "test": "all_data_test.json"}
+    names |= {"test_steps": "formatted_moment_evaluation_gt.json"}
     dataset = {
-        "annotations": {"files": {"val": None} | {split: str(HIREST / name) for split, name in files.items()}},
+        "annotations": {
+            "files": {"val": str(tmp_path / "val.json")} | {split: str(HIREST / name) for split, name in names.items()}
+        },
         "external": {
             "shifted": {"file": "moments.json", "split": "train"},
             "hopeless": {"file": "moments.json", "split": "test"},
         },
     }
-    dataset["annotations"]["files"]["val"] = dataset["annotations"]["files"].pop("val") or str(tmp_path / "val.json")
-    (tmp_path / "val.json").write_text("{}")
     return Workflow(tmp_path, {"datasets": {"hirest": dataset}}), answers, truth
 
 
