@@ -1,6 +1,6 @@
 """Lists of windows of many queries as one padded array, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -187,10 +187,22 @@ def window_cautions(
     durations_s : float64 (N,), or None where the videos' durations are not known
     ignored : bool (N, K), windows to leave out, e.g. stand-ins for unreadable answers
     """
+    return count_cautions(ids, odd_windows(windows, durations_s, ignored))
+
+
+def odd_windows(
+    windows: Windows, durations_s: np.ndarray | None, ignored: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return how many windows of every query are odd, int64 (N,), by the name of the caution; see `window_cautions`."""
     mask = windows.valid_mask if ignored is None else windows.valid_mask & ~ignored
     start, end = windows.spans[..., 0], windows.spans[..., 1]
-    kinds = [("ZeroLengthSpan", mask & (start == end))]
+    counts = {"ZeroLengthSpan": (mask & (start == end)).sum(axis=1)}
     if durations_s is not None:
-        kinds.append(("SpanOutsideVideo", mask & ((start < 0) | (end > durations_s[:, None]))))
-    found = (caution(name, is_odd.sum(), (ids[i] for i in np.nonzero(is_odd)[0])) for name, is_odd in kinds)
+        counts["SpanOutsideVideo"] = (mask & ((start < 0) | (end > durations_s[:, None]))).sum(axis=1)
+    return counts
+
+
+def count_cautions(ids: Sequence[Any], counts: Mapping[str, np.ndarray]) -> tuple[Caution, ...]:
+    """Return the cautions about counts per query, int64 (N,), by name."""
+    found = (caution(name, odd.sum(), (ids[i] for i in np.flatnonzero(odd))) for name, odd in counts.items())
     return tuple(chain.from_iterable(found))
