@@ -16,6 +16,9 @@ from workflow_scripts.scoring.run import grouped, score_ablation, score_run
 from workflow_scripts.store.atomic import write_json
 from workflow_scripts.store.tables import read_table
 
+COLUMNS = ("query_id", "video_id", "rank", "start_s", "end_s", "score", "text", "step_index")
+"""Of predictions, what scores them."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -27,7 +30,8 @@ def main() -> None:
     summary = json.loads((args.run / "predict.json").read_text(encoding="utf-8"))
     config, name = settings["config"], args.run.name
     evaluation, annotations = config["evaluation"], args.settings.parent.parent / "annotations"
-    predictions, ablations = (read_table(args.run / f"{kind}.parquet") for kind in ("predictions", "ablations"))
+    predictions = read_table(args.run / "predictions.parquet", COLUMNS)
+    ablations = read_table(args.run / "ablations.parquet", [*COLUMNS, "zeroed"])
     asked = pc.unique(predictions["query_id"])
     with refusing_readably(str(args.run / "predictions.parquet")):
         split = Split.read(annotations, name, config["queries"]["kinds"]).only(asked)

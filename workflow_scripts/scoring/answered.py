@@ -31,30 +31,30 @@ def read_spans(predictions: pa.Table, question: Moments, *, keeps_unreadable: bo
     MissingPrediction, MissingScore, NonFiniteSpan, ReversedSpan, NonFiniteScore
         If a query has no row, only some rows have a score, or a row is broken.
     """
-    ids = pa.array(question.ids, pa.string())
-    rows = predictions.filter(pc.is_in(predictions["query_id"], ids))
-    query = pc.index_in(rows["query_id"], ids).to_numpy().astype(np.int64)
-    n_rows = np.bincount(query, minlength=len(ids))
+    asked = pc.index_in(predictions["query_id"], pa.array(question.ids, pa.string()))
+    query, rank = asked.fill_null(-1).to_numpy(), predictions["rank"].to_numpy()
+    n_rows = np.bincount(query[query >= 0], minlength=len(question.ids))
     if not n_rows.all():
         missing = [question.ids[i] for i in np.flatnonzero(n_rows == 0)]
-        raise MissingPrediction(f"{len(missing)} of {len(ids)} queries have no prediction: query {name_some(missing)}")
-    order = np.lexsort((rows["rank"].to_numpy(), query))
-    spans = np.stack([_floats(rows[name]) for name in ("start_s", "end_s")], axis=-1)
-    is_null = pc.is_null(rows["start_s"]).to_numpy() & pc.is_null(rows["end_s"]).to_numpy()
-    has_score = ~pc.is_null(rows["score"]).to_numpy()
-    if keeps_unreadable:
-        spans[is_null] = UNREADABLE
-    else:
-        order = order[~is_null[order]]
-    is_scored = has_score[order]
-    values = spans[order]
-    if is_scored.any():
-        if not is_scored.all():
-            named = name_some([question.ids[i] for i in np.unique(query[order][~is_scored])])
-            raise MissingScore(f"spans without a score beside spans with one: query {named}")
-        values = np.column_stack([values, _floats(rows["score"])[order]])
-    counts = np.bincount(query[order], minlength=len(ids))
-    return Spans(pad_windows(question.ids, counts, values))
+        raise MissingPrediction(
+            f"{len(missing)} of {len(question.ids)} queries have no prediction: query {name_some(missing)}"
+        )
+    has_span = pc.or_(pc.is_valid(predictions["start_s"]), pc.is_valid(predictions["end_s"])).to_numpy()
+    is_kept = (query >= 0) if keeps_unreadable else (query >= 0) & has_span
+    # By query, then by rank.
+    order = np.flatnonzero(is_kept)
+    order = order[np.lexsort((rank[order], query[order]))]
+    query = query[order]
+    has_score = pc.is_valid(predictions["score"]).to_numpy()[order]
+    if has_score.any() and not has_score.all():
+        named = name_some([question.ids[i] for i in np.unique(query[~has_score])])
+        raise MissingScore(f"spans without a score beside spans with one: query {named}")
+    columns = ("start_s", "end_s", "score") if has_score.any() else ("start_s", "end_s")
+    values = np.empty((len(order), len(columns)))
+    for i, name in enumerate(columns):
+        values[:, i] = predictions[name].cast(pa.float64()).to_numpy()[order]
+    values[~has_span[order], :2] = UNREADABLE
+    return Spans(pad_windows(question.ids, np.bincount(query, minlength=len(question.ids)), values))
 
 
 def read_answers(
@@ -76,7 +76,8 @@ def read_answers(
     task = RULE_SETS[rules].task
     is_step = pc.is_valid(predictions["step_index"])
     if task == "moments":
-        spans = read_spans(predictions.filter(pc.invert(is_step)), question, keeps_unreadable=rules == "calce")
+        moments = predictions.filter(pc.invert(is_step)) if pc.any(is_step).as_py() else predictions
+        spans = read_spans(moments, question, keeps_unreadable=rules == "calce")
         return Spans(spans.windows, read_saliency(saliency, question))
     if task == "videos":
         raise MissingPrediction("the table of predictions ranks no videos; score a file of them (external)")
@@ -114,7 +115,3 @@ def read_saliency(path: Path, question: Moments) -> ClipScores | None:
     scores_of = dict(zip(table["query_id"].to_pylist(), table["scores"].to_pylist(), strict=True))
     n_clips = (question.durations_s / CLIP_LENGTH_S).astype(np.int64)
     return read_clip_scores(question.ids, [scores_of.get(query) for query in question.ids], n_clips, False)
-
-
-def _floats(column: pa.ChunkedArray) -> np.ndarray:
-    return column.cast(pa.float64()).to_numpy().astype(np.float64)
