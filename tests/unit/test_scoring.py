@@ -4,6 +4,7 @@ import json
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from tests.unit.made_benchmarks import (
@@ -19,8 +20,14 @@ from tests.unit.made_benchmarks import (
 )
 from tests.unit.plain_metrics import plain_moments, plain_saliency
 from workflow_scripts import evaluate
-from workflow_scripts.metrics import calce, hirest, qvhighlights, ranked_spans, span_index
+from workflow_scripts.datasets.schema import PREDICTIONS
+from workflow_scripts.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
 from workflow_scripts.metrics.bootstrap import confidence_interval
+from workflow_scripts.metrics.errors import MissingPrediction
+from workflow_scripts.scoring.annotated import Split
+from workflow_scripts.scoring.answered import read_answers
+from workflow_scripts.scoring.run import score_run
+from workflow_scripts.scoring.submissions import Leniency, read_submission
 from workflow_scripts.store.atomic import write_json
 from workflow_scripts.store.tables import read_table, write_table
 
@@ -235,3 +242,81 @@ def test_a_split_without_moments_has_predictions_and_no_numbers(tmp_path, monkey
     assert metrics["metrics"] == metrics["rule_sets"] == {}
     assert metrics["counts"]["skipped"] == {"no annotated moment": 1}
     assert read_table(run / "per_query.parquet").num_rows == 0
+
+
+def lowered(captions):
+    return [text.lower() for text in captions]
+
+
+def test_step_captions_are_scored_from_a_file_and_from_a_table(tmp_path, monkeypatch):
+    headings = ["Cut the carrots", "Boil water ", "Serve it hot", "Mix the dough", "Bake the bread"]
+    own = ["cut carrots", "Boil the water", "serve it", "mix dough by hand", "eat the bread"]
+    truth, answers = {}, {}
+    for i, n_steps in enumerate((2, 3)):
+        first = 2 * i
+        steps = [
+            {"index": k, "heading": headings[first + k], "absolute_bounds": [10 * k, 10 * k + 10]}
+            for k in range(n_steps)
+        ]
+        entry = {"relevant": True, "clip": True, "v_duration": 60.0, "bounds": [0, 10 * n_steps], "steps": steps}
+        truth[f"prompt {i}"] = {f"video{i:06d}.mp4": entry}
+        answers[f"video{i:06d}.mp4"] = {"captions": [{"sentence": text} for text in own[first : first + n_steps]]}
+    (tmp_path / "val.json").write_text(json.dumps(truth))
+    (tmp_path / "captions.json").write_text(json.dumps(answers))
+    tables = import_tables(monkeypatch, tmp_path, "hirest", "hirest", {"val": tmp_path / "val.json"})
+    settings = external_settings(tmp_path / "captions.json", "hirest", "val", ["hirest_captions"])
+    found = score_external(monkeypatch, tables, settings, tmp_path / "out")
+    wanted = captions.evaluate(range(5), lowered(own), [[text] for text in lowered(headings)]).metrics["all"]
+    assert_equal_numbers(found["metrics"], {name: wanted[name] for name in captions.METRICS}, 1e-6)
+    assert set(found["confidence"]) == {"ROUGE_L", "CIDEr"}
+    assert found["counts"]["evaluated"] == 5
+    query_ids = [f"hirest/val/prompt {i}#video{i:06d}" for i in (0, 0, 1, 1, 1)]
+    rows = [
+        dict.fromkeys(PREDICTIONS.names)
+        | {"run_id": "r", "system": "s", "dataset": "d", "split": "val", "query_id": query, "video_id": query[-11:]}
+        | {"rank": k, "step_index": k, "text": text, "start_s": 10.0 * k, "end_s": 10.0 * k + 10}
+        for query, k, text in zip(query_ids, (0, 1, 0, 1, 2), own, strict=True)
+    ]
+    table = pa.Table.from_pylist(rows, schema=PREDICTIONS)
+    split = Split.read(tables, "val")
+    question = split.question("step_captions", "raw")
+    assert question.texts == [[text] for text in headings]
+    assert read_answers(table, tmp_path / "none", "hirest_captions", question).texts == [[text] for text in own]
+    evaluation = {"thresholds": [0.5], "nms_thresholds": {}}
+    [steps] = score_run(split, table, tmp_path / "none", evaluation, ["hirest_steps_raw"])
+    assert set(steps.scored.metrics.values()) == {100.0}
+
+
+def test_captions_of_videos_are_paired_with_all_their_references(tmp_path, monkeypatch):
+    references = {"video1": ["a man sings", "someone is singing"], "video2": ["a dog runs", "the dog is running"]}
+    content = {
+        "videos": [
+            {"video_id": name, "split": "test", "id": i, "category": 1, "url": "u", "start time": 0.0, "end time": 9.0}
+            for i, name in enumerate(references)
+        ],
+        "sentences": [
+            {"video_id": name, "caption": text, "sen_id": 2 * i + k}
+            for i, (name, texts) in enumerate(references.items())
+            for k, text in enumerate(texts)
+        ],
+    }
+    (tmp_path / "msrvtt.json").write_text(json.dumps(content))
+    tables = import_tables(monkeypatch, tmp_path, "msrvtt", "msrvtt", {"test": tmp_path / "msrvtt.json"})
+    own = [{"image_id": "video2", "caption": "A dog is running."}, {"image_id": "video1", "caption": "a man sings"}]
+    (tmp_path / "captions.json").write_text(json.dumps(own))
+    split = Split.read(tables, "test")
+    asked = split.question("captions", "raw")
+
+    def read():
+        path = tmp_path / "captions.json"
+        return read_submission(path, split, "captions", asked, Leniency(), needs_scores=False)
+
+    question, answers = read()
+    assert dict(zip(question.ids, question.texts, strict=True)) == references
+    assert dict(zip(question.ids, answers.texts, strict=True)) == {
+        "video1": ["a man sings"],
+        "video2": ["A dog is running."],
+    }
+    (tmp_path / "captions.json").write_text(json.dumps(own[:1]))
+    with pytest.raises(MissingPrediction, match="query video1"):
+        read()
