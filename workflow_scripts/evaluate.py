@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from workflow_scripts.datasets.references import read_references
+from workflow_scripts.datasets.references import annotations_folder, read_references
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.provenance import provenance
 from workflow_scripts.reporting.scores import constant_baseline, skipped_counts
@@ -29,7 +29,7 @@ def main() -> None:
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     summary = json.loads((args.run / "predict.json").read_text(encoding="utf-8"))
     config, name = settings["config"], args.run.name
-    evaluation, annotations = config["evaluation"], args.settings.parent.parent / "annotations"
+    evaluation, annotations = config["evaluation"], annotations_folder(args.settings, settings)
     predictions = read_table(args.run / "predictions.parquet", COLUMNS)
     ablations = read_table(args.run / "ablations.parquet", [*COLUMNS, "zeroed"])
     asked = pc.unique(predictions["query_id"])

@@ -47,7 +47,10 @@ def evaluated(monkeypatch, annotations, windows, split, rules, **evaluation):
     settled = {"rules": rules, "thresholds": THRESHOLDS, "nms_thresholds": NMS, "published": {}}
     settled |= {"group_by": None, "zero_streams": [], **evaluation}
     config = {"protocol": "published", "queries": {"kinds": None, "moments": "clip"}, "evaluation": settled}
-    write_json(results / "made" / "settings.json", {"dataset": results.name, "name": "made", "config": config})
+    write_json(
+        results / "made" / "settings.json",
+        {"dataset": results.name, "annotations": results.name, "name": "made", "config": config},
+    )
     run_entry_point(
         monkeypatch,
         evaluate,
