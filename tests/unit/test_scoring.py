@@ -106,7 +106,9 @@ def test_a_table_of_predictions_is_scored_as_qvhighlights_scores_it(qvh, monkeyp
     assert metrics["rule_sets"]["calce"]["official"] == official
     assert metrics["rule_sets"]["calce"]["metrics"]["mIoU"] == pytest.approx(100 * official["mIoU"])
     first = np.array([row["pred_relevant_windows"][0] for row in rows])
-    wanted = span_index.evaluate([""] * len(rows), first, np.array([row["relevant_windows"][0] for row in rows]))
+    wanted = span_index.evaluate(
+        [str(row["qid"]) for row in rows], first, np.array([row["relevant_windows"][0] for row in rows])
+    )
     assert_equal_numbers(metrics["rule_sets"]["span_index"]["metrics"], wanted.metrics)
 
 
