@@ -4,6 +4,7 @@
 #   snakemake --cores all results/demo/img/report.html         the same with figures and predictions on timelines
 #   snakemake --cores all results/demo/features/clip_tiny/index.parquet          one feature of one dataset
 #   snakemake weights --config needed_by=results/qvh/img/metrics.json            which weights that needs (also: data)
+#   snakemake --cores all results/qvh/external/<name>/metrics.json               a prediction file that you bring
 #
 # Settings: config/ (config/README.md says what each key does). Results: results/<dataset>/.
 from snakemake.utils import min_version

@@ -1,4 +1,4 @@
-# One rule set for all systems: train, predict, evaluate. The system is a name in config/systems/.
+# The same rules for all systems: train, predict, evaluate. The system is a name in config/systems/.
 localrules:
     collect_metrics,
 
@@ -67,7 +67,9 @@ rule evaluate:
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
     output:
-        "results/{dataset}/{system}/seed{seed}/{split}/metrics.json",
+        metrics="results/{dataset}/{system}/seed{seed}/{split}/metrics.json",
+        per_query="results/{dataset}/{system}/seed{seed}/{split}/per_query.parquet",
+        per_length="results/{dataset}/{system}/seed{seed}/{split}/per_length.parquet",
     log:
         "results/{dataset}/logs/{system}/evaluate_seed{seed}_{split}.log",
     conda:
@@ -77,7 +79,7 @@ rule evaluate:
     shell:
         "python -m workflow_scripts.evaluate --settings {input.settings}"
         " --run results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split}"
-        " --out {output} > {log} 2>&1"
+        " --out {output.metrics} > {log} 2>&1"
 
 
 rule collect_metrics:
@@ -91,3 +93,27 @@ rule collect_metrics:
         "../envs/media.yaml"
     shell:
         "python -m workflow_scripts.collect_metrics --out {output} {input} 2>&1 | tee {log}"
+
+
+rule evaluate_external:
+    input:
+        settings=lambda wc: ancient(PLAN.external_settings(wc.dataset, wc.name)),
+        file=lambda wc: PLAN.external_file(wc.dataset, wc.name),
+        annotations=expand(
+            "results/{{dataset}}/annotations/{table}.parquet", table=TABLES
+        ),
+    output:
+        metrics="results/{dataset}/external/{name}/metrics.json",
+        per_query="results/{dataset}/external/{name}/per_query.parquet",
+        per_length="results/{dataset}/external/{name}/per_length.parquet",
+    log:
+        "results/{dataset}/logs/external/{name}.log",
+    wildcard_constraints:
+        name="[a-z0-9_]+",
+    conda:
+        "../envs/media.yaml"
+    params:
+        key=lambda wc: PLAN.external_key(wc.dataset, wc.name),
+    shell:
+        "python -m workflow_scripts.evaluate_external --settings {input.settings}"
+        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics} 2> {log}"

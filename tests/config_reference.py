@@ -134,6 +134,7 @@ def sections() -> Iterator[tuple[str, str]]:
         config = importlib.import_module(f"models.systems.{name}.config").Config
         yield f"`settings` of the system `{name}`", table(config)
     yield "An entry of `config/weights.yaml`", table(schema.Weight)
+    yield "A row of `config/published.yaml`", table(schema.PublishedRow)
 
 
 def page() -> str:

@@ -10,7 +10,9 @@ from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.table import metrics_table
 from workflow_scripts.store.atomic import write_json
 
-PER_SEED = ("metrics", "groups", "ablations", "baselines", "counts", "provenance")
+PER_SEED = ("metrics", "groups", "ablations", "baselines", "counts", "provenance", "confidence", "rule_sets")
+OF_ONE_SEED = {"confidence": {}, "official": {}, "lengths": {}, "cautions": []}
+"""What a rule set says about the queries of one seed; with several seeds it stands with each."""
 
 
 def main() -> None:
@@ -38,8 +40,17 @@ def join_seeds(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {
         **first,
         **{key: mean_of([run[key] for run in runs.values()]) for key in ("metrics", "groups", "ablations")},
+        "confidence": {},
+        "rule_sets": {
+            name: {
+                **section,
+                **OF_ONE_SEED,
+                "metrics": mean_of([run["rule_sets"][name]["metrics"] for run in runs.values()]),
+            }
+            for name, section in first.get("rule_sets", {}).items()
+        },
         "spread": {m: statistics.stdev(run["metrics"][m] for run in runs.values()) for m in first["metrics"]},
-        "seeds": {seed: {key: run[key] for key in PER_SEED} for seed, run in runs.items()},
+        "seeds": {seed: {key: run[key] for key in PER_SEED if key in run} for seed, run in runs.items()},
     }
 
 

@@ -4,48 +4,59 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.datasets.references import read_references
+import pyarrow.compute as pc
+
+from workflow_scripts.datasets.references import annotations_folder, read_references
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.provenance import provenance
-from workflow_scripts.reporting.scores import constant_baseline, score_groups, skipped_counts
+from workflow_scripts.reporting.scores import constant_baseline, skipped_counts
+from workflow_scripts.scoring.annotated import Split
+from workflow_scripts.scoring.results import refusing_readably, sections, write_tables
+from workflow_scripts.scoring.run import grouped, score_ablation, score_run
 from workflow_scripts.store.atomic import write_json
 from workflow_scripts.store.tables import read_table
+
+COLUMNS = ("query_id", "video_id", "rank", "start_s", "end_s", "score", "text", "step_index")
+"""Of predictions, what scores them."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", required=True, type=Path, help="settings.json of the system")
     parser.add_argument("--run", required=True, type=Path, help="folder of the predictions")
-    parser.add_argument("--out", required=True, type=Path, help="metrics file to write")
+    parser.add_argument("--out", required=True, type=Path, help="metrics file to write; tables are written beside it")
     args = parser.parse_args()
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     summary = json.loads((args.run / "predict.json").read_text(encoding="utf-8"))
-    config, split = settings["config"], args.run.name
-    references = read_references(args.settings.parent.parent / "annotations", split, config["queries"])
-    predictions = read_table(args.run / "predictions.parquet").to_pylist()
-    ablations = read_table(args.run / "ablations.parquet").to_pylist()
-    asked = {row["query_id"] for row in predictions}
-    references = [r for r in references if r.query_id in asked]
-    thresholds, group_by = config["evaluation"]["thresholds"], config["evaluation"]["group_by"]
-    scores = score_groups(predictions, references, thresholds, group_by)
+    config, name = settings["config"], args.run.name
+    evaluation, annotations = config["evaluation"], annotations_folder(args.settings, settings)
+    predictions = read_table(args.run / "predictions.parquet", COLUMNS)
+    ablations = read_table(args.run / "ablations.parquet", [*COLUMNS, "zeroed"])
+    asked = pc.unique(predictions["query_id"])
+    with refusing_readably(str(args.run / "predictions.parquet")):
+        split = Split.read(annotations, name, config["queries"]["kinds"]).only(asked)
+        saliency = args.run / "prediction_saliency.parquet"
+        results = score_run(split, predictions, saliency, evaluation, evaluation["rules"])
+        zeroed = {s: score_ablation(split, ablations, s, evaluation) for s in evaluation["zero_streams"]}
+    known = set(asked.to_pylist())
+    references = [r for r in read_references(annotations, name, config["queries"]) if r.query_id in known]
+    write_tables(args.out.parent, results)
+    n_scored = len(results[0].question.ids) if results else 0
     write_json(
         args.out,
         {
             "dataset": settings["dataset"],
             "system": settings["name"],
-            "split": split,
+            "split": name,
             "protocol": config["protocol"],
-            "metrics": scores.metrics,
-            "groups": scores.groups,
-            "ablations": {
-                stream: score_groups(
-                    [row for row in ablations if row["zeroed"] == stream], references, thresholds, group_by
-                ).as_dict()
-                for stream in config["evaluation"]["zero_streams"]
+            **sections(results),
+            "groups": grouped(results, split, evaluation["group_by"]),
+            "ablations": zeroed,
+            "baselines": {
+                "best_constant": constant_baseline(references, evaluation["thresholds"], evaluation["group_by"])
             },
-            "baselines": {"best_constant": constant_baseline(references, thresholds, group_by)},
-            "published": None,
-            "counts": skipped_counts(len(asked), len(scores.iou), summary["skipped"]),
+            "published": evaluation["published"].get(name) or None,
+            "counts": skipped_counts(len(asked), n_scored, summary["skipped"]),
             "provenance": provenance(settings, summary),
         },
     )

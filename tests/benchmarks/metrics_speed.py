@@ -2,21 +2,37 @@
 
 Made-up predictions of the size of the benchmarks: QVHighlights val (1,550 queries, 10 windows, 75 clips) and
 ActivityNet Captions val_2 (17,031 queries, 100 candidates). The published QVHighlights script needs about 21 s for
-this (eight workers on two cores). The evaluators use one thread: they make no matrix products.
+this (eight workers on two cores). The evaluators use one thread: they make no matrix products. The same ActivityNet
+predictions are scored as `evaluate` reads them (a table), as `evaluate_external` does (a file), and from rows of lists,
+each in a process of its own, whose largest memory is printed.
 """
 
+import json
 import logging
+import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tests.unit.made_predictions import made_candidates, made_qvh
 from tests.unit.plain_metrics import plain_qvh, plain_ranked
+from workflow_scripts.datasets.schema import TABLES
+from workflow_scripts.evaluate import COLUMNS
 from workflow_scripts.metrics.qvhighlights import evaluate as evaluate_qvh
 from workflow_scripts.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
+from workflow_scripts.metrics.rule_sets import Options, apply_rules
+from workflow_scripts.scoring.annotated import Split
+from workflow_scripts.scoring.results import Result
+from workflow_scripts.scoring.run import score_run
+from workflow_scripts.scoring.submissions import Leniency, read_submission
+from workflow_scripts.store.tables import read_table, write_table
 
 QVH_QUERIES = 1550
 QVH_OFFICIAL_S = 21.0
@@ -58,15 +74,97 @@ def main() -> None:
         print(f"R@1, R@5, mIoU ({rule.name}), {RANKED_QUERIES} queries x {CANDIDATES} candidates: {fast_s:.2f} s")
         print(f"  plain loop {loop_s:.0f} s, scaled up from {LOOP_QUERIES} queries ({loop_s / fast_s:.0f} x)")
     print(f"  largest memory of the process: {peak_mb():.0f} MB")
+    print("the same as files, with reading and 95 % intervals:")
+    with tempfile.TemporaryDirectory() as folder:
+        in_own_process(write_files, Path(folder))
+        for name, function in (("predictions.parquet", score_table), ("a file of JSON lines", score_file)):
+            print(f"  {name}: {in_own_process(function, Path(folder))}")
+    print(f"  rows of lists in memory, without intervals: {in_own_process(score_rows, None)}")
+
+
+def in_own_process(function: Callable[[Any], float], argument: Any) -> str:
+    """Run a function that returns seconds in a fresh process; return these and its largest memory as text."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return f"{pool.submit(function, argument).result():.2f} s, {pool.submit(peak_mb).result():.0f} MB"
+
+
+def write_files(folder: Path) -> float:
+    """Write canonical tables, a table of predictions and a file of predictions."""
+    candidates, reference = made_candidates(RANKED_QUERIES, CANDIDATES)
+    numbers = np.arange(RANKED_QUERIES)
+    ids = [f"anet/val_2/v{i}#0" for i in numbers]
+    videos = [f"v{i}" for i in numbers]
+    own = {"query_id": ids, "video_id": videos, "dataset": ["anet"] * len(ids), "split": ["val_2"] * len(ids)}
+    tables = {
+        "queries": own | {"ordinal": numbers * 0, "modality": ["text"] * len(ids), "text": ids},
+        "moments": own
+        | {name: reference[:, i % 2] for i, name in enumerate(("start_raw", "end_raw", "start_s", "end_s"))}
+        | {"window_index": numbers * 0, "raw_unit": ["second"] * len(ids), "flags": [[]] * len(ids)},
+        "videos": {"video_id": videos, "dataset": own["dataset"], "source_video_id": videos}
+        | {"split": [["val_2"]] * len(ids), "duration_s": np.full(len(ids), 240.0)},
+        "saliency": {},
+    }
+    for name, columns in tables.items():
+        arrays = [
+            pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(n_rows, field.type)
+            for n_rows in [len(ids) if columns else 0]
+            for field in TABLES[name]
+        ]
+        write_table(folder / "annotations" / f"{name}.parquet", pa.Table.from_arrays(arrays, schema=TABLES[name]))
+    spans, scores = candidates.spans.reshape(-1, 2), candidates.scores.ravel()
+    predicted = {
+        "query_id": np.repeat(ids, CANDIDATES),
+        "video_id": np.repeat(videos, CANDIDATES),
+        "rank": np.tile(np.arange(CANDIDATES, dtype=np.int32), len(ids)),
+        "start_s": spans[:, 0],
+        "end_s": spans[:, 1],
+        "score": scores,
+        "text": pa.nulls(len(scores), pa.string()),
+        "step_index": pa.nulls(len(scores), pa.int16()),
+    }
+    write_table(folder / "predictions.parquet", pa.table(predicted))
+    with (folder / "predictions.jsonl").open("w") as file:
+        for i, query in enumerate(ids):
+            windows = np.column_stack([candidates.spans[i], candidates.scores[i]]).tolist()
+            file.write(json.dumps({"query_id": query, "candidates": windows}) + "\n")
+    return 0.0
+
+
+def score_table(folder: Path) -> float:
+    """Return the seconds from a table of predictions to numbers with intervals."""
+    logging.disable(logging.WARNING)
+    start = time.perf_counter()
+    predictions = read_table(folder / "predictions.parquet", COLUMNS)
+    split = Split.read(folder / "annotations", "val_2")
+    evaluation = {"thresholds": [0.3, 0.5, 0.7], "nms_thresholds": {}}
+    [result] = score_run(split, predictions, folder / "none", evaluation, ["mmn_float32"])
+    result.section()
+    return time.perf_counter() - start
+
+
+def score_file(folder: Path) -> float:
+    """Return the seconds from a file of predictions to numbers with intervals."""
+    logging.disable(logging.WARNING)
+    start = time.perf_counter()
+    split = Split.read(folder / "annotations", "val_2")
+    question = split.question("moments", "clip")
+    path = folder / "predictions.jsonl"
+    question, answers = read_submission(path, split, "moments", question, Leniency(), needs_scores=True)
+    Result("mmn_float32", question, Options(), apply_rules("mmn_float32", question, answers, Options())).section()
+    return time.perf_counter() - start
+
+
+def score_rows(_: None) -> float:
+    """Return the seconds that `evaluate_rows` takes; the rows are in memory."""
+    logging.disable(logging.WARNING)
+    candidates, reference = made_candidates(RANKED_QUERIES, CANDIDATES)
     rows = [
-        {"vid": vid, "sentence_index": 0, "gt": span.tolist(), "candidates": np.column_stack([spans, scores]).tolist()}
-        for vid, span, spans, scores in zip(ids, reference, candidates.spans, candidates.scores, strict=True)
+        {"vid": i, "sentence_index": 0, "gt": span.tolist(), "candidates": np.column_stack([spans, scores]).tolist()}
+        for i, (span, spans, scores) in enumerate(zip(reference, candidates.spans, candidates.scores, strict=True))
     ]
-    held_mb = peak_mb()
     start = time.perf_counter()
     evaluate_rows(rows, MMN, 0.5)
-    print(f"the same from rows of lists: {time.perf_counter() - start:.2f} s")
-    print(f"  largest memory of the process: {peak_mb():.0f} MB, of which {held_mb:.0f} MB with the rows read")
+    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import pyarrow as pa
 from models.systems.interface import Item
 from tests.unit.made_training import N_SELECT, N_TRAIN, made_item, made_settings
 from workflow_scripts.configuration.compose import merge
-from workflow_scripts.datasets.schema import MOMENTS, QUERIES, VIDEOS
+from workflow_scripts.datasets.schema import MOMENTS, QUERIES, SALIENCY, VIDEOS
 from workflow_scripts.store.atomic import write_json
 from workflow_scripts.store.digest import digest_bytes, digest_json
 from workflow_scripts.store.features import write_index
@@ -26,7 +26,13 @@ SETTINGS = {
         "protocol": "published",
         "queries": {"kinds": None, "moments": "clip"},
         "splits": {"train": "train", "select": "val", "test": ["test"]},
-        "evaluation": {"group_by": "kind", "zero_streams": ["audio"]},
+        "evaluation": {
+            "rules": ["span_index"],
+            "nms_thresholds": {},
+            "published": {},
+            "group_by": "kind",
+            "zero_streams": ["audio"],
+        },
     },
     "train_key": "k",
 }
@@ -60,6 +66,7 @@ def make_results(
             rows[table].append(change(table, row))
     for table, schema in (("videos", VIDEOS), ("queries", QUERIES), ("moments", MOMENTS)):
         write_table(folder / "annotations" / f"{table}.parquet", pa.Table.from_pylist(rows[table], schema))
+    write_table(folder / "annotations" / "saliency.parquet", SALIENCY.empty_table())
     write_table(folder / "media" / "manifest.parquet", pa.Table.from_pylist(rows["manifest"]))
     recipes = {name: digest_json(recipe_of(name)) for name in FEATURES}
     for name, stream in FEATURES.items():

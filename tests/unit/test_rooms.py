@@ -15,6 +15,7 @@ LIBRARY = {
     "metrics",
     "planning",
     "reporting",
+    "scoring",
     "store",
     "training",
 }
@@ -24,11 +25,12 @@ ALLOWED = {
     "media": set(),
     "metrics": set(),
     "datasets": {"store", "media"},
-    "configuration": {"models"},
+    "configuration": {"metrics", "models"},
     "extraction": {"configuration", "store", "media", "models"},
     "training": {"datasets", "metrics", "store", "models"},
     "planning": {"configuration", "datasets", "extraction", "fetching", "store"},
     "reporting": {"datasets", "metrics", "store"},
+    "scoring": {"datasets", "metrics", "store"},
 }
 
 

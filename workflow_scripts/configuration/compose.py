@@ -22,6 +22,8 @@ from workflow_scripts.configuration.schema import (
     ExtractedFeature,
     FeatureBase,
     ImportedFeature,
+    PublishedResults,
+    PublishedRow,
     Root,
     System,
     TextFeature,
@@ -29,6 +31,7 @@ from workflow_scripts.configuration.schema import (
     Weight,
 )
 from workflow_scripts.errors import UserError
+from workflow_scripts.metrics.rule_sets import RULE_SETS
 
 FEATURE_KINDS = {"visual": VisualFeature, "audio": AudioFeature, "text": TextFeature}
 RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
@@ -157,6 +160,23 @@ class Configuration:
             raise UserError(f"{path}: no entry {name!r}; {nearest(name, registry)}")
         return validate(Weight, [(str(path), registry[name])], (name,))
 
+    def published(self, dataset: str, split: str, rules: Iterable[str]) -> list[PublishedRow]:
+        """Return the published rows about a split of a dataset that follow one of these rule sets."""
+        wanted = set(rules)
+        return [
+            row
+            for row in self._memo(("published",), self._read_published)
+            if dataset in row.datasets and row.split == split and row.rules in wanted
+        ]
+
+    def _read_published(self) -> tuple[PublishedRow, ...]:
+        path = self.folder / "published.yaml"
+        layers: list[Layer] = [(str(path), self._file(path) if path.is_file() else {"rows": []})]
+        rows = validate(PublishedResults, layers).rows
+        for i, row in enumerate(rows):
+            _check_rules(() if row.rules is None else (row.rules,), f"{path}: rows[{i}].rules")
+        return rows
+
     def feature_kind(self, name: str) -> str:
         """Return `visual`, `audio` or `text` without validating the rest of the feature file."""
         kind = {}
@@ -230,6 +250,22 @@ class Configuration:
         layers = self._layers("datasets", name)
         dataset = validate(Dataset, layers)
         self._check_names(dataset, ("features", "systems"), layers)
+        rules = dataset.evaluation.rules
+        _check_rules(rules, f"{source_of(layers, ('evaluation', 'rules'))}: evaluation.rules")
+        _check_rules(
+            dataset.evaluation.nms_thresholds,
+            f"{source_of(layers, ('evaluation', 'nms_thresholds'))}: evaluation.nms_thresholds",
+        )
+        for external, given in dataset.external.items():
+            where = source_of(layers, ("external", external))
+            chosen = given.rules or rules
+            _check_rules(chosen, f"{where}: external.{external}.rules")
+            tasks = sorted({RULE_SETS[name].task for name in chosen})
+            if len(tasks) > 1:
+                raise UserError(
+                    f"{where}: external.{external}.rules: one file answers one task, these are of several: "
+                    f"{', '.join(tasks)}"
+                )
         return dataset
 
     def _read_feature(self, dataset: str, name: str) -> FeatureBase:
@@ -277,6 +313,8 @@ class Configuration:
                     where = source_of(layers, ("streams", stream, "names"))
                     hint = nearest(feature, self.known("features"))
                     raise UserError(f"{where}: streams.{stream}.names[{i}]: unknown feature {feature!r}; {hint}")
+        where = source_of(layers, ("evaluation", "rules"))
+        _check_rules(system.evaluation.rules or (), f"{where}: evaluation.rules")
         for stream in system.evaluation.zero_streams:
             if stream not in system.streams:
                 where = source_of(layers, ("evaluation", "zero_streams"))
@@ -312,6 +350,13 @@ class Configuration:
             where = source_of(layers, (key,))
             raise UserError(f"{where}: {key}: unknown {key} {name!r}; {nearest(name, module_names(package))}")
         return importlib.import_module(f"{package}.{name}")
+
+
+def _check_rules(names: Iterable[str], where: str) -> None:
+    """Refuse rule sets that nobody knows."""
+    for name in names:
+        if name not in RULE_SETS:
+            raise UserError(f"{where}: unknown rule set {name!r}; {nearest(name, RULE_SETS)}")
 
 
 def _sections(layers: list[Layer], kind: str, name: str) -> list[Layer]:

@@ -10,6 +10,7 @@ from workflow_scripts.configuration.schema import (
     AudioFeature,
     Dataset,
     ImportedFeature,
+    PublishedResults,
     Rate,
     Root,
     System,
@@ -40,7 +41,7 @@ def schema_texts() -> dict[str, str]:
     A file that extends another one need not hold what that one has, at any depth: its schema requires nothing. What is
     missing after all is said when the workflow starts.
     """
-    schemas = {"config": _schema(Root), "weights": _registry(_schema(Weight))}
+    schemas = {"config": _schema(Root), "published": _schema(PublishedResults), "weights": _registry(_schema(Weight))}
     schemas |= {name: _with_extends(_schema(model)) for name, model in EXTENDABLE.items()}
     return {f"{name}.schema.json": json.dumps(schema, indent=2) + "\n" for name, schema in sorted(schemas.items())}
 

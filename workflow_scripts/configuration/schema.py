@@ -126,6 +126,33 @@ class Download(Published):
         return f"{self.to.rpartition('/')[0] or '.'}/{self.archive_name}"
 
 
+class BenchmarkEvaluation(Section):
+    """How predictions on this dataset are scored."""
+
+    rules: tuple[Name, ...] = Field(
+        ("span_index",),
+        description="rule sets (docs/metrics.md), the first gives the headline; a system's file may name others",
+        min_length=1,
+    )
+    thresholds: tuple[float, ...] = Field((0.3, 0.5, 0.7), description="tIoU thresholds of R1 and R5")
+    nms_thresholds: dict[Name, float] = Field(
+        default_factory=dict,
+        description="rule set -> tIoU above which the span with the lower score is dropped; 0.5 where not named",
+    )
+
+
+class ExternalPredictions(Section):
+    """A prediction file that somebody brings, in the benchmark's submission format (docs/metrics.md)."""
+
+    file: str = Field(description="the prediction file (plain or .gz)")
+    split: str = Field(description="the split that it is about")
+    rules: tuple[Name, ...] | None = Field(None, description="rule sets; null: those of the dataset", min_length=1)
+    title: str = Field("", description="what tables call it; default: its name")
+    allow_missing: bool = Field(False, description="score the queries that both sides have, instead of refusing")
+    empty_as_miss: bool = Field(False, description="count a query that was answered with nothing as missed")
+    clip: bool = Field(False, description="cut predicted spans to the video first")
+
+
 class Dataset(Section):
     """`config/datasets/<name>.yaml`."""
 
@@ -143,6 +170,10 @@ class Dataset(Section):
         None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"
     )
     on_bad_video: Literal["fail", "skip"] | None = Field(None, description="as in config.yaml, for this dataset")
+    evaluation: BenchmarkEvaluation = Field(default_factory=BenchmarkEvaluation)
+    external: dict[Name, ExternalPredictions] = Field(
+        default_factory=dict, description="prediction files to score, by name: results/<dataset>/external/<name>/"
+    )
     features: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="overrides of feature files on this dataset"
     )
@@ -381,7 +412,12 @@ class Selection(Section):
 class Evaluation(Section):
     """What is reported."""
 
-    thresholds: tuple[float, ...] = Field((0.3, 0.5, 0.7), description="tIoU thresholds of R1")
+    rules: tuple[Name, ...] | None = Field(
+        None, description="rule sets, the first gives the headline numbers; null: those of the dataset", min_length=1
+    )
+    thresholds: tuple[float, ...] | None = Field(
+        None, description="tIoU thresholds of R1 and R5; null: those of the dataset"
+    )
     group_by: str | None = Field(None, description="also report by this field of the queries' extra data")
     zero_streams: tuple[Name, ...] = Field((), description="ablations: also report with this stream set to zero")
 
@@ -444,3 +480,21 @@ class Weight(Published):
     sha256: Sha256 = Field(description="64 hex digits, or `unverified`")
     loader: str = Field(description="how the file is read")
     package: str | None = Field(None, description="installed Python package that carries the file")
+
+
+class PublishedRow(Section):
+    """One row of a published table."""
+
+    system: str = Field(description="what the publication calls it, with the variant")
+    datasets: tuple[Name, ...] = Field(description="datasets whose split holds the same queries", min_length=1)
+    split: str | None = Field(description="split, as the dataset's file calls it; null: not stated")
+    rules: Name | None = Field(description="rule set that the numbers follow; null: none of ours")
+    features: str | None = Field(None, description="what the system sees; null: not stated")
+    metrics: dict[str, float] = Field(description="numbers as published, in percent", min_length=1)
+    source: str = Field(description="paper, repository and table")
+
+
+class PublishedResults(Section):
+    """`config/published.yaml`."""
+
+    rows: tuple[PublishedRow, ...]

@@ -17,7 +17,7 @@ from workflow_scripts.metrics.errors import BadReference, Caution, caution, name
 from workflow_scripts.metrics.qvhighlights import round_percent
 from workflow_scripts.metrics.row_checks import refuse_duplicates, refuse_other_ids, require_field
 from workflow_scripts.metrics.window_ap import THRESHOLDS, average_precision, top_window_iou
-from workflow_scripts.metrics.windows import read_windows, window_cautions
+from workflow_scripts.metrics.windows import Windows, read_windows, window_cautions
 
 MANY_WINDOWS = 10
 """QVHighlights looks at no more windows than these; here all count, which a caution says."""
@@ -111,6 +111,25 @@ def evaluate(
     if without:
         raise BadReference(f"rows without 'relevant_windows': query {name_some(without)}")
     targets = read_windows(ids, [row["relevant_windows"] for row in rows], False, False)
+    return score(ids, predicted, targets, durations_s, clip=clip)
+
+
+def score(
+    ids: Sequence[Any],
+    predicted: Windows,
+    targets: Windows,
+    durations_s: Sequence[float] | None = None,
+    *,
+    clip: bool = False,
+) -> CalceScores:
+    """Score windows that are in arrays already; see `evaluate`.
+
+    Parameters
+    ----------
+    ids : N names
+    predicted : Windows; `UNREADABLE` stands for an answer that could not be read
+    targets : Windows of the same queries, at least one each
+    """
     is_unreadable = (predicted.spans == UNREADABLE).all(axis=-1)
     is_invalid = (predicted.spans[:, 0] == UNREADABLE[0]).any(axis=-1) & (predicted.counts > 0)
     known_s = None if durations_s is None else np.asarray(durations_s, dtype=np.float64)

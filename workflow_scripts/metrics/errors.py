@@ -59,6 +59,10 @@ class BadReference(PredictionError):
     """Annotations that nothing can be scored against."""
 
 
+class NothingAnnotated(BadReference):
+    """A split without any annotation of the kind that is scored."""
+
+
 class PlaceholderReference(BadReference):
     """Annotations that were published without their values."""
 

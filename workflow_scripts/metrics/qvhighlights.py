@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.metrics.clip_saliency import hit_at_one, read_clip_scores, read_ratings, saliency_ap
+from workflow_scripts.metrics.clip_saliency import (
+    ClipRatings,
+    ClipScores,
+    hit_at_one,
+    read_clip_scores,
+    read_ratings,
+    saliency_ap,
+)
 from workflow_scripts.metrics.errors import BadReference, Caution, MissingField, caution, name_some
 from workflow_scripts.metrics.row_checks import has_field, pair_rows, require_field
 from workflow_scripts.metrics.window_ap import THRESHOLDS, average_precision, top_window_iou
@@ -42,12 +49,15 @@ class QvhScores:
     exact : the same entries without `brief` and without rounding, with `MR-mIoU` added
     per_query : column name -> (N,) array: `query_id`, `AP@0.5` ... `AP` and `IoU` (first window), `HL-AP-VeryGood` and
         `HL-Hit1-VeryGood`, ...; shares, not percent
+    per_range : range of lengths -> `is_member` (bool, the query has a target of that length), `AP@0.5` ... `AP` and
+        `IoU` of the N queries; NaN where a query is no member
     cautions : what looked odd
     """
 
     official: Numbers
     exact: Numbers
     per_query: dict[str, np.ndarray]
+    per_range: dict[str, dict[str, np.ndarray]]
     cautions: tuple[Caution, ...]
 
 
@@ -96,21 +106,49 @@ def evaluate(
         )
     require_field(truth, "duration", "annotations")
     ids = [row["qid"] for row in rows]
+    moments = _read_moments(ids, rows, truth, empty_as_miss) if has_windows else None
+    saliency = _read_saliency(ids, rows, truth, empty_as_miss) if has_saliency else None
+    durations_s = np.array([row["duration"] for row in truth], dtype=np.float64)
+    return score(ids, durations_s, moments, saliency, clip=clip, length_ranges=length_ranges)
+
+
+def score(
+    ids: Sequence[Any],
+    durations_s: np.ndarray,
+    moments: tuple[Windows, Windows] | None,
+    saliency: tuple[ClipScores, ClipRatings] | None,
+    *,
+    clip: bool = False,
+    length_ranges: Mapping[str, tuple[float, float] | None] = LENGTH_RANGES,
+) -> QvhScores:
+    """Score what is in arrays already; see `evaluate`.
+
+    Parameters
+    ----------
+    ids : N names
+    durations_s : float64 (N,)
+    moments : predicted (with scores) and annotated windows, at least one of these for every query; None if no windows
+        were predicted
+    saliency : predicted and annotated saliency; None if none was predicted
+    """
     exact: Numbers = {}
     per_query: dict[str, np.ndarray] = {"query_id": np.array([str(i) for i in ids], dtype=object)}
+    per_range: dict[str, dict[str, np.ndarray]] = {}
     cautions: tuple[Caution, ...] = ()
-    if has_windows:
-        predicted, targets = _read_moments(ids, rows, truth, empty_as_miss)
-        durations_s = np.array([row["duration"] for row in truth], dtype=np.float64)
+    if moments is not None:
+        predicted, targets = moments
         unused = np.maximum(predicted.counts - MAX_WINDOWS, 0)
         cautions += window_cautions(ids, predicted, durations_s)
         cautions += caution("UnusedWindows", unused.sum(), (ids[i] for i in np.flatnonzero(unused)))
         predicted = predicted.clipped(durations_s) if clip else predicted
-        exact |= _score_moments(predicted, targets, length_ranges, per_query)
-    if has_saliency:
-        numbers, odd = _score_saliency(ids, rows, truth, empty_as_miss, per_query)
+        numbers, per_range = _score_moments(predicted, targets, length_ranges)
+        exact |= numbers
+        whole = next((columns for columns in per_range.values() if columns["is_member"].all()), {})
+        per_query |= {name: values for name, values in whole.items() if name != "is_member"}
+    if saliency is not None:
+        numbers, odd = _score_saliency(ids, *saliency, per_query)
         exact, cautions = exact | numbers, cautions + odd
-    return QvhScores(_official(exact), exact, per_query, cautions)
+    return QvhScores(_official(exact), exact, per_query, per_range, cautions)
 
 
 def _read_moments(
@@ -124,13 +162,11 @@ def _read_moments(
 
 
 def _score_moments(
-    predicted: Windows,
-    targets: Windows,
-    length_ranges: Mapping[str, tuple[float, float] | None],
-    per_query: dict[str, np.ndarray],
-) -> Numbers:
+    predicted: Windows, targets: Windows, length_ranges: Mapping[str, tuple[float, float] | None]
+) -> tuple[Numbers, dict[str, dict[str, np.ndarray]]]:
     ranked = predicted.head(MAX_WINDOWS).ranked()
     numbers: Numbers = {}
+    per_range: dict[str, dict[str, np.ndarray]] = {}
     for name, limits in length_ranges.items():
         kept, wanted = np.ones(len(targets.counts), dtype=bool), targets
         if limits is not None:
@@ -143,10 +179,15 @@ def _score_moments(
         ap = average_precision(ranked.rows(kept), wanted)
         iou = top_window_iou(predicted.rows(kept), wanted)
         numbers[name] = _moment_numbers(ap, iou)
-        if kept.all() and "AP" not in per_query:
-            columns = {f"AP@{t}": ap[:, i] for i, t in enumerate(THRESHOLDS)}
-            per_query |= columns | {"AP": ap.mean(axis=1), "IoU": iou}
-    return numbers
+        columns = {f"AP@{t}": ap[:, i] for i, t in enumerate(THRESHOLDS)} | {"AP": ap.mean(axis=1), "IoU": iou}
+        per_range[name] = {"is_member": kept} | {key: _spread(values, kept) for key, values in columns.items()}
+    return numbers, per_range
+
+
+def _spread(values: np.ndarray, is_member: np.ndarray) -> np.ndarray:
+    spread = np.full(len(is_member), np.nan)
+    spread[is_member] = values
+    return spread
 
 
 def _moment_numbers(ap: np.ndarray, iou: np.ndarray) -> Numbers:
@@ -159,15 +200,17 @@ def _moment_numbers(ap: np.ndarray, iou: np.ndarray) -> Numbers:
     }
 
 
-def _score_saliency(
-    ids: Sequence[Any],
-    rows: Sequence[Row],
-    truth: Sequence[Row],
-    empty_as_miss: bool,
-    per_query: dict[str, np.ndarray],
-) -> tuple[Numbers, tuple[Caution, ...]]:
+def _read_saliency(
+    ids: Sequence[Any], rows: Sequence[Row], truth: Sequence[Row], empty_as_miss: bool
+) -> tuple[ClipScores, ClipRatings]:
     ratings = read_ratings(truth)
-    predicted = read_clip_scores(ids, [row["pred_saliency_scores"] for row in rows], ratings.counts, empty_as_miss)
+    lists = [row["pred_saliency_scores"] for row in rows]
+    return read_clip_scores(ids, lists, ratings.counts, empty_as_miss), ratings
+
+
+def _score_saliency(
+    ids: Sequence[Any], predicted: ClipScores, ratings: ClipRatings, per_query: dict[str, np.ndarray]
+) -> tuple[Numbers, tuple[Caution, ...]]:
     ap = saliency_ap(predicted, ratings, list(MINIMUM_RATINGS.values()))
     numbers: Numbers = {}
     for i, (name, minimum) in enumerate(MINIMUM_RATINGS.items()):

@@ -12,7 +12,7 @@ import numpy as np
 
 from workflow_scripts.metrics.errors import BadReference, Caution, NonFiniteSpan, caution, name_some
 from workflow_scripts.metrics.row_checks import refuse_duplicates, require_field
-from workflow_scripts.metrics.windows import Windows, as_float, read_windows, window_cautions
+from workflow_scripts.metrics.windows import Windows, as_float, count_cautions, odd_windows, read_windows
 
 RANKS = (1, 5)
 CHUNK_ROWS = 512
@@ -190,6 +190,13 @@ def evaluate(
     reference = np.asarray(reference, dtype=np.float64).reshape(-1, 2)
     if not len(ids) or len(reference) != len(ids) or len(candidates.counts) != len(ids):
         raise BadReference(f"{len(ids)} queries, {len(candidates.counts)} predictions, {len(reference)} annotations")
+    return _scores(ids, *_score_kept(ids, candidates, reference, rule, nms_threshold), thresholds, rule)
+
+
+def _score_kept(
+    ids: Sequence[str], candidates: Windows, reference: np.ndarray, rule: Rule, nms_threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the IoU of the first five spans that are kept (N, 5) and how many are kept (N,)."""
     is_wrong = ~np.isfinite(reference).all(axis=1) | (reference[:, 1] < reference[:, 0])
     if is_wrong.any():
         raise BadReference(
@@ -201,15 +208,20 @@ def evaluate(
         raise NonFiniteSpan(f"windows with a start or end past the largest {rule.dtype.__name__}: query {named}")
     ranked = candidates.ranked()
     kept = suppress(ranked.spans, ranked.valid_mask, nms_threshold, rule)
-    iou = top_iou(ranked.spans, kept, reference, rule)
-    few = np.flatnonzero(kept.counts < max(RANKS))
+    return top_iou(ranked.spans, kept, reference, rule), kept.counts
+
+
+def _scores(
+    ids: Sequence[str], iou: np.ndarray, n_kept: np.ndarray, thresholds: Sequence[float], rule: Rule
+) -> RankedScores:
+    few = np.flatnonzero(n_kept < max(RANKS))
     per_query = {
         "query_id": np.array([str(i) for i in ids], dtype=object),
         "IoU": np.maximum(iou[:, 0], 0).astype(np.float64),
         "best_IoU": np.maximum(iou.max(axis=1), 0).astype(np.float64),
     }
     cautions = caution("FewCandidates", len(few), (ids[i] for i in few))
-    return RankedScores(summarise(iou, thresholds, rule), iou, kept.counts, per_query, cautions)
+    return RankedScores(summarise(iou, thresholds, rule), iou, n_kept, per_query, cautions)
 
 
 def evaluate_rows(
@@ -239,17 +251,24 @@ def evaluate_rows(
         require_field(rows, field)
     ids = [f"{row['vid']}#{row['sentence_index']}" for row in rows]
     refuse_duplicates(ids)
-    candidates = read_windows(ids, [row["candidates"] for row in rows], True, empty_as_miss)
+    if not rows:
+        raise BadReference("no query to score")
     durations_s = None
-    if rows and all("duration" in row for row in rows):
+    if all("duration" in row for row in rows):
         durations_s = np.array([as_float(row["duration"]) for row in rows])
-    # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
-    slack = None if durations_s is None else durations_s * (1 + 1e-6)
-    cautions = window_cautions(ids, candidates, slack)
-    if clip:
-        if durations_s is None:
-            raise ValueError("candidates can only be clipped if every row has a 'duration'")
-        candidates = candidates.clipped(durations_s)
-    reference = read_windows(ids, [[row["gt"]] for row in rows], False, False).spans[:, 0]
-    scores = evaluate(ids, candidates, reference, rule, nms_threshold, thresholds)
+    elif clip:
+        raise ValueError("candidates can only be clipped if every row has a 'duration'")
+    parts, odd = [], []
+    for first in range(0, len(rows), CHUNK_ROWS):
+        some = slice(first, first + CHUNK_ROWS)
+        own_s = None if durations_s is None else durations_s[some]
+        candidates = read_windows(ids[some], [row["candidates"] for row in rows[some]], True, empty_as_miss)
+        # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
+        odd.append(odd_windows(candidates, None if own_s is None else own_s * (1 + 1e-6)))
+        candidates = candidates.clipped(own_s) if clip else candidates
+        reference = read_windows(ids[some], [[row["gt"]] for row in rows[some]], False, False).spans[:, 0]
+        parts.append(_score_kept(ids[some], candidates, reference, rule, nms_threshold))
+    iou, n_kept = (np.concatenate(column) for column in zip(*parts, strict=True))
+    cautions = count_cautions(ids, {name: np.concatenate([part[name] for part in odd]) for name in odd[0]})
+    scores = _scores(ids, iou, n_kept, thresholds, rule)
     return RankedScores(scores.metrics, scores.iou, scores.n_kept, scores.per_query, cautions + scores.cautions)

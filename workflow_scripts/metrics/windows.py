@@ -1,6 +1,6 @@
 """Lists of windows of many queries as one padded array, checked."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -101,8 +101,24 @@ def read_windows(
     flat = list(chain.from_iterable(lists))
     if set(map(_width, flat)) - {width}:
         flat = _cut(ids, lists, width)
-    values = _as_floats(flat, width)
-    query, rank = np.repeat(np.arange(len(lists)), counts), _ranks(counts)
+    return pad_windows(ids, counts, _as_floats(flat, width))
+
+
+def pad_windows(ids: Sequence[Any], counts: np.ndarray, values: np.ndarray) -> Windows:
+    """Return windows that lie one after another, those of the first query first, as one array.
+
+    Parameters
+    ----------
+    ids : N names, for messages
+    counts : int64 (N,), windows of every query
+    values : float64 (W, 2) start and end, or (W, 3) with score, W = sum of `counts`
+
+    Raises
+    ------
+    NonFiniteSpan, ReversedSpan, NonFiniteScore
+        If a window is unusable; the message names query and rank.
+    """
+    query, rank = np.repeat(np.arange(len(counts)), counts), _ranks(counts)
     for is_wrong, error, what in (
         (~np.isfinite(values[:, :2]).all(axis=1), NonFiniteSpan, "a start or end that is not a finite number"),
         (values[:, 1] < values[:, 0], ReversedSpan, "an end before its start"),
@@ -111,11 +127,13 @@ def read_windows(
         if is_wrong.any():
             raise _at(error, what, [(ids[query[i]], rank[i]) for i in np.flatnonzero(is_wrong)])
     n_columns = int(max(1, counts.max(initial=0)))
-    spans, scores = np.zeros((len(lists), n_columns, 2)), np.zeros((len(lists), n_columns))
+    spans = np.zeros((len(counts), n_columns, 2))
     spans[query, rank] = values[:, :2]
-    if has_scores:
-        scores[query, rank] = values[:, 2]
-    return Windows(spans, scores if has_scores else None, counts)
+    if values.shape[1] == 2:
+        return Windows(spans, None, counts)
+    scores = np.zeros((len(counts), n_columns))
+    scores[query, rank] = values[:, 2]
+    return Windows(spans, scores, counts)
 
 
 def _width(window: Any) -> int:
@@ -169,10 +187,22 @@ def window_cautions(
     durations_s : float64 (N,), or None where the videos' durations are not known
     ignored : bool (N, K), windows to leave out, e.g. stand-ins for unreadable answers
     """
+    return count_cautions(ids, odd_windows(windows, durations_s, ignored))
+
+
+def odd_windows(
+    windows: Windows, durations_s: np.ndarray | None, ignored: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return how many windows of every query are odd, int64 (N,), by the name of the caution; see `window_cautions`."""
     mask = windows.valid_mask if ignored is None else windows.valid_mask & ~ignored
     start, end = windows.spans[..., 0], windows.spans[..., 1]
-    kinds = [("ZeroLengthSpan", mask & (start == end))]
+    counts = {"ZeroLengthSpan": (mask & (start == end)).sum(axis=1)}
     if durations_s is not None:
-        kinds.append(("SpanOutsideVideo", mask & ((start < 0) | (end > durations_s[:, None]))))
-    found = (caution(name, is_odd.sum(), (ids[i] for i in np.nonzero(is_odd)[0])) for name, is_odd in kinds)
+        counts["SpanOutsideVideo"] = (mask & ((start < 0) | (end > durations_s[:, None]))).sum(axis=1)
+    return counts
+
+
+def count_cautions(ids: Sequence[Any], counts: Mapping[str, np.ndarray]) -> tuple[Caution, ...]:
+    """Return the cautions about counts per query, int64 (N,), by name."""
+    found = (caution(name, odd.sum(), (ids[i] for i in np.flatnonzero(odd))) for name, odd in counts.items())
     return tuple(chain.from_iterable(found))

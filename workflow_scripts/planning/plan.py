@@ -5,7 +5,7 @@ before any job runs: the list of each shard's videos, and the resolved settings 
 
 import json
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed, sampling_name
-from workflow_scripts.configuration.schema import Dataset, Download, Published, System
+from workflow_scripts.configuration.schema import Dataset, Download, ExternalPredictions, Published, System
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
 from workflow_scripts.datasets.listing import (
     AnnotatedVideos,
@@ -381,6 +381,7 @@ class Plan:
     def _system_content(self, dataset: str, name: str) -> dict[str, Any]:
         system = self.system(dataset, name)
         config = system.model_dump(mode="json", exclude={"runtime", "datasets"})
+        config["evaluation"] |= self._evaluation(dataset, system)
         owners = self._feature_owners(dataset, name)
         return {
             "dataset": dataset,
@@ -413,8 +414,71 @@ class Plan:
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""
-        reported = self.system(dataset, name).model_dump(mode="json", include={"evaluation", "queries", "protocol"})
-        return digest_json(reported)
+        system = self.system(dataset, name)
+        reported = system.model_dump(mode="json", include={"evaluation", "queries", "protocol"})
+        return digest_json({**reported, "resolved": self._evaluation(dataset, system)})
+
+    def _evaluation(self, dataset: str, system: System) -> dict[str, Any]:
+        """Return what scores a system's predictions: its own words, else those of the dataset."""
+        benchmark, own = self.dataset(dataset).evaluation, system.evaluation
+        rules = own.rules or benchmark.rules
+        return {
+            "rules": list(rules),
+            "thresholds": list(own.thresholds or benchmark.thresholds),
+            "nms_thresholds": benchmark.nms_thresholds,
+            "published": {split: self._published(dataset, split, rules) for split in system.splits.test},
+        }
+
+    def _published(self, dataset: str, split: str, rules: Iterable[str]) -> list[dict[str, Any]]:
+        return [row.model_dump(mode="json") for row in self.configuration.published(dataset, split, rules)]
+
+    # Predictions that somebody brings
+
+    def external(self, dataset: str, name: str) -> ExternalPredictions:
+        """Return a prediction file's settings.
+
+        Raises
+        ------
+        UserError
+            the dataset names no such file
+        """
+        known = self.dataset(dataset).external
+        if name not in known:
+            example = f"external: {{{name}: {{file: path/to/predictions.jsonl, split: val}}}}"
+            raise UserError(
+                f"config/datasets/{dataset}.yaml: external: no prediction file is called {name!r} "
+                f"({nearest(name, known)}) Say where it is: {example}"
+            )
+        return known[name]
+
+    def external_file(self, dataset: str, name: str) -> str:
+        """Return the path of a prediction file, as it is kept: plain or `.gz`."""
+        path = stored_path(Path(self.external(dataset, name).file))
+        if not path.is_file():
+            raise UserError(f"{path}: no such prediction file; correct external.{name}.file of dataset {dataset!r}")
+        return str(path)
+
+    def external_settings(self, dataset: str, name: str) -> str:
+        """Return the file with everything that scores a prediction file, brought up to date."""
+        return self._settings_file(f"{dataset}/external/{name}", lambda: self._external_content(dataset, name))
+
+    def external_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what scores a prediction file."""
+        return digest_json(self._external_content(dataset, name))
+
+    def _external_content(self, dataset: str, name: str) -> dict[str, Any]:
+        given, benchmark = self.external(dataset, name), self.dataset(dataset).evaluation
+        rules = given.rules or benchmark.rules
+        return {
+            "dataset": dataset,
+            "name": name,
+            **given.model_dump(mode="json"),
+            "title": given.title or name,
+            "rules": list(rules),
+            "thresholds": list(benchmark.thresholds),
+            "nms_thresholds": benchmark.nms_thresholds,
+            "published": self._published(dataset, given.split, rules),
+        }
 
     def _feature_owners(self, dataset: str, name: str) -> dict[str, str]:
         """Return the features that a system reads, each with the dataset that it belongs to.

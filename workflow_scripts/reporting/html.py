@@ -12,7 +12,7 @@ import matplotlib
 from markupsafe import Markup
 
 from workflow_scripts.datasets.references import Reference
-from workflow_scripts.reporting.table import HEADLINE, table_rows
+from workflow_scripts.reporting.table import HEADLINE, published_rows, table_rows
 
 matplotlib.use("svg")
 # The same report for the same numbers: ids of SVG elements come from this salt, not from a random one.
@@ -48,6 +48,8 @@ def render_report(
         groups=groups,
         headline=HEADLINE,
         rows=table_rows(metrics),
+        rule_sets=metrics.get("rule_sets", {}),
+        published={name: published_rows(metrics, name) for name in metrics.get("rule_sets", {})},
         curve=Markup(training_curve(history)) if history else None,
         videos=timelines(references, predictions),
         random_weights=random_weights,

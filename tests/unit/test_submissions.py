@@ -1,0 +1,185 @@
+"""Prediction files that somebody brings: forms, and faults that end with a named error, the file and the line."""
+
+import json
+
+import pytest
+
+from tests.unit.made_benchmarks import (
+    external_settings,
+    import_tables,
+    qvh_files,
+    score_external,
+    sentence_files,
+    write_lines,
+)
+from workflow_scripts.datasets.source_files import read_json
+from workflow_scripts.errors import UserError
+from workflow_scripts.metrics.errors import MalformedRow
+from workflow_scripts.metrics.qvhighlights import evaluate as evaluate_qvh
+from workflow_scripts.scoring.submissions import read_values
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def score(tmp_path, monkeypatch):
+    """Return a function that scores changed predictions of a tiny QVHighlights."""
+    source, predictions, annotations = qvh_files(tmp_path, 6)
+    tables = import_tables(monkeypatch, tmp_path, "qvh", "qvhighlights", {"val": source})
+
+    def run(change=lambda rows: rows, rules=("qvhighlights",), **settings):
+        rows = change(json.loads(json.dumps(predictions)))
+        path = write_lines(tmp_path / "preds.jsonl", rows)
+        settings = external_settings(path, "qvh", "val", list(rules), **settings)
+        return score_external(monkeypatch, tables, settings, tmp_path / "out")
+
+    run.predictions, run.annotations, run.tables, run.folder = predictions, annotations, tables, tmp_path
+    return run
+
+
+def changed(line, **fields):
+    """Return a change of one line (counted from 1); a field None is taken away."""
+
+    def change(rows):
+        rows[line - 1] = {key: value for key, value in (rows[line - 1] | fields).items() if value is not None}
+        return rows
+
+    return change
+
+
+def with_window(line, window):
+    def change(rows):
+        rows[line - 1]["pred_relevant_windows"][2] = window
+        return rows
+
+    return change
+
+
+FAULTS = {
+    "an unknown query": (changed(2, qid=99), "UnknownQuery", "preds.jsonl:2"),
+    "a missing query": (lambda rows: rows[:-1], "MissingPrediction", "qvh/val/5"),
+    "a query twice": (lambda rows: [*rows, rows[2]], "DuplicateQuery", "preds.jsonl:7: query qvh/val/2 again"),
+    "no window": (changed(3, pred_relevant_windows=[]), "EmptyPrediction", "preds.jsonl:3"),
+    "windows in some rows only": (changed(3, pred_relevant_windows=None), "MissingField", "preds.jsonl:3"),
+    "saliency in some rows only": (changed(4, pred_saliency_scores=None), "MissingField", "preds.jsonl:4"),
+    "NaN": (with_window(5, [NAN, 3.0, 0.5]), "NonFiniteSpan", "preds.jsonl:5 (rank 2)"),
+    "infinity": (with_window(5, [0.0, float("inf"), 0.5]), "NonFiniteSpan", "preds.jsonl:5 (rank 2)"),
+    "a text as a time": (with_window(5, ["x", 3.0, 0.5]), "NonFiniteSpan", "preds.jsonl:5 (rank 2)"),
+    "a NaN score": (with_window(5, [1.0, 3.0, NAN]), "NonFiniteScore", "preds.jsonl:5 (rank 2)"),
+    "a reversed span": (with_window(1, [9.0, 3.0, 0.5]), "ReversedSpan", "preds.jsonl:1 (rank 2)"),
+    "no score": (with_window(6, [1.0, 3.0]), "MissingScore", "preds.jsonl:6:pred_relevant_windows[2]"),
+    "a number as a window": (with_window(6, 7), "MalformedRow", "preds.jsonl:6:pred_relevant_windows[2]"),
+    "no list of windows": (changed(6, pred_relevant_windows=7), "MalformedRow", "preds.jsonl:6"),
+    "NaN saliency": (changed(6, pred_saliency_scores=[NAN] * 75), "NonFiniteScore", "preds.jsonl:6"),
+    "empty saliency": (changed(6, pred_saliency_scores=[]), "EmptyPrediction", "preds.jsonl:6"),
+    "nothing that names a query": (changed(2, qid=None, vid="x"), "MalformedRow", "preds.jsonl:2"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_named_with_its_file_and_line(score, fault):
+    change, name, place = FAULTS[fault]
+    with pytest.raises(UserError) as caught:
+        score(change)
+    assert f": {name}: " in str(caught.value)
+    assert place in str(caught.value)
+    assert "preds.jsonl" in str(caught.value)
+    assert not (score.folder / "out" / "metrics.json").exists()
+
+
+def test_what_both_sides_have_is_scored_if_that_is_asked_for(score):
+    found = score(lambda rows: [*rows[1:], rows[0] | {"qid": 99}], allow_missing=True)
+    wanted = evaluate_qvh(score.predictions[1:], score.annotations, allow_missing=True)
+    assert found["rule_sets"]["qvhighlights"]["official"] == json.loads(json.dumps(wanted.official))
+    assert found["counts"] == {"queries": 6, "evaluated": 5, "skipped": {"no prediction": 1}}
+    assert found["provenance"]["accepted"]["allow_missing"] is True
+
+
+def test_an_empty_answer_is_a_miss_if_that_is_asked_for(score):
+    rows = json.loads(json.dumps(score.predictions))
+    rows[2]["pred_relevant_windows"] = []
+    found = score(changed(3, pred_relevant_windows=[]), empty_as_miss=True)
+    wanted = evaluate_qvh(rows, score.annotations, empty_as_miss=True)
+    assert found["rule_sets"]["qvhighlights"]["official"] == json.loads(json.dumps(wanted.official))
+
+
+def test_windows_may_be_cut_to_the_video(score):
+    def late(rows):
+        rows[0]["pred_relevant_windows"][0] = [0.0, 400.0, 1.0]
+        return rows
+
+    rows = late(json.loads(json.dumps(score.predictions)))
+    plain, cut = (score(late, clip=clip)["rule_sets"]["qvhighlights"] for clip in (False, True))
+    assert plain["official"] == json.loads(json.dumps(evaluate_qvh(rows, score.annotations).official))
+    assert cut["official"] == json.loads(json.dumps(evaluate_qvh(rows, score.annotations, clip=True).official))
+    assert any(caution.startswith("SpanOutsideVideo: ") for caution in plain["cautions"])
+
+
+def test_windows_without_scores_are_enough_for_a_rule_set_that_ranks_by_the_list(score):
+    def without_scores(rows):
+        return [{"qid": r["qid"], "pred_relevant_windows": [w[:2] for w in r["pred_relevant_windows"]]} for r in rows]
+
+    def as_text(rows):
+        return [row | {"pred_relevant_windows": str(row["pred_relevant_windows"])} for row in without_scores(rows)]
+
+    scored = score(without_scores, ["calce"])
+    assert scored["metrics"] == score(as_text, ["calce"])["metrics"]
+    assert score(changed(1, pred_relevant_windows="I do not know"), ["calce"])["metrics"]["invalid"] > 0
+
+
+def test_only_moments_or_only_saliency_may_be_predicted(score):
+    moments = score(lambda rows: [{k: v for k, v in row.items() if "saliency" not in k} for row in rows])
+    saliency = score(lambda rows: [{k: v for k, v in row.items() if "windows" not in k} for row in rows])
+    both = score()["metrics"]
+    assert both == moments["metrics"] | saliency["metrics"]
+    assert set(saliency["metrics"]) == {"HL-mAP", "HL-HIT@1"}
+
+
+def test_queries_may_be_named_by_id_number_or_place(tmp_path, monkeypatch):
+    source, rows = sentence_files(tmp_path, "activitynet")
+    tables = import_tables(monkeypatch, tmp_path, "activitynet", "activitynet_captions", {"val_2": source})
+    by_id = [
+        {"query_id": f"activitynet/val_2/{row['vid'][2:]}#{row['sentence_index']}", "candidates": row["candidates"]}
+        for row in rows
+    ]
+    numbers = []
+    for name, content in (("place.jsonl", rows), ("id.jsonl", by_id)):
+        settings = external_settings(write_lines(tmp_path / name, content), "activitynet", "val_2", ["mmn_float32"])
+        numbers.append(score_external(monkeypatch, tables, settings, tmp_path / name.split(".")[0])["metrics"])
+    (tmp_path / "list.json").write_text(json.dumps(by_id, indent=1))
+    settings = external_settings(tmp_path / "list.json", "activitynet", "val_2", ["mmn_float32"])
+    numbers.append(score_external(monkeypatch, tables, settings, tmp_path / "list")["metrics"])
+    assert numbers[0] == numbers[1] == numbers[2]
+
+
+def test_another_split_is_said_to_be_unknown_and_which_there_are(score):
+    with pytest.raises(UserError, match=r"BadReference: .*no split 'test'; there are: val"):
+        score_external(
+            pytest.MonkeyPatch(),
+            score.tables,
+            external_settings(score.folder / "preds.jsonl", "qvh", "test", ["qvhighlights"]),
+            score.folder / "out",
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"qid": 1}\n{"qid": }\n', ":2: no JSON"),
+        ('[{"qid": 1},\n\n {"qid" 2}]', ":3: no JSON"),
+        ('[{"qid": 1},\n', ":2: the list does not end; is the file complete"),
+        ('{"qid": 1}\n{"qid": ', ":2: no JSON"),
+    ],
+)
+def test_what_is_no_json_or_is_cut_off_is_named_with_its_line(tmp_path, text, message):
+    path = tmp_path / "preds.json"
+    path.write_text(text)
+    with pytest.raises(MalformedRow, match=f"preds.json{message}"):
+        list(read_values(path))
+
+
+def test_entries_have_the_lines_on_which_they_begin(tmp_path):
+    path = tmp_path / "preds.json"
+    path.write_text('\n[\n{"a": [1,\n2]},\n\n{"b": {}}\n]\n')
+    assert list(read_values(path)) == [(f"{path}:3", {"a": [1, 2]}), (f"{path}:6", {"b": {}})]
+    assert [value for _, value in read_values(path)] == read_json(path)

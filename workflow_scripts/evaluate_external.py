@@ -1,0 +1,70 @@
+"""Score a prediction file that somebody brings, in the benchmark's submission format, without training anything."""
+
+import argparse
+import json
+from pathlib import Path
+
+from workflow_scripts.datasets.source_files import content_sha256
+from workflow_scripts.errors import run_entry_point
+from workflow_scripts.metrics.rule_sets import RULE_SETS, apply_rules
+from workflow_scripts.reporting.provenance import code_revision
+from workflow_scripts.reporting.table import metrics_table
+from workflow_scripts.scoring.annotated import Split
+from workflow_scripts.scoring.results import Result, options_of, refusing_readably, sections, write_tables
+from workflow_scripts.scoring.submissions import Leniency, read_submission
+from workflow_scripts.store.atomic import write_json
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the prediction file")
+    parser.add_argument("--annotations", required=True, type=Path, help="folder of the dataset's canonical tables")
+    parser.add_argument("--out", required=True, type=Path, help="metrics file to write; tables are written beside it")
+    args = parser.parse_args()
+    settings = json.loads(args.settings.read_text(encoding="utf-8"))
+    path = Path(settings["file"])
+    leniency = Leniency(settings["allow_missing"], settings["empty_as_miss"])
+    results = []
+    with refusing_readably(str(path)):
+        split = Split.read(args.annotations, settings["split"])
+        n_asked = 0
+        for name in settings["rules"]:
+            rule_set, options = RULE_SETS[name], options_of(settings, name, settings["clip"])
+            question = split.question(rule_set.task, rule_set.view)
+            n_asked = max(n_asked, len(question.ids))
+            answered, answers = read_submission(
+                path, split, rule_set.task, question, leniency, needs_scores=rule_set.needs_scores
+            )
+            results.append(Result(name, answered, options, apply_rules(name, answered, answers, options)))
+    n_scored = len(results[0].question.ids)
+    metrics = {
+        "dataset": settings["dataset"],
+        "system": settings["title"],
+        "split": settings["split"],
+        "protocol": "external",
+        **sections(results),
+        "groups": {},
+        "ablations": {},
+        "baselines": {},
+        "published": settings["published"] or None,
+        "counts": {
+            "queries": n_asked,
+            "evaluated": n_scored,
+            "skipped": {"no prediction": n_asked - n_scored} if n_asked > n_scored else {},
+        },
+        "provenance": {
+            "code_revision": code_revision(),
+            "file": str(path),
+            "sha256": content_sha256(path),
+            "accepted": {key: settings[key] for key in ("allow_missing", "empty_as_miss", "clip")},
+            "weights": {},
+        },
+        "seeds": [],
+    }
+    write_tables(args.out.parent, results)
+    write_json(args.out, metrics)
+    print(metrics_table(metrics))
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

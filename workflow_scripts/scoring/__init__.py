@@ -1,0 +1,1 @@
+"""From canonical tables and submission files to numbers: questions, answers, rule sets, intervals, tables."""
