@@ -15,8 +15,8 @@ import pyarrow as pa
 import zarr
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.store.digest import digest_bytes
 from workflow_scripts.store.shard_store import (
-    FORMAT_VERSION,
     StoreDamaged,
     VideoRows,
     being_rewritten,
@@ -217,19 +217,16 @@ class _Shard:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._metadata = self._current_metadata()
-        with reading(path):
-            self.attributes = json.loads(self._metadata)["attributes"]
-            if self.attributes["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"format version {self.attributes['format_version']}, expected {FORMAT_VERSION}")
         header, videos = read_shard_index(path)
         self.videos: dict[str, VideoRows] = {video.id: video for video in videos}
         with self._of_one_generation(), reading(path):
+            if digest_bytes(self._metadata) != header["metadata_sha256"]:
+                raise ValueError("zarr.json is not the one that index.json was written with")
+            self.attributes: dict[str, Any] = json.loads(self._metadata)["attributes"]
             group = zarr.open_group(path, mode="r", zarr_format=3)
             self._features = group["features"]
             self._times = np.asarray(group["timestamps"][:])
             offsets = np.asarray(group["offsets"][:])
-        if header["generation"] != self.attributes["generation"]:
-            raise damaged(path, "zarr.json and index.json are of different generations")
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
             raise damaged(path, "a file of its arrays is missing")
 

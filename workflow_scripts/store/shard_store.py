@@ -6,8 +6,8 @@ Layout of `{shard}.zarr/`
 - `features/` (steps, channels): float16 or float32, one file per 256 MB, zstd with its own checksum;
 - `timestamps/` (steps, 2): float32 start and end second of every step;
 - `offsets/` (videos + 1): int64 first step of every video;
-- `index.json`: id, key, rows, status and reason of every video, with a digest of itself. Together with the arrays it is
-  enough to reuse the rows when `zarr.json` is gone: Snakemake deletes a declared output before it runs a job again.
+- `index.json`: id, key, rows, status and reason of every video, with digests of itself and of `zarr.json`. Together with
+  the arrays it is enough to reuse the rows when `zarr.json` is gone: Snakemake deletes a declared output before it runs a job again.
 
 The generation is the digest of everything in the store: two stores of one generation are the same store.
 """
@@ -31,9 +31,9 @@ from zarr.codecs import ZstdCodec
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.atomic import fsync_path, remove_tree, sibling, write_json
-from workflow_scripts.store.digest import digest_json
+from workflow_scripts.store.digest import digest_json, file_sha256
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CHUNK_STEPS = 32
 SHARD_FILE_BYTES = 256 * 2**20
 # The fastest level; features are almost incompressible, what counts is the checksum.
@@ -177,6 +177,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
         "format_version": FORMAT_VERSION,
         "generation": generation,
         "recipe_digest": attributes["recipe_digest"],
+        "metadata_sha256": file_sha256(folder / "zarr.json"),
         "videos": [asdict(video) for video in content.videos],
     }
     write_json(folder / "index.json", body | {"sha256": digest_json(body)})
@@ -253,7 +254,7 @@ def read_shard_index(path: Path) -> tuple[dict[str, Any], list[VideoRows]]:
     Returns
     -------
     dict
-        Format version, generation and recipe digest.
+        Format version, generation, recipe digest and `metadata_sha256`, the digest of `zarr.json`.
     list of VideoRows
 
     Raises
