@@ -62,9 +62,9 @@ def repair(args: argparse.Namespace) -> None:
     if arguments is None:
         return
     separator = arguments.index("--")
-    arguments[separator:separator] = args.run or []
+    arguments[separator:separator] = args.snakemake_options or []
     print(f"Taken out. This makes it again, and nothing else:\n{shlex.join(['snakemake', *arguments])}", flush=True)
-    if args.run is not None:
+    if args.snakemake_options is not None:
         sys.exit(subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False).returncode)
 
 
@@ -96,12 +96,11 @@ def parse() -> argparse.Namespace:
     check.add_argument("--sample", type=int, metavar="N", help="read only N videos, drawn at random; default: all")
     check.add_argument("--seed", type=int, default=0, help="seed of the draw")
     mend = command("repair", repair, "verify everything and take out what is damaged, so that just that is made again")
-    mend.add_argument(
-        "--failed", action="store_true", help="also take out the videos that failed: they are tried again"
-    )
+    mend.add_argument("--failed", action="store_true", help="also take out videos that failed: they are tried again")
     mend.add_argument(
         "--run",
         nargs=argparse.REMAINDER,
+        dest="snakemake_options",
         metavar="OPTION",
         help="make it again at once, by Snakemake with these further options; last on the line",
     )

@@ -6,8 +6,9 @@ Layout of `{shard}.zarr/`
 - `features/` (steps, channels): float16 or float32, one file per 256 MB, zstd with its own checksum;
 - `timestamps/` (steps, 2): float32 start and end second of every step;
 - `offsets/` (videos + 1): int64 first step of every video;
-- `index.json`: id, key, rows, status and reason of every video, with digests of itself and of `zarr.json`. Together with
-  the arrays it is enough to reuse the rows when `zarr.json` is gone: Snakemake deletes a declared output before it runs a job again.
+- `index.json`: id, key, rows, status and reason of every video, with digests of itself and of `zarr.json`. Together
+  with the arrays it is enough to reuse the rows when `zarr.json` is gone: Snakemake deletes a declared output before it
+  runs a job again.
 
 The generation is the digest of everything in the store: two stores of one generation are the same store.
 """
