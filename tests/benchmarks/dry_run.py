@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-CODE = ("Snakefile", "rules", "config", "workflow_scripts", "models", "profiles")
+CODE = ("Snakefile", "rules", "config", "workflow_scripts", "models", "profiles", "envs")
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 DATASET = "many"
 FEATURES = {

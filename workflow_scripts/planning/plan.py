@@ -350,6 +350,28 @@ class Plan:
         self.configuration.feature_kind(name)
         return name
 
+    def shard_markers(self, dataset: str, feature: str) -> list[str]:
+        """Return the files that say that the shards of a feature are complete."""
+        return self.per_shard(dataset, f"features/{self.known_feature(feature)}/{{shard}}.zarr/zarr.json")
+
+    def lost_shards(self, dataset: str, feature: str) -> str:
+        """Return the file that counts how often shards were missing behind a finished index.
+
+        Snakemake does not make a missing file again if what was made from it is there. This file changes when a shard
+        is found missing, so that the index is made again, and with it the shard.
+        """
+        folder = RESULTS / dataset / "features" / feature
+        path = folder / "lost.json"
+        if path not in self._written:
+            counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            if (folder / "index.parquet").is_file():
+                for marker in map(Path, self.shard_markers(dataset, feature)):
+                    if not marker.is_file():
+                        counts[marker.parent.stem] = counts.get(marker.parent.stem, 0) + 1
+            bring_up_to_date(path, json_text(counts))
+            self._written.add(path)
+        return str(path)
+
     def weights_folder(self) -> str:
         """Return the folder of downloaded weights."""
         return self.configuration.root.paths.weights
