@@ -14,7 +14,16 @@ import numpy as np
 import pytest
 
 from tests.unit.made_clips import make_clip
-from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, QUERIES, own_videos, query
+from tests.workflow.own_videos import (
+    LIGHT_FEATURE,
+    LIGHT_INDEX,
+    QUERIES,
+    SECOND_FEATURE,
+    SECOND_INDEX,
+    light_settings,
+    own_videos,
+    query,
+)
 from tests.workflow.run_snakemake import Workflow, wait_for_end
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.shard_store import StoreDamaged, read_whole_shard
@@ -23,45 +32,12 @@ from workflow_scripts.store.verification import verify_feature
 
 pytestmark = pytest.mark.workflow
 
-CLIPS = "abcd"
-SECOND_FEATURE = "rgb_copy"
-SECOND_INDEX = f"clips/features/{SECOND_FEATURE}/index.parquet"
 OTHERS_INDEX = LIGHT_INDEX.replace("clips", "others")
 INDICES = (LIGHT_INDEX, SECOND_INDEX)
 ALL_KEPT = {"0000": (2, 0), "0001": (2, 0)}
 ALL_COMPUTED = {"0000": (0, 2), "0001": (0, 2)}
 ENCODERS = "models/encoders"
 BENCHMARKS = f"clips/benchmarks/{LIGHT_FEATURE}"
-
-
-@pytest.fixture(scope="module")
-def finished(made_once):
-    """Four clips in two shards and two features, finished; the code lies in the folder and has a second encoder."""
-
-    def prepare(folder: Path) -> Workflow:
-        folder.mkdir()
-        queries = [query(f"{name}.mp4") for name in CLIPS]
-        workflow = own_videos(folder, queries, [f"{name}.mp4" for name in CLIPS]).with_config(settings())
-        code = workflow.copy_code()
-        shutil.copy(code / ENCODERS / "rgb_histogram.py", code / ENCODERS / f"{SECOND_FEATURE}.py")
-        described = (code / "config/features/rgb_histogram.yaml").read_text()
-        changed = described.replace("encoder: rgb_histogram", f"encoder: {SECOND_FEATURE}")
-        (code / f"config/features/{SECOND_FEATURE}.yaml").write_text(changed)
-        return workflow
-
-    return made_once("reruns", prepare, *INDICES, QUERIES)
-
-
-def settings(datasets: tuple[str, ...] = ("clips",), feature: dict | None = None, n_shards: int = 2, **root) -> dict:
-    """Settings with paths that hold in a copy of the folder too; the light feature differs in the keys of `feature`."""
-    own = {
-        "videos": "videos",
-        "annotations": {"files": {"test": "queries.jsonl"}},
-        "on_bad_video": "fail",
-        "n_shards": n_shards,
-        "features": {LIGHT_FEATURE: feature or {}},
-    }
-    return {"datasets": dict.fromkeys(datasets, own), **root}
 
 
 def rows_of(workflow: Workflow, index: str = LIGHT_INDEX) -> dict:
@@ -87,21 +63,21 @@ def extraction_jobs(run) -> list[str]:
     return [path.removeprefix("features/")[: -len(".zarr/zarr.json")] for path in run.outputs if "zarr.json" in path]
 
 
-def test_what_decides_no_row_starts_no_job(finished, tmp_path):
+def test_what_decides_no_row_starts_no_job(light, tmp_path):
     runtime = {"batch_size": 1, "threads": 2, "mem_mb": 900}
     elsewhere = {"device": "cpu", "paths": {"feature_cache": "cache"}}
-    workflow = finished.copy(tmp_path, settings(feature={"runtime": runtime}, **elsewhere))
+    workflow = light.copy(tmp_path, light_settings(feature={"runtime": runtime}, **elsewhere))
     encoder = workflow.code / ENCODERS / "rgb_histogram.py"
     encoder.write_text("# Whatever is said about the code.\n" + encoder.read_text().replace('"""Colour', '"""A colour'))
     for path in workflow.folder.rglob("*"):
         if path.is_file() and not path.is_relative_to(workflow.folder / "videos") and ".snakemake" not in path.parts:
             os.utime(path)
     assert workflow.finish(*INDICES, QUERIES).is_nothing_to_do
-    assert_same_rows(rows_of(workflow), rows_of(finished.workflow))
+    assert_same_rows(rows_of(workflow), rows_of(light.workflow))
 
 
-def test_another_recipe_or_version_of_one_encoder_computes_that_feature_alone(finished, tmp_path):
-    workflow = finished.copy(tmp_path, settings(feature={"params": {"bins": 8}}))
+def test_another_recipe_or_version_of_one_encoder_computes_that_feature_alone(light, tmp_path):
+    workflow = light.copy(tmp_path, light_settings(feature={"params": {"bins": 8}}))
     coarse = workflow.finish(*INDICES)
     assert extraction_jobs(coarse) == [f"{LIGHT_FEATURE}/0000", f"{LIGHT_FEATURE}/0001"]
     assert set(coarse.rules) == {"extract_visual", "index_features"}
@@ -117,26 +93,26 @@ def test_another_recipe_or_version_of_one_encoder_computes_that_feature_alone(fi
     assert rows_of(workflow, SECOND_INDEX)["a"][1].max() > 1
 
 
-def test_a_video_encoded_anew_is_computed_alone(finished, tmp_path):
-    workflow = finished.copy(tmp_path)
+def test_a_video_encoded_anew_is_computed_alone(light, tmp_path):
+    workflow = light.copy(tmp_path)
     make_clip(workflow.folder / "videos/c.mp4", n_frames=32, options={"movflags": "+faststart"})
     again = workflow.finish(*INDICES)
     assert extraction_jobs(again) == [f"{SECOND_FEATURE}/0001", f"{LIGHT_FEATURE}/0001"]
     for feature in (LIGHT_FEATURE, SECOND_FEATURE):
         assert workflow.reused_and_computed("clips", feature)["0001"] == (1, 1)
-    keys, before = ({video: row[0] for video, row in rows_of(w).items()} for w in (workflow, finished.workflow))
+    keys, before = ({video: row[0] for video, row in rows_of(w).items()} for w in (workflow, light.workflow))
     assert [video for video in keys if keys[video] != before[video]] == ["c"]
     assert workflow.finish(*INDICES).is_nothing_to_do
 
 
-def test_a_deleted_shard_is_made_again_and_a_damaged_one_is_named_and_repaired_by_one_command(finished, tmp_path):
-    workflow = finished.copy(tmp_path)
+def test_a_deleted_shard_is_made_again_and_a_damaged_one_is_named_and_repaired_by_one_command(light, tmp_path):
+    workflow = light.copy(tmp_path)
     root = (workflow.results / LIGHT_INDEX).parent
     shutil.rmtree(root / "0001.zarr")
     again = workflow.finish(*INDICES)
     assert extraction_jobs(again) == [f"{LIGHT_FEATURE}/0001"]
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE) == {"0000": (0, 2), "0001": (0, 2)}
-    assert_same_rows(rows_of(workflow), rows_of(finished.workflow))
+    assert_same_rows(rows_of(workflow), rows_of(light.workflow))
 
     chunk = root / "0000.zarr/features/c/0/0"
     data = bytearray(chunk.read_bytes())
@@ -149,22 +125,22 @@ def test_a_deleted_shard_is_made_again_and_a_damaged_one_is_named_and_repaired_b
     repaired = workflow.store_command("repair", f"clips/{LIGHT_FEATURE}", "--run", *workflow.options)
     assert repaired.returncode == 0, repaired.stdout + repaired.stderr
     assert verify_feature(root).problems == []
-    assert_same_rows(rows_of(workflow), rows_of(finished.workflow))
+    assert_same_rows(rows_of(workflow), rows_of(light.workflow))
     kept, computed = workflow.reused_and_computed("clips", LIGHT_FEATURE)["0000"]
     assert computed >= 1
     assert kept + computed == 2
 
 
-def test_a_second_dataset_with_the_same_videos_computes_nothing(finished, tmp_path):
+def test_a_second_dataset_with_the_same_videos_computes_nothing(light, tmp_path):
     cache = {"paths": {"feature_cache": "cache"}}
-    workflow = finished.copy(tmp_path, settings(**cache))
+    workflow = light.copy(tmp_path, light_settings(**cache))
     shutil.rmtree((workflow.results / LIGHT_INDEX).parent)
     workflow.finish(LIGHT_INDEX)
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE) == ALL_COMPUTED
     shutil.copy(workflow.code / "config/datasets/clips.yaml", workflow.code / "config/datasets/others.yaml")
-    workflow.with_config(settings(("clips", "others"), **cache)).finish(OTHERS_INDEX)
+    workflow.with_config(light_settings(("clips", "others"), **cache)).finish(OTHERS_INDEX)
     assert workflow.reused_and_computed("others", LIGHT_FEATURE) == ALL_KEPT
-    assert_same_rows(rows_of(workflow, OTHERS_INDEX), rows_of(finished.workflow))
+    assert_same_rows(rows_of(workflow, OTHERS_INDEX), rows_of(light.workflow))
 
 
 # Killed workers

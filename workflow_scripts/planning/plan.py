@@ -293,6 +293,8 @@ class Plan:
 
     def feature_settings(self, dataset: str, feature: str) -> str:
         """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
+        # Here too: Snakemake does not see files that come into a folder after it has first looked there.
+        self.lost_shards(dataset, feature)
         return self._settings_file(f"{dataset}/features/{feature}", lambda: self._feature_content(dataset, feature))
 
     def _feature_content(self, dataset: str, feature: str) -> dict[str, Any]:

@@ -243,15 +243,18 @@ def _checked(computed: Computed, dtype: np.dtype) -> Part:
 def _publish(
     store_path: Path, known: dict[str, Part], keys: dict[str, str], recipe: dict[str, Any], dtype: str, dim: int | None
 ) -> None:
-    widths = {part.values.shape[1] for part in known.values() if part.values.shape[1]} | ({dim} if dim else set())
+    widths = {part.values.shape[1]: video_id for video_id, part in known.items() if part.values.shape[1]}
+    if dim:
+        widths.setdefault(dim, "the encoder")
     rows = [
         (VideoRows(video_id, keys[video_id], 0, 0, part.status, part.reason), part.values, part.times)
         for video_id, part in known.items()
     ]
     if len(widths) > 1:
-        raise UserError(f"{store_path}: rows of different widths in one feature: {sorted(widths)}.")
+        found = ", ".join(f"{width} ({owner})" for width, owner in sorted(widths.items()))
+        raise UserError(f"{store_path}: rows of different widths in one feature: {found}.")
     # A shard in which nothing could be computed has no width yet.
-    publish_shard(store_path, concatenate(rows, widths.pop() if widths else 0, dtype), recipe)
+    publish_shard(store_path, concatenate(rows, next(iter(widths), 0), dtype), recipe)
 
 
 def _part_path(parts_dir: Path, key: str) -> Path:

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -247,6 +247,33 @@ def _exchange(one: Path, other: Path) -> bool:
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM):
         return False
     raise OSError(code, os.strerror(code), str(other))
+
+
+class Publication(NamedTuple):
+    """One appearance of a shard: equal before and after a reading, it was not replaced meanwhile.
+
+    The bytes of `zarr.json` alone would not do: a shard may be replaced twice, the second time by what it was before.
+    """
+
+    inode: int
+    modified_ns: int
+    metadata: bytes
+
+
+def current_publication(path: Path) -> Publication:
+    """Return what is published at the moment.
+
+    Raises
+    ------
+    StoreBeingRewritten
+        If there is no `zarr.json`.
+    """
+    try:
+        with (path / "zarr.json").open("rb") as file:
+            status = os.fstat(file.fileno())
+            return Publication(status.st_ino, status.st_mtime_ns, file.read())
+    except FileNotFoundError:
+        raise being_rewritten(path) from None
 
 
 def read_shard_index(path: Path) -> tuple[dict[str, Any], list[VideoRows]]:

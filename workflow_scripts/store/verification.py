@@ -14,10 +14,12 @@ from workflow_scripts.store.digest import file_sha256
 from workflow_scripts.store.listing import shard_attributes
 from workflow_scripts.store.shard_job import FAILED
 from workflow_scripts.store.shard_store import (
+    Publication,
     StoreBeingRewritten,
     StoreDamaged,
     VideoRows,
     concatenate,
+    current_publication,
     publish_shard,
     read_shard_index,
     read_whole_shard,
@@ -123,17 +125,17 @@ def _check_with_patience(
 ) -> tuple[list[Problem], int]:
     """Check one shard; problems seen while it was replaced do not count."""
     for _ in range(_ATTEMPTS):
-        before = _metadata(path)
+        before = _publication(path)
         problems, n_read = _check_shard(path, indexed, chosen)
-        if not problems or _metadata(path) == before:
+        if not problems or _publication(path) == before:
             break
     return problems, n_read
 
 
-def _metadata(path: Path) -> bytes | None:
+def _publication(path: Path) -> Publication | None:
     try:
-        return (path / "zarr.json").read_bytes()
-    except OSError:
+        return current_publication(path)
+    except StoreBeingRewritten:
         return None
 
 
