@@ -139,9 +139,8 @@ def main() -> int:
         print(f"{label}: {jobs or 0} jobs, {call.seconds:.1f} s, {call.peak_mb:.0f} MB")
     if noop is None:
         print("call with nothing to do: not measured, the demo is not finished here (`make demo`)")
-    print(
-        f"asked of a dry run: at most {MAX_SECONDS} s per 10,000 videos and {MAX_MB} MB: {'OVER' if is_over else 'held'}"
-    )
+    verdict = "OVER" if is_over else "held"
+    print(f"asked of a dry run: at most {MAX_SECONDS} s per 10,000 videos and {MAX_MB} MB: {verdict}")
     return int(is_over)
 
 

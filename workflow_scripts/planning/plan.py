@@ -57,6 +57,7 @@ class Plan:
         self._fetch_first = fetch_first or _fetch_by_hand
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
+        self._samplings: dict[str, dict[str, str]] = {}
         self._written: set[Path] = set()
 
     def dataset(self, name: str) -> Dataset:
@@ -335,11 +336,12 @@ class Plan:
         UserError
             no visual feature samples frames in this way
         """
-        for feature in self.feature_names("visual"):
-            settings = self.configuration.feature(dataset, feature)
-            if sampling_name(settings) == name:
-                return settings.sampling.model_dump_json()
-        raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
+        if dataset not in self._samplings:
+            features = [self.configuration.feature(dataset, feature) for feature in self.feature_names("visual")]
+            self._samplings[dataset] = {sampling_name(f): f.sampling.model_dump_json() for f in features}
+        if name not in self._samplings[dataset]:
+            raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
+        return self._samplings[dataset][name]
 
     def known_feature(self, name: str) -> str:
         """Return the name if there is such a feature.
