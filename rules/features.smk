@@ -6,10 +6,8 @@ localrules:
 
 rule index_features:
     input:
-        lambda wc: PLAN.per_shard(
-            wc.dataset,
-            f"features/{PLAN.known_feature(wc.feature)}/{{shard}}.zarr/zarr.json",
-        ),
+        shards=lambda wc: PLAN.shard_markers(wc.dataset, wc.feature),
+        lost=lambda wc: PLAN.lost_shards(wc.dataset, wc.feature),
     output:
         "results/{dataset}/features/{feature}/index.parquet",
     log:
@@ -17,7 +15,7 @@ rule index_features:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.index_features --out {output} {input} > {log} 2>&1"
+        "python -m workflow_scripts.index_features --out {output} {input.shards} > {log} 2>&1"
 
 
 rule import_features:

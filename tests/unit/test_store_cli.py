@@ -84,7 +84,7 @@ def test_a_flipped_byte_is_found_named_and_repaired_without_computing_the_others
     found = {(problem.where, problem.id) for problem in verify_feature(root).problems}
     assert found == {("0000.zarr", "a")}, "the first chunk holds rows of `a` alone"
     assert {problem.id for problem in verify_feature(root, 100).problems} == {"a"}
-    command = repair_feature(verify_feature(root))
+    command = " ".join(repair_feature(verify_feature(root)))
     assert "results/ds/features/clip/0000.zarr/zarr.json results/ds/features/clip/index.parquet" in command
     assert not (root / "0000.zarr" / "zarr.json").exists()
     assert not np.isnan(FeatureStore(root)["e"].values).any()
@@ -112,13 +112,12 @@ def test_every_byte_of_a_shard_is_watched(root, pipeline):
     files = [path for path in (root / "0001.zarr").rglob("*") if path.is_file() and path.stat().st_size]
     for path in files:
         if path.name == "zarr.json" and path.parent.name != "0001.zarr":
-            continue
+            continue  # zarr.json of the shard holds it too, and that one is read
         whole = path.read_bytes()
         for position in (0.05, 0.5, 0.95):
             flip(path, position)
             problems = verify_feature(root).problems
-            # A blank of zarr.json may become another character that JSON skips, or fail in a member nobody reads.
-            assert problems or path.name == "zarr.json", f"{path.relative_to(root)} at {position}"
+            assert problems, f"{path.relative_to(root)} at {position}"
             assert all(problem.where == "0001.zarr" for problem in problems)
             path.write_bytes(whole)
     assert verify_feature(root).problems == []
@@ -131,7 +130,7 @@ def test_a_missing_file_is_found_and_only_its_shard_is_made_again(root, pipeline
         file.unlink()
     verified = verify_feature(root)
     assert {problem.where for problem in verified.problems} == {"0000.zarr"}
-    command = repair_feature(verified)
+    command = " ".join(repair_feature(verified))
     assert "0000.zarr/zarr.json" in command
     assert "0001.zarr" not in command
     assert not (root / "0000.zarr" / "zarr.json").exists()
@@ -156,7 +155,7 @@ def test_an_index_that_disagrees_is_named_and_taken_out_alone(root):
     write_table(root / "index.parquet", pa.Table.from_pylist(rows, table.schema), notes)
     verified = verify_feature(root)
     assert {(problem.where, problem.id) for problem in verified.problems} == {("0000.zarr", "b"), ("0001.zarr", "e")}
-    assert repair_feature(verified).endswith("-- results/ds/features/clip/index.parquet")
+    assert " ".join(repair_feature(verified)).endswith("-- results/ds/features/clip/index.parquet")
     assert not (root / "index.parquet").exists()
     assert (root / "0001.zarr" / "zarr.json").exists()
 

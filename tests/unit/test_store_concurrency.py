@@ -8,10 +8,12 @@ import sys
 import textwrap
 import threading
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by, same_rows
 from workflow_scripts.store.features import FeatureStore, write_index
@@ -58,6 +60,15 @@ def test_an_open_reader_notices_that_its_shard_was_replaced_and_then_reads_the_n
     with pytest.raises(StoreBeingRewritten):
         store["a"]
     assert same_rows(store, "a", content(LENGTHS, seed=9))
+
+
+def test_a_shard_that_was_replaced_twice_and_is_as_before_is_noticed(root):
+    store = FeatureStore(root)
+    assert same_rows(store, "a", content(LENGTHS))
+    for seed in (9, 0):
+        publish_shard(root / "0000.zarr", content(LENGTHS, seed=seed), RECIPE)
+    with pytest.raises(StoreBeingRewritten):
+        store["a"]
 
 
 def test_a_shard_whose_job_runs_is_named(root):
@@ -119,6 +130,79 @@ def test_a_reader_during_republication_sees_old_new_or_the_named_error(tmp_path,
         assert writer.returncode == 0
     assert seen["old"] > 0
     assert seen["new"] > 0
+
+
+READER = """
+    import sys
+    import threading
+    from pathlib import Path
+    import numpy as np
+    from workflow_scripts.store.features import FeatureStore
+    from workflow_scripts.store.shard_store import StoreBeingRewritten, use_zarrs
+
+    root, stop, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
+    if way == "zarrs":
+        use_zarrs()
+    counts, mixed = {}, []
+
+    def read():
+        store = FeatureStore(root)
+        while not stop.exists():
+            try:
+                if way == "preload":
+                    store = FeatureStore(root).preload()
+                for name in ("a", "b"):
+                    rows = store[name]
+                    value = float(rows.values.flat[0])
+                    n_rows = {"a": 40 if value == 1 else 100, "b": 100}[name]
+                    same = np.all(rows.values == value) and np.all(rows.times == value)
+                    if len(rows.values) != n_rows or not same:
+                        mixed.append((name, value, rows.values.shape))
+                    counts[value] = counts.get(value, 0) + 1
+            except StoreBeingRewritten:
+                counts["named"] = counts.get("named", 0) + 1
+
+    threads = [threading.Thread(target=read) for _ in range(2)]
+    print("ready", flush=True)
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert not mixed, mixed[:3]
+    assert counts.get(1.0) and counts.get(2.0), counts
+"""
+
+
+@pytest.mark.parametrize("exchange", [True, False])
+def test_processes_and_threads_that_read_during_many_republications_never_see_a_mixture(
+    tmp_path, exchange, monkeypatch
+):
+    root, stop = tmp_path / "ds" / "features" / "f", tmp_path / "stop"
+    if not exchange:
+        script = REWRITER.replace("path, turns", NO_EXCHANGE, 1)
+        monkeypatch.setattr("tests.unit.test_store_concurrency.REWRITER", script)
+    with start_rewriter(root / "0000.zarr", 1) as first:
+        first.wait()
+    write_index([root / "0000.zarr"], root / "index.parquet")
+    ways = ["single", "preload", *(["zarrs"] if find_spec("zarrs") else [])]
+    readers = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(READER), str(root), str(stop), way],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=Path(__file__).resolve().parents[2],
+            text=True,
+        )
+        for way in ways
+    ]
+    try:
+        for reader in readers:
+            reader.stdout.readline()
+        with start_rewriter(root / "0000.zarr", 40) as writer:
+            writer.wait()
+        assert writer.returncode == 0
+    finally:
+        stop.touch()
+        errors = [reader.communicate(timeout=60)[1] for reader in readers]
+    assert [reader.returncode for reader in readers] == [0] * len(readers), "\n".join(errors)
 
 
 NO_EXCHANGE = "import workflow_scripts.store.shard_store as s; s._exchange = lambda one, other: False\n    path, turns"
@@ -194,6 +278,30 @@ def test_a_forked_child_with_zarrs_reads_what_is_in_memory_and_refuses_the_rest(
 def run_script(script: str) -> None:
     command = [sys.executable, "-c", textwrap.dedent(script)]
     subprocess.run(command, check=True, timeout=60, cwd=Path(__file__).resolve().parents[2])
+
+
+class RowsOf(torch.utils.data.Dataset):
+    """What a training loop would have: an open store and a list of ids."""
+
+    def __init__(self, store: FeatureStore, ids: list[str]) -> None:
+        self.store, self.ids = store, ids
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, number: int) -> np.ndarray:
+        return self.store[self.ids[number]].values
+
+
+def test_forked_workers_of_a_data_loader_read_a_store_that_was_open_before(root):
+    store, expected = FeatureStore(root), content(LENGTHS)
+    ids = ["a", "b", "d"] * 4
+    assert same_rows(store, "a", expected)
+    loader = torch.utils.data.DataLoader(
+        RowsOf(store, ids), batch_size=None, num_workers=2, multiprocessing_context="fork", timeout=60
+    )
+    for video_id, values in zip(ids, loader, strict=True):
+        assert np.array_equal(values, store[video_id].values)
 
 
 def read_length(store: FeatureStore, video_id: str) -> int:

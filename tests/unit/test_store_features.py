@@ -125,6 +125,10 @@ FAULTS = {
     "index flipped": lambda store: flip(store / "index.json", 0.5),
     "index of another store": lambda store: shutil.copy(store.with_name("0001.zarr") / "index.json", store),
     "zarr.json truncated": lambda store: truncate(store / "zarr.json"),
+    "zarr.json flipped in a width": lambda store: (store / "zarr.json").write_bytes(
+        (store / "zarr.json").read_bytes().replace(b"16", b"18")
+    ),
+    "zarr.json flipped": lambda store: flip(store / "zarr.json", 0.5),
     "arrays of another store": lambda store: shutil.copytree(
         store.with_name("0001.zarr") / "features", store / "features", dirs_exist_ok=True
     ),

@@ -84,6 +84,22 @@ def test_unreadable_tables_are_named(tmp_path):
         tables.read_table(tmp_path / "a.parquet", ["a", "z"])
 
 
+def test_a_flipped_byte_in_the_rows_of_a_table_is_noticed(tmp_path):
+    path = tmp_path / "a.parquet"
+    tables.write_table(path, pa.table({"a": [f"video {i}" for i in range(200)]}))
+    whole = path.read_bytes()
+    end_of_rows = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    n_noticed = 0
+    positions = range(4, end_of_rows, 5)
+    for position in positions:
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x10]) + whole[position + 1 :])
+        try:
+            assert tables.read_table(path).column("a").to_pylist() == [f"video {i}" for i in range(200)]
+        except UserError:
+            n_noticed += 1
+    assert n_noticed > 0.9 * len(positions)
+
+
 def test_digests(tmp_path):
     assert digest.digest_json({"b": [1, "ü"], "a": None}) == digest.digest_bytes('{"a":null,"b":[1,"ü"]}'.encode())
     with pytest.raises(ValueError):

@@ -286,3 +286,55 @@ def test_other_shapes_are_refused(tmp_path, values):
     np.save(tmp_path / "a.npy", values)
     with pytest.raises(UnreadableFile, match="expected"):
         open_source(tmp_path, "npy", None).read("a.npy")
+
+
+BAD_ROWS = {
+    "three axes": (np.zeros((4, 2, 3)), "expected (T, D)"),
+    "text": (np.array([b"x", b"y"]), "expected numbers"),
+    "not finite": (np.array([[1, np.nan], [np.inf, 0]]), "2 of 4 values are not finite"),
+}
+
+
+# A tensor holds no text.
+@pytest.mark.parametrize(
+    ("form", "bad"),
+    [(form, bad) for form in sorted(FORMS) for bad in sorted(BAD_ROWS) if (form, bad) != ("pt", "text")],
+)
+def test_rows_that_are_none_fail_alone_and_are_named_in_every_layout(tmp_path, monkeypatch, form, bad):
+    values, found = BAD_ROWS[bad]
+    made = project(tmp_path, form, ids="ab")
+    FORMS[form][0](made.source, "c", values)
+    store = made.run(monkeypatch)
+    assert [store[video_id].status for video_id in "abc"] == ["ok", "ok", "failed"]
+    assert found in store["c"].reason
+    assert "c" in store["c"].reason
+    assert made.report()["c"][1] == "unreadable"
+
+
+@pytest.mark.parametrize("form", ["h5", "npz", "one hdf5"])
+def test_an_array_that_is_not_there_is_asked_for_by_the_names_that_are(tmp_path, monkeypatch, form):
+    made = project(tmp_path, form)
+    made.settings["key"] = "no_such_array"
+    reasons = {made.run(monkeypatch)[video_id].reason for video_id in LENGTHS}
+    assert all("no array 'no_such_array'; set `key` to one of " in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("form", ["npy", "npz", "pickle", "lmdb"])
+def test_arrays_of_objects_are_refused_unread(tmp_path, monkeypatch, form):
+    """Loading them would run whatever code the file names."""
+    marker = tmp_path / "ran"
+    made = project(tmp_path, form, ids="ab")
+    FORMS[form][0](made.source, "c", np.array([Malicious(marker)], dtype=object))
+    if form == "pickle":
+        with pytest.raises(UserError, match="refused to load"):
+            made.run(monkeypatch)
+    else:
+        assert made.run(monkeypatch)["c"].reason.startswith("unreadable")
+    assert not marker.exists()
+
+
+def test_files_of_different_widths_are_named(tmp_path, monkeypatch):
+    made = project(tmp_path, ids="ab")
+    np.save(made.source / "c.npy", np.zeros((4, 2)))
+    with pytest.raises(UserError, match=r"different widths in one feature: 2 \(c\), "):
+        made.run(monkeypatch)

@@ -16,6 +16,7 @@ from workflow_scripts.errors import UserError
 from workflow_scripts.store.features import FeatureStore, write_index
 from workflow_scripts.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
 from workflow_scripts.store.shard_store import read_whole_shard
+from workflow_scripts.store.verification import Verified, failed_videos, repair_feature
 
 RECIPE = {"encoder": "fake", "params": {"a": 1}}
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -45,11 +46,11 @@ class FakeEncoder:
             yield Computed(video_id, rows, np.stack([start, start + 1], 1), status, reason)
 
 
-def update(path, contents, recipe=RECIPE, failing=(), cache=None, **options):
+def update(path, contents, recipe=RECIPE, failing=(), cache=None):
     """Run the job; return what was asked of the encoder and the summary."""
     encoder = FakeEncoder(contents, failing)
     wanted = wanted_of(contents)
-    summary = update_shard(path, wanted, recipe, "float16", None, encoder, cache, **options)
+    summary = update_shard(path, wanted, recipe, "float16", None, encoder, cache)
     (path / "zarr.json").stat()
     _, whole = read_whole_shard(path)
     assert [video.id for video in whole.videos] == sorted(contents)
@@ -176,12 +177,16 @@ def test_a_failed_video_has_no_rows_and_harms_no_other(path):
     ]
 
 
-def test_a_failed_video_stays_failed_until_it_is_replaced_or_retried(path, tmp_path, snakemake_style):
+def test_a_failed_video_stays_failed_until_it_is_replaced_or_taken_out(path, tmp_path, snakemake_style):
     cache = tmp_path / "cache"
     update(path, CONTENTS, failing=("b",), cache=cache)
     snakemake_style(path)
     assert update(path, CONTENTS, failing=("b",), cache=cache)[0] == []
-    assert update(path, CONTENTS, failing=("b",), cache=cache, retry_failed=True)[0] == ["b"]
+    verified = Verified(path.parent)
+    verified.problems += failed_videos(verified)
+    assert [(problem.id, problem.found) for problem in verified.problems] == [("b", "failed: broken file")]
+    repair_feature(verified)
+    assert update(path, CONTENTS, failing=("b",), cache=cache)[0] == ["b"]
     asked, summary = update(path, {**CONTENTS, "b": "2"}, cache=cache)
     assert (asked, summary.failed) == (["b"], 0)
     # A failure is not shared: another dataset tries for itself.

@@ -12,6 +12,16 @@ import numpy as np
 import pytest
 
 from tests.unit.made_clips import make_clip
+from tests.workflow.own_videos import (
+    LIGHT_FEATURE,
+    LIGHT_INDEX,
+    QUERIES,
+    SECOND_FEATURE,
+    SECOND_INDEX,
+    light_settings,
+    own_videos,
+    query,
+)
 from tests.workflow.run_snakemake import ROOT, Run, Workflow
 
 TARGETS = ("demo/img/metrics.json", "demo/img/report.html")
@@ -93,7 +103,7 @@ def clips(demo, made_once, request):
         (folder / "videos").mkdir()
         (folder / "videos/text.mp4").write_text("this is no video")
         data = request.config.getoption("--data")
-        for name in sorted({query["video"] for query in asked_queries()}):
+        for name in sorted({asked["video"] for asked in asked_queries()}):
             places = [ROOT / "tests/data/videos" / name, *([data / "videos" / name] if data else [])]
             real = next((path for path in places if path.is_file()), None)
             if real:
@@ -104,6 +114,25 @@ def clips(demo, made_once, request):
         return workflow.with_config({"datasets": {"demo": TINY_DEMO, "clips": own}})
 
     return made_once("clips", prepare, "clips/img/report.html")
+
+
+@pytest.fixture(scope="session")
+def light(made_once):
+    """Four clips in two shards and two features, finished; the code lies in the folder and has a second encoder."""
+
+    def prepare(folder: Path) -> Workflow:
+        folder.mkdir()
+        queries = [query(f"{name}.mp4") for name in "abcd"]
+        workflow = own_videos(folder, queries, [f"{name}.mp4" for name in "abcd"]).with_config(light_settings())
+        code = workflow.copy_code()
+        encoders = code / "models/encoders"
+        shutil.copy(encoders / f"{LIGHT_FEATURE}.py", encoders / f"{SECOND_FEATURE}.py")
+        described = (code / "config/features/rgb_histogram.yaml").read_text()
+        changed = described.replace("encoder: rgb_histogram", f"encoder: {SECOND_FEATURE}")
+        (code / f"config/features/{SECOND_FEATURE}.yaml").write_text(changed)
+        return workflow
+
+    return made_once("light", prepare, LIGHT_INDEX, SECOND_INDEX, QUERIES)
 
 
 def asked_queries() -> list[dict]:

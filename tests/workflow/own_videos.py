@@ -14,6 +14,9 @@ MOMENTS = "clips/annotations/moments.parquet"
 LIGHT_FEATURE = "rgb_histogram"
 """A feature that is extracted without torch."""
 LIGHT_INDEX = f"clips/features/{LIGHT_FEATURE}/index.parquet"
+SECOND_FEATURE = "rgb_copy"
+"""The same by an encoder of another name, in the code of the finished run `light`."""
+SECOND_INDEX = f"clips/features/{SECOND_FEATURE}/index.parquet"
 
 
 def query(video: str, text: str = "a number is shown", **fields: Any) -> dict[str, Any]:
@@ -61,3 +64,17 @@ def dataset(folder: Path, **settings: Any) -> dict[str, Any]:
         "n_shards": 2,
         **settings,
     }
+
+
+def light_settings(
+    datasets: tuple[str, ...] = ("clips",), feature: dict | None = None, n_shards: int = 2, **root
+) -> dict:
+    """Settings with paths that hold in a copy of the folder too; the light feature differs in the keys of `feature`."""
+    own = {
+        "videos": "videos",
+        "annotations": {"files": {"test": "queries.jsonl"}},
+        "on_bad_video": "fail",
+        "n_shards": n_shards,
+        "features": {LIGHT_FEATURE: feature or {}},
+    }
+    return {"datasets": dict.fromkeys(datasets, own), **root}

@@ -16,6 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+CODE = ("Snakefile", "rules", "config", "workflow_scripts", "models", "profiles", "envs")
 TIME_LIMIT_S = 540
 
 # linux/prctl.h and linux/capability.h: DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER.
@@ -53,7 +54,7 @@ class Run:
 
 
 class Workflow:
-    """The workflow in a working folder; code and configuration stay where they are.
+    """The workflow in a working folder; code and configuration stay where they are, or lie in `code/` of the folder.
 
     Parameters
     ----------
@@ -70,6 +71,21 @@ class Workflow:
         """Return the folder of all results."""
         return self.folder / "results"
 
+    @property
+    def code(self) -> Path:
+        """Return the folder of the Snakefile."""
+        own = self.folder / "code"
+        return own if own.is_dir() else ROOT
+
+    def copy_code(self) -> Path:
+        """Copy code and configuration to the working folder, where a test may change them; return that folder."""
+        for name in CODE:
+            ignored = shutil.ignore_patterns("__pycache__")
+            target, source = self.folder / "code" / name, ROOT / name
+            target.parent.mkdir(exist_ok=True)
+            shutil.copytree(source, target, ignore=ignored) if source.is_dir() else shutil.copy(source, target)
+        return self.folder / "code"
+
     def with_config(self, config: Mapping[str, Any]) -> "Workflow":
         """Return the same folder under other settings."""
         return Workflow(self.folder, config, self.obeys_permissions)
@@ -79,16 +95,18 @@ class Workflow:
         shutil.copytree(self.folder, folder, symlinks=True)
         return Workflow(folder, self.config, self.obeys_permissions)
 
-    def command(self, *targets: str, options: tuple[str, ...] = ()) -> list[str]:
-        """Return the command line; `targets` are below `results/`."""
+    @property
+    def options(self) -> list[str]:
+        """Return what every call of Snakemake is told."""
         settings = [f"{key}={json.dumps(value)}" for key, value in self.config.items()]
         return [
-            *(str(SNAKEMAKE), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(self.folder), "--cores", "2"),
-            *options,
+            *("--snakefile", str(self.code / "Snakefile"), "--directory", str(self.folder), "--cores", "2"),
             *(["--config", *settings] if settings else []),
-            "--",
-            *(f"results/{target}" for target in targets),
         ]
+
+    def command(self, *targets: str, options: tuple[str, ...] = ()) -> list[str]:
+        """Return the command line; `targets` are below `results/`."""
+        return [str(SNAKEMAKE), *options, *self.options, "--", *(f"results/{target}" for target in targets)]
 
     def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
         """Start a call that leads a process group of its own."""
@@ -116,6 +134,17 @@ class Workflow:
     def plan(self, *targets: str) -> Run:
         """Ask what would run."""
         return self.run(*targets, options=("--dry-run",))
+
+    def store_command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Call `python -m workflow_scripts.store` in the working folder."""
+        return subprocess.run(
+            [sys.executable, "-m", "workflow_scripts.store", *arguments],
+            cwd=self.folder,
+            env=os.environ | {"PYTHONPATH": str(self.code)},
+            capture_output=True,
+            text=True,
+            timeout=TIME_LIMIT_S,
+        )
 
     def ids_of_shard(self, dataset: str, shard: str) -> list[str]:
         """Return the videos on the list of a shard."""

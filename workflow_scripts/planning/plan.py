@@ -57,6 +57,7 @@ class Plan:
         self._fetch_first = fetch_first or _fetch_by_hand
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
+        self._samplings: dict[str, dict[str, str]] = {}
         self._written: set[Path] = set()
 
     def dataset(self, name: str) -> Dataset:
@@ -293,6 +294,8 @@ class Plan:
 
     def feature_settings(self, dataset: str, feature: str) -> str:
         """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
+        # Here too: Snakemake does not see files that come into a folder after it has first looked there.
+        self.lost_shards(dataset, feature)
         return self._settings_file(f"{dataset}/features/{feature}", lambda: self._feature_content(dataset, feature))
 
     def _feature_content(self, dataset: str, feature: str) -> dict[str, Any]:
@@ -333,11 +336,12 @@ class Plan:
         UserError
             no visual feature samples frames in this way
         """
-        for feature in self.feature_names("visual"):
-            settings = self.configuration.feature(dataset, feature)
-            if sampling_name(settings) == name:
-                return settings.sampling.model_dump_json()
-        raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
+        if dataset not in self._samplings:
+            features = [self.configuration.feature(dataset, feature) for feature in self.feature_names("visual")]
+            self._samplings[dataset] = {sampling_name(f): f.sampling.model_dump_json() for f in features}
+        if name not in self._samplings[dataset]:
+            raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
+        return self._samplings[dataset][name]
 
     def known_feature(self, name: str) -> str:
         """Return the name if there is such a feature.
@@ -349,6 +353,28 @@ class Plan:
         """
         self.configuration.feature_kind(name)
         return name
+
+    def shard_markers(self, dataset: str, feature: str) -> list[str]:
+        """Return the files that say that the shards of a feature are complete."""
+        return self.per_shard(dataset, f"features/{self.known_feature(feature)}/{{shard}}.zarr/zarr.json")
+
+    def lost_shards(self, dataset: str, feature: str) -> str:
+        """Return the file that counts how often shards were missing behind a finished index.
+
+        Snakemake does not make a missing file again if what was made from it is there. This file changes when a shard
+        is found missing, so that the index is made again, and with it the shard.
+        """
+        folder = RESULTS / dataset / "features" / feature
+        path = folder / "lost.json"
+        if path not in self._written:
+            counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            if (folder / "index.parquet").is_file():
+                for marker in map(Path, self.shard_markers(dataset, feature)):
+                    if not marker.is_file():
+                        counts[marker.parent.stem] = counts.get(marker.parent.stem, 0) + 1
+            bring_up_to_date(path, json_text(counts))
+            self._written.add(path)
+        return str(path)
 
     def weights_folder(self) -> str:
         """Return the folder of downloaded weights."""

@@ -2,6 +2,8 @@
 
 import argparse
 import logging
+import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from workflow_scripts.store.listing import (
     summarise,
 )
 from workflow_scripts.store.shard_store import use_zarrs
-from workflow_scripts.store.verification import Verified, repair_feature, verify_feature
+from workflow_scripts.store.verification import Verified, failed_videos, repair_feature, verify_feature
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +55,17 @@ def verify(args: argparse.Namespace) -> None:
 def repair(args: argparse.Namespace) -> None:
     """`repair`."""
     verified = verify_feature(feature_root(args.feature, args.results))
+    if args.failed:
+        verified.problems += failed_videos(verified)
     _report(verified)
-    command = repair_feature(verified)
-    if command:
-        print(f"Taken out. This makes it again, and nothing else:\n{command}")
+    arguments = repair_feature(verified)
+    if arguments is None:
+        return
+    separator = arguments.index("--")
+    arguments[separator:separator] = args.snakemake_options or []
+    print(f"Taken out. This makes it again, and nothing else:\n{shlex.join(['snakemake', *arguments])}", flush=True)
+    if args.snakemake_options is not None:
+        sys.exit(subprocess.run([sys.executable, "-m", "snakemake", *arguments], check=False).returncode)
 
 
 def export(args: argparse.Namespace) -> None:
@@ -86,7 +95,15 @@ def parse() -> argparse.Namespace:
     check = command("verify", verify, "read the rows with their checksums; status 1 and a list if any are damaged")
     check.add_argument("--sample", type=int, metavar="N", help="read only N videos, drawn at random; default: all")
     check.add_argument("--seed", type=int, default=0, help="seed of the draw")
-    command("repair", repair, "verify everything and take out what is damaged, so that just that is computed again")
+    mend = command("repair", repair, "verify everything and take out what is damaged, so that just that is made again")
+    mend.add_argument("--failed", action="store_true", help="also take out videos that failed: they are tried again")
+    mend.add_argument(
+        "--run",
+        nargs=argparse.REMAINDER,
+        dest="snakemake_options",
+        metavar="OPTION",
+        help="make it again at once, by Snakemake with these further options; last on the line",
+    )
     write = command("export", export, "write a feature in a form that published code reads")
     write.add_argument("--layout", required=True, choices=list(LAYOUTS), help="a file per video, or one hdf5 or pickle")
     write.add_argument("--out", required=True, type=Path, help="folder, or file of the layouts hdf5 and pickle")

@@ -75,6 +75,9 @@ def as_rows(array: Any, where: str) -> np.ndarray:
     array = np.asarray(array)
     if array.dtype.kind not in "fiu":
         raise UnreadableFile(f"{where}: expected numbers, found dtype {array.dtype}")
+    n_odd = array.size - int(np.isfinite(array).sum())
+    if n_odd:
+        raise UnreadableFile(f"{where}: {n_odd} of {array.size} values are not finite")
     if array.ndim == 1:
         return array[None]
     if array.ndim < 1 or any(size != 1 for size in array.shape[1:-1]):

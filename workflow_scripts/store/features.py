@@ -15,11 +15,12 @@ import pyarrow as pa
 import zarr
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.store.digest import digest_bytes
 from workflow_scripts.store.shard_store import (
-    FORMAT_VERSION,
     StoreDamaged,
     VideoRows,
     being_rewritten,
+    current_publication,
     damaged,
     read_shard_index,
     reading,
@@ -212,29 +213,26 @@ class FeatureStore:
 
 
 class _Shard:
-    """An open shard of one generation."""
+    """An open shard as it was published once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._metadata = self._current_metadata()
-        with reading(path):
-            self.attributes = json.loads(self._metadata)["attributes"]
-            if self.attributes["format_version"] != FORMAT_VERSION:
-                raise ValueError(f"format version {self.attributes['format_version']}, expected {FORMAT_VERSION}")
+        self._publication = current_publication(path)
         header, videos = read_shard_index(path)
         self.videos: dict[str, VideoRows] = {video.id: video for video in videos}
-        with self._of_one_generation(), reading(path):
+        with self._of_one_publication(), reading(path):
+            if digest_bytes(self._publication.metadata) != header["metadata_sha256"]:
+                raise ValueError("zarr.json is not the one that index.json was written with")
+            self.attributes: dict[str, Any] = json.loads(self._publication.metadata)["attributes"]
             group = zarr.open_group(path, mode="r", zarr_format=3)
             self._features = group["features"]
             self._times = np.asarray(group["timestamps"][:])
             offsets = np.asarray(group["offsets"][:])
-        if header["generation"] != self.attributes["generation"]:
-            raise damaged(path, "zarr.json and index.json are of different generations")
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
             raise damaged(path, "a file of its arrays is missing")
 
     def read(self, video_id: str, key: str, dim: int) -> FeatureRows:
-        """Return the rows of one video of this generation."""
+        """Return the rows of one video as of this publication."""
         video = self.videos.get(video_id)
         if video is None or video.key != key:
             # The shard is newer than the index.
@@ -245,7 +243,7 @@ class _Shard:
         elif self.is_loaded:
             values = self._features[video.start : video.stop]
         else:
-            with self._of_one_generation(), reading(self.path):
+            with self._of_one_publication(), reading(self.path):
                 values = np.asarray(self._features[video.start : video.stop])
                 self._require_complete(values)
         return FeatureRows(
@@ -261,7 +259,7 @@ class _Shard:
         """Read all rows into memory."""
         if self.is_loaded:
             return
-        with self._of_one_generation(), reading(self.path):
+        with self._of_one_publication(), reading(self.path):
             values = np.asarray(self._features[:])
             self._require_complete(values)
         self._features = values
@@ -271,22 +269,16 @@ class _Shard:
         if values.size and np.isnan(values[:, 0]).any():
             raise ValueError("a file of the features is missing")
 
-    def _current_metadata(self) -> bytes:
-        try:
-            return (self.path / "zarr.json").read_bytes()
-        except FileNotFoundError:
-            raise being_rewritten(self.path) from None
-
     @contextlib.contextmanager
-    def _of_one_generation(self) -> Iterator[None]:
+    def _of_one_publication(self) -> Iterator[None]:
         """Refuse what was read inside if the shard was replaced meanwhile."""
         try:
             yield
         except StoreDamaged:
-            self._require_same_generation()
+            self._require_same_publication()
             raise
-        self._require_same_generation()
+        self._require_same_publication()
 
-    def _require_same_generation(self) -> None:
-        if self._current_metadata() != self._metadata:
+    def _require_same_publication(self) -> None:
+        if current_publication(self.path) != self._publication:
             raise being_rewritten(self.path)

@@ -91,7 +91,6 @@ def update_shard(
     dim: int | None,
     compute: Callable[[list[str]], Iterator[Computed]],
     cache_dir: Path | None,
-    retry_failed: bool = False,
 ) -> ShardSummary:
     """Make the shard hold exactly the wanted videos.
 
@@ -113,9 +112,6 @@ def update_shard(
     cache_dir : Path or None
         Content-addressed cache of finished videos, shared and kept. Without it they are kept in `{shard}.parts/` until
         the shard is published.
-    retry_failed : bool
-        Compute videos again that an earlier run of the same recipe marked `failed`. By default they stay failed, so
-        that a broken file does not cost a loaded network each time; a replaced file has another key and is computed.
 
     Returns
     -------
@@ -129,7 +125,9 @@ def update_shard(
     Notes
     -----
     Every finished video is on disk before the next one is asked for, so that a kill loses the one being computed.
-    Failures are kept in the shard only, never in the cache: another user's run may well succeed.
+    A video that failed stays failed, so that a broken file does not cost a loaded network each time; a replaced file
+    has another key and is computed. Failures are kept in the shard only, never in the cache: another user's run may
+    well succeed.
     """
     started = time.monotonic()
     keys = {video.id: row_key(video.digest, recipe, dtype) for video in wanted}
@@ -139,7 +137,7 @@ def update_shard(
         log.info("removed %s, left by a process that ended early", leftover)
     parts_dir = cache_dir or store_path.with_suffix(".parts")
     summary = ShardSummary()
-    known = _known_parts(store_path, keys, dtype, parts_dir, retry_failed, summary)
+    known = _known_parts(store_path, keys, dtype, parts_dir, summary)
     missing = [video_id for video_id in sorted(keys) if video_id not in known]
     log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
     if missing:
@@ -161,14 +159,14 @@ def update_shard(
 
 
 def _known_parts(
-    store_path: Path, keys: dict[str, str], dtype: str, parts_dir: Path, retry_failed: bool, summary: ShardSummary
+    store_path: Path, keys: dict[str, str], dtype: str, parts_dir: Path, summary: ShardSummary
 ) -> dict[str, Part]:
     """Return the rows that need no network: from the old store, else from the cache."""
     old = _old_parts(store_path, dtype)
     known = {}
     for video_id, key in keys.items():
         part = old.get(key)
-        if part is not None and not (retry_failed and part.status == FAILED):
+        if part is not None:
             known[video_id] = part
             summary.reused += 1
         elif (part := load_part(parts_dir, key)) is not None:
@@ -245,15 +243,18 @@ def _checked(computed: Computed, dtype: np.dtype) -> Part:
 def _publish(
     store_path: Path, known: dict[str, Part], keys: dict[str, str], recipe: dict[str, Any], dtype: str, dim: int | None
 ) -> None:
-    widths = {part.values.shape[1] for part in known.values() if part.values.shape[1]} | ({dim} if dim else set())
+    widths = {part.values.shape[1]: video_id for video_id, part in known.items() if part.values.shape[1]}
+    if dim:
+        widths.setdefault(dim, "the encoder")
     rows = [
         (VideoRows(video_id, keys[video_id], 0, 0, part.status, part.reason), part.values, part.times)
         for video_id, part in known.items()
     ]
     if len(widths) > 1:
-        raise UserError(f"{store_path}: rows of different widths in one feature: {sorted(widths)}.")
+        found = ", ".join(f"{width} ({owner})" for width, owner in sorted(widths.items()))
+        raise UserError(f"{store_path}: rows of different widths in one feature: {found}.")
     # A shard in which nothing could be computed has no width yet.
-    publish_shard(store_path, concatenate(rows, widths.pop() if widths else 0, dtype), recipe)
+    publish_shard(store_path, concatenate(rows, next(iter(widths), 0), dtype), recipe)
 
 
 def _part_path(parts_dir: Path, key: str) -> Path:

@@ -6,8 +6,9 @@ Layout of `{shard}.zarr/`
 - `features/` (steps, channels): float16 or float32, one file per 256 MB, zstd with its own checksum;
 - `timestamps/` (steps, 2): float32 start and end second of every step;
 - `offsets/` (videos + 1): int64 first step of every video;
-- `index.json`: id, key, rows, status and reason of every video, with a digest of itself. Together with the arrays it is
-  enough to reuse the rows when `zarr.json` is gone: Snakemake deletes a declared output before it runs a job again.
+- `index.json`: id, key, rows, status and reason of every video, with digests of itself and of `zarr.json`. Together
+  with the arrays it is enough to reuse the rows when `zarr.json` is gone: Snakemake deletes a declared output before it
+  runs a job again.
 
 The generation is the digest of everything in the store: two stores of one generation are the same store.
 """
@@ -23,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import zarr
@@ -31,9 +32,9 @@ from zarr.codecs import ZstdCodec
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.atomic import fsync_path, remove_tree, sibling, write_json
-from workflow_scripts.store.digest import digest_json
+from workflow_scripts.store.digest import digest_json, file_sha256
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CHUNK_STEPS = 32
 SHARD_FILE_BYTES = 256 * 2**20
 # The fastest level; features are almost incompressible, what counts is the checksum.
@@ -177,6 +178,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
         "format_version": FORMAT_VERSION,
         "generation": generation,
         "recipe_digest": attributes["recipe_digest"],
+        "metadata_sha256": file_sha256(folder / "zarr.json"),
         "videos": [asdict(video) for video in content.videos],
     }
     write_json(folder / "index.json", body | {"sha256": digest_json(body)})
@@ -247,13 +249,40 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(code, os.strerror(code), str(other))
 
 
+class Publication(NamedTuple):
+    """One appearance of a shard: equal before and after a reading, it was not replaced meanwhile.
+
+    The bytes of `zarr.json` alone would not do: a shard may be replaced twice, the second time by what it was before.
+    """
+
+    inode: int
+    modified_ns: int
+    metadata: bytes
+
+
+def current_publication(path: Path) -> Publication:
+    """Return what is published at the moment.
+
+    Raises
+    ------
+    StoreBeingRewritten
+        If there is no `zarr.json`.
+    """
+    try:
+        with (path / "zarr.json").open("rb") as file:
+            status = os.fstat(file.fileno())
+            return Publication(status.st_ino, status.st_mtime_ns, file.read())
+    except FileNotFoundError:
+        raise being_rewritten(path) from None
+
+
 def read_shard_index(path: Path) -> tuple[dict[str, Any], list[VideoRows]]:
     """Read and verify `index.json`.
 
     Returns
     -------
     dict
-        Format version, generation and recipe digest.
+        Format version, generation, recipe digest and `metadata_sha256`, the digest of `zarr.json`.
     list of VideoRows
 
     Raises

@@ -1,7 +1,6 @@
 """Check that a feature holds what was written, and mark what does not for recomputation."""
 
 import logging
-import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +10,16 @@ import numpy as np
 import zarr
 
 from workflow_scripts.errors import UserError
-from workflow_scripts.store.digest import digest_json
+from workflow_scripts.store.digest import file_sha256
 from workflow_scripts.store.listing import shard_attributes
+from workflow_scripts.store.shard_job import FAILED
 from workflow_scripts.store.shard_store import (
+    Publication,
     StoreBeingRewritten,
     StoreDamaged,
     VideoRows,
     concatenate,
+    current_publication,
     publish_shard,
     read_shard_index,
     read_whole_shard,
@@ -123,17 +125,17 @@ def _check_with_patience(
 ) -> tuple[list[Problem], int]:
     """Check one shard; problems seen while it was replaced do not count."""
     for _ in range(_ATTEMPTS):
-        before = _metadata(path)
+        before = _publication(path)
         problems, n_read = _check_shard(path, indexed, chosen)
-        if not problems or _metadata(path) == before:
+        if not problems or _publication(path) == before:
             break
     return problems, n_read
 
 
-def _metadata(path: Path) -> bytes | None:
+def _publication(path: Path) -> Publication | None:
     try:
-        return (path / "zarr.json").read_bytes()
-    except OSError:
+        return current_publication(path)
+    except StoreBeingRewritten:
         return None
 
 
@@ -171,13 +173,9 @@ def _check_headers(path: Path) -> list[VideoRows]:
     header, videos = read_shard_index(path)
     if not (path / "zarr.json").is_file():
         raise StoreBeingRewritten(f"{path}: no zarr.json: its job was stopped, or it is marked for recomputation")
-    attributes = shard_attributes(path)
     with reading(path):
-        for name in ("format_version", "generation", "recipe_digest"):
-            if attributes[name] != header[name]:
-                raise ValueError(f"zarr.json and index.json differ in {name}")
-        if digest_json(attributes["recipe"]) != attributes["recipe_digest"]:
-            raise ValueError("zarr.json: the recipe is not that of its digest")
+        if file_sha256(path / "zarr.json") != header["metadata_sha256"]:
+            raise ValueError("zarr.json is not the one that index.json was written with")
         offsets = np.asarray(_array(path, "offsets")[:])
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]):
             raise ValueError("offsets and index.json differ")
@@ -241,7 +239,23 @@ def readable_rows(path: Path, ids: Collection[str]) -> tuple[list[Rows], dict[st
     return rows, failures
 
 
-def repair_feature(verified: Verified) -> str | None:
+def failed_videos(verified: Verified) -> list[Problem]:
+    """Return the videos that an extraction gave up, as problems that `repair_feature` takes out.
+
+    They stay `failed` in every later run of the same recipe, so that a broken file does not load a network each time;
+    this is for failures whose cause lay elsewhere, such as a full GPU.
+    """
+    unreadable = {problem.where for problem in verified.problems if problem.id is None and not problem.is_in_index}
+    return [
+        Problem(path.name, video.id, f"{FAILED}: {video.reason}")
+        for path in sorted(verified.root.glob("*.zarr"))
+        if path.name not in unreadable
+        for video in read_shard_index(path)[1]
+        if video.status == FAILED
+    ]
+
+
+def repair_feature(verified: Verified) -> list[str] | None:
     """Take out what failed verification, so that the next run of the workflow recomputes just that.
 
     Parameters
@@ -251,8 +265,8 @@ def repair_feature(verified: Verified) -> str | None:
 
     Returns
     -------
-    str or None
-        The command to run; None if nothing has to be made again.
+    list of str or None
+        The arguments of Snakemake that make it again; None if nothing has to be.
     """
     root = verified.root
     bad_shards = sorted({problem.where for problem in verified.problems if not problem.is_in_index})
@@ -263,7 +277,7 @@ def repair_feature(verified: Verified) -> str | None:
         return None
     if any(problem.is_in_index for problem in verified.problems):
         (root / INDEX_FILE).unlink(missing_ok=True)
-    return snakemake_command(root, [*(f"{name}/zarr.json" for name in bad_shards), INDEX_FILE])
+    return snakemake_arguments(root, [*(f"{name}/zarr.json" for name in bad_shards), INDEX_FILE])
 
 
 def _strip_shard(path: Path, failed: set[str] | None) -> None:
@@ -281,10 +295,10 @@ def _strip_shard(path: Path, failed: set[str] | None) -> None:
     (path / "zarr.json").unlink(missing_ok=True)
 
 
-def snakemake_command(root: Path, names: Collection[str]) -> str:
-    """Return the command that makes files of a feature again, to be run in the folder of the workflow."""
+def snakemake_arguments(root: Path, names: Collection[str]) -> list[str]:
+    """Return the arguments that make files of a feature again, for a call in the folder of the workflow."""
     feature = root.resolve()
     base = feature.parents[3]
     targets = [str(feature.relative_to(base) / name) for name in names]
     elsewhere = [] if base == Path.cwd().resolve() else ["--directory", str(base)]
-    return shlex.join(["snakemake", "--cores", "all", *elsewhere, "--", *targets])
+    return ["--cores", "all", *elsewhere, "--", *targets]
