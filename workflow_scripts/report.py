@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.datasets.references import read_references
+from workflow_scripts.datasets.references import annotations_folder, read_references
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.html import render_report
 from workflow_scripts.store.atomic import write_text
@@ -18,9 +18,11 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="HTML file to write")
     args = parser.parse_args()
     metrics = json.loads(args.metrics.read_text(encoding="utf-8"))
-    settings = json.loads((args.run / "settings.json").read_text(encoding="utf-8"))
+    settings_path = args.run / "settings.json"
+    settings = json.loads(settings_path.read_text(encoding="utf-8"))
     seed = sorted(metrics["seeds"])[0]
-    references = read_references(args.run.parent / "annotations", metrics["split"], settings["config"]["queries"])
+    annotations = annotations_folder(settings_path, settings)
+    references = read_references(annotations, metrics["split"], settings["config"]["queries"])
     predictions = read_table(args.run / seed / metrics["split"] / "predictions.parquet").to_pylist()
     history_path = args.run / seed / "history.jsonl"
     lines = history_path.read_text(encoding="utf-8").splitlines() if history_path.is_file() else []
