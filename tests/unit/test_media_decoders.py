@@ -8,7 +8,7 @@ from tests.unit.made_clips import copy_streams, make_clip
 from tests.unit.test_media_bad_videos import garble
 from tests.unit.test_media_robustness import FRAGMENTED, TEN_PER_SECOND, write_clip
 from workflow_scripts.errors import UserError
-from workflow_scripts.media import decode_program, decode_pyav
+from workflow_scripts.media import decode, decode_program, decode_pyav
 from workflow_scripts.media.decode import check_decoder, decode_frames
 from workflow_scripts.media.frame_request import FrameRequest
 from workflow_scripts.media.media_error import DecodeError
@@ -203,3 +203,14 @@ def test_an_abandoned_pass_closes_the_file(tmp_path, monkeypatch):
     frames.close()
     with pytest.raises(AssertionError, match="not open"):
         next(opened[0].demux(video=0))
+
+
+@pytest.mark.parametrize(("n_frames", "n_chosen", "program"), [(24, 24, False), (290, 9, False), (290, 10, True)])
+def test_a_program_is_started_only_where_it_is_worth_it(tmp_path, monkeypatch, n_frames, n_chosen, program):
+    clip = make_clip(tmp_path / "a.mp4", n_frames=n_frames)
+    used = []
+    monkeypatch.setattr(decode, "ffmpeg_frames", lambda *_: used.append("program") or iter([]))
+    monkeypatch.setattr(decode, "pyav_frames", lambda *_: used.append("here") or iter([]))
+    with pytest.raises(DecodeError):
+        list(decode_frames(clip, range(n_chosen), SQUASH))
+    assert used == ["program" if program else "here"]

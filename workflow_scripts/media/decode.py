@@ -18,6 +18,9 @@ from workflow_scripts.media.probe import frame_times, open_video, video_stream
 from workflow_scripts.media.resize import resize_for
 
 DECODERS = ("auto", "pyav", "ffmpeg", "nvdec")
+# Starting the program costs about as much as decoding and delivering this many frames here; beyond, its own threads
+# decode and resize at the same time (tests/benchmarks/decoders.py).
+_WORTH_A_PROCESS = 300
 
 
 def decode_frames(
@@ -40,7 +43,8 @@ def decode_frames(
     ffmpeg : str, optional
         As `ffmpeg_exe`.
     decoder : {"auto", "pyav", "ffmpeg", "nvdec"}
-        Who decodes; the frames are the same. `auto` is the one that was measured to be fastest for such a plan.
+        Who decodes; the frames are the same. `auto`: the ffmpeg program, but this process (PyAV) for a few frames of a
+        short video.
 
     Yields
     ------
@@ -94,7 +98,8 @@ def _distinct_frames(
 def _run(decoder: str, request: FrameRequest, ffmpeg: str | None) -> Iterator[np.ndarray]:
     if decoder == "nvdec":
         return nvdec_frames(request, ffmpeg)
-    if decoder == "ffmpeg":
+    is_long = len(request.media.pts) + len(request.chosen) >= _WORTH_A_PROCESS
+    if decoder == "ffmpeg" or (decoder == "auto" and is_long):
         return ffmpeg_frames(request, ffmpeg)
     return pyav_frames(request)
 
@@ -111,7 +116,7 @@ def check_decoder(decoder: str, ffmpeg: str | None = None) -> None:
         raise UserError(f"decoder: expected one of {', '.join(DECODERS)}, found {decoder!r}.")
     if decoder == "nvdec":
         require_nvdec(ffmpeg)
-    if decoder == "ffmpeg":
+    if decoder != "pyav":
         ffmpeg_exe(ffmpeg)
 
 

@@ -1,6 +1,5 @@
 """The decoder inside this process (PyAV): every picture is decoded, only the wanted ones are turned into RGB."""
 
-import math
 from collections.abc import Iterator
 
 import av

@@ -1,6 +1,5 @@
 """What a decoder is asked for: which frames of which stream, and what becomes of them."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
