@@ -8,7 +8,9 @@ from workflow_scripts.media.ffmpeg import ffmpeg_exe
 _RATE = 30
 
 
-def make_video(path: Path, width: int, height: int, seconds: float, seed: int = 0, sound: bool = False) -> Path:
+def make_video(
+    path: Path, width: int, height: int, seconds: float, seed: int = 0, sound: bool = False, noise: int = 6
+) -> Path:
     """Write an H.264 video at 30 frames per second with a key frame at least every five seconds.
 
     Parameters
@@ -20,10 +22,13 @@ def make_video(path: Path, width: int, height: int, seconds: float, seed: int = 
     seconds : float
     seed : int
         Other seeds, other pictures.
+    noise : int
+        Strength of the noise; it is what makes the pictures costly.
     sound : bool
         Add a tone (AAC, stereo).
     """
-    picture = f"testsrc2=size={width}x{height}:rate={_RATE}:duration={seconds},noise=alls=6:allf=t:all_seed={seed}"
+    picture = f"testsrc2=size={width}x{height}:rate={_RATE}:duration={seconds}"
+    picture += f",noise=alls={noise}:allf=t:all_seed={seed}"
     command = [ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "lavfi", "-i", picture]
     if sound:
         command += ["-f", "lavfi", "-i", f"sine=frequency={220 + seed}:sample_rate=44100:duration={seconds}"]

@@ -78,7 +78,8 @@ class _Picture:
 
     def __init__(self, frame: av.VideoFrame, filters: str) -> None:
         self._kind = _kind(frame)
-        width, height, pixel_format, colorspace, color_range, matrix = self._kind
+        width, height, pixel_format, colorspace, color_range, _ = self._kind
+        matrix = frame.side_data.get("DISPLAYMATRIX")
         self._graph = av.filter.Graph()
         self._graph.threads = 1
         nodes = [
@@ -88,7 +89,7 @@ class _Picture:
                 f":colorspace={colorspace}:range={color_range}",
             )
         ]
-        for step in [*_turn(matrix), *filters.split(","), "format=rgb24"]:
+        for step in [*_turn(None if matrix is None else bytes(matrix)), *filters.split(","), "format=rgb24"]:
             name, _, options = step.partition("=")
             nodes.append(self._graph.add(name, options))
         nodes.append(self._graph.add("buffersink"))
@@ -102,10 +103,10 @@ class _Picture:
         return self._graph.vpull().to_ndarray()
 
 
-def _kind(frame: av.VideoFrame) -> tuple[int, int, str, int, int, bytes | None]:
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+def _kind(frame: av.VideoFrame) -> tuple[int, int, str, int, int, int]:
+    # Not its side data: asking for them ties the frame into a circle that only the garbage collector can undo.
     colours = int(frame.colorspace), int(frame.color_range)
-    return frame.width, frame.height, frame.format.name, *colours, None if matrix is None else bytes(matrix)
+    return frame.width, frame.height, frame.format.name, *colours, frame.rotation
 
 
 def _turn(matrix: bytes | None) -> list[str]:
