@@ -1,7 +1,7 @@
 """Memory of decoding a two-hour film at one frame per second: `python -m tests.benchmarks.long_video`.
 
-A short 1080p clip is made and its packets are repeated without coding them again. Each decoder works in a process of its
-own that has not loaded torch; its memory and that of its children (the ffmpeg program) are sampled while it decodes.
+A short 1080p clip is made and its packets are repeated without coding them again. Each decoder works in a process of
+its own without torch; its memory and that of its children (the ffmpeg program) are sampled while it decodes.
 """
 
 import argparse
