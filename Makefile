@@ -37,6 +37,9 @@ lint: setup ## ruff, snakefmt and Snakemake's own lint
 
 bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.dry_run
+	$(BIN)/python -m tests.benchmarks.decoders
+	$(BIN)/python -m tests.benchmarks.overlap
+	$(BIN)/python -m tests.benchmarks.long_video
 	$(BIN)/python -m tests.benchmarks.demo_seeds
 
 lock: setup ## requirements.in -> requirements.lock
