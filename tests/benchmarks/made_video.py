@@ -9,7 +9,7 @@ _RATE = 30
 
 
 def make_video(
-    path: Path, width: int, height: int, seconds: float, seed: int = 0, sound: bool = False, noise: int = 6
+    path: Path, width: int, height: int, seconds: float, seed: int = 0, sound: bool = False, still: bool = False
 ) -> Path:
     """Write an H.264 video at 30 frames per second with a key frame at least every five seconds.
 
@@ -22,13 +22,13 @@ def make_video(
     seconds : float
     seed : int
         Other seeds, other pictures.
-    noise : int
-        Strength of the noise; it is what makes the pictures costly.
     sound : bool
         Add a tone (AAC, stereo).
+    still : bool
+        Colour bars that never change, which are cheap to decode.
     """
-    picture = f"testsrc2=size={width}x{height}:rate={_RATE}:duration={seconds}"
-    picture += f",noise=alls={noise}:allf=t:all_seed={seed}"
+    picture = f"{'smptehdbars' if still else 'testsrc2'}=size={width}x{height}:rate={_RATE}:duration={seconds}"
+    picture += "" if still else f",noise=alls=6:allf=t:all_seed={seed}"
     command = [ffmpeg_exe(), "-hide_banner", "-nostdin", "-loglevel", "error", "-y", "-f", "lavfi", "-i", picture]
     if sound:
         command += ["-f", "lavfi", "-i", f"sine=frequency={220 + seed}:sample_rate=44100:duration={seconds}"]

@@ -35,7 +35,7 @@ MAX_RATIO = 1.25
 BALANCE = (0.7, 1.4)
 SAMPLING = {"rule": "ffmpeg_fps", "rate": 2}
 RESIZE = {"rule": "squash", "size": 64}
-BATCH_SIZE = 32
+BATCH_SIZE = 16
 SIZE, SECONDS = (640, 360), 8
 
 
