@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.encoders.interface import Encoder
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.extraction.job import encode_missing, parse_job, run_job
 from workflow_scripts.extraction.stalls import Stalls
@@ -21,7 +22,7 @@ def main() -> None:
     times: dict[str, np.ndarray] = {}
     silent: set[str] = set()
 
-    def windows_of(video_id: str) -> Iterator[np.ndarray]:
+    def windows_of(video_id: str, _: Encoder) -> Iterator[np.ndarray]:
         try:
             wave = read_audio(args.videos / media[video_id]["path"], recipe["sample_rate"], ffmpeg=ffmpeg)
         except NoAudioStream:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from models.encoders.interface import Encoder
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.extraction.job import encode_missing, parse_job, run_job
 from workflow_scripts.extraction.stalls import Stalls
@@ -19,7 +20,7 @@ def main() -> None:
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 
-    def frames_of(video_id: str) -> Iterator[np.ndarray]:
+    def frames_of(video_id: str, _: Encoder) -> Iterator[np.ndarray]:
         row, path = plan[video_id], paths[video_id]
         if row["frames_per_row"] is None:
             return decode_frames(path, row["frame_idx"], resize, ffmpeg, decoder)

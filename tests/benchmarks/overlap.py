@@ -117,7 +117,9 @@ class Bench:
         stalls = Stalls()
 
         def compute(missing: list[str]) -> Iterator[Computed]:
-            return job.encode_missing(missing, self.units_of, settings, stalls, lambda name: self.plans[name].times)
+            return job.encode_missing(
+                missing, lambda name, _: self.units_of(name), settings, stalls, lambda name: self.plans[name].times
+            )
 
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:
             started = time.perf_counter()

@@ -229,15 +229,20 @@ def test_every_moment_of_a_job_belongs_to_one_state_and_they_add_up(tmp_path, mo
     }
     lengths = [3, 3, 3]
     times = {str(i): np.zeros((length, 2)) for i, length in enumerate(lengths)}
+    units = units_of(lengths)
     compute = partial(
-        job.encode_missing, units_of=units_of(lengths), settings=settings, stalls=stalls, times_of=times.__getitem__
+        job.encode_missing,
+        units_of=lambda v, network: units(v),
+        settings=settings,
+        stalls=stalls,
+        times_of=times.__getitem__,
     )
     job.run_job(settings, tmp_path / "0000.zarr", [job.Wanted(v, "digest") for v in times], compute, stalls)
-    batches, units, videos = 3, 9 + 3, 3
+    batches, waits, videos = 3, 9 + 3, 3
     assert stalls.seconds == {
         "read": 1.0,
         "load": 16.0,
-        "decode": units * 0.25,
+        "decode": waits * 0.25,
         "compute": batches * 2.0,
         "write": (videos + 1) * 128.0,
     }

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from models.encoders.interface import Encoder
 from workflow_scripts.extraction.batching import Prefetch, encode_videos
 from workflow_scripts.extraction.networks import load_encoder
 from workflow_scripts.extraction.settings import read_settings
@@ -83,18 +84,18 @@ def _watched(
 
 def encode_missing(
     missing: list[str],
-    units_of: Callable[[str], Iterable[np.ndarray]],
+    units_of: Callable[[str, Encoder], Iterable[np.ndarray]],
     settings: dict[str, Any],
     stalls: Stalls,
     times_of: Callable[[str], np.ndarray],
     status_of: Callable[[str], str] = lambda video_id: "ok",
 ) -> Iterator[Computed]:
-    """Load the network and encode the units of videos, which are decoded meanwhile.
+    """Load the network and encode the units of videos; while it computes, the next ones are decoded.
 
     Parameters
     ----------
     missing : the videos
-    units_of : id -> its units, one per row; a `UserError` makes the video `failed`
+    units_of : id and network -> the video's units; a `UserError` makes the video `failed`
     settings : content of a feature's settings file
     stalls : the job's stopwatch
     times_of : id -> float64 (T, 2), asked when the video's rows are complete
@@ -102,8 +103,10 @@ def encode_missing(
     """
     runtime = settings["runtime"]
     batch_size = runtime["batch_size"]
-    with Prefetch(missing, units_of, 2 * batch_size, runtime["decode_workers"]) as units:
-        encoder = load_encoder(settings)
+    encoder = load_encoder(settings)
+    with Prefetch(
+        missing, lambda video_id: units_of(video_id, encoder), 2 * batch_size, runtime["decode_workers"]
+    ) as units:
         for video_id, rows, reason in encode_videos(units, encoder.encode, batch_size, stalls):
             times = None if reason else times_of(video_id)
             yield computed_rows(video_id, rows, times, encoder.dim, reason, status_of(video_id))
