@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,6 +22,7 @@ import numpy as np
 import torch
 
 from models.encoders.interface import Encoder
+from tests.benchmarks.decoders import measured
 from tests.benchmarks.made_video import make_video
 from workflow_scripts.extraction import job
 from workflow_scripts.extraction.batching import Unit, VideoEnd
@@ -137,10 +139,10 @@ class Bench:
             job.Prefetch = ahead
 
     def balanced_layers(self) -> int:
-        """Return how many layers make the forward passes about as long as decoding."""
-        decode_s = min(self.decode_alone() for _ in range(2))
-        few, many = (self.forward_alone(load_encoder(self.settings(layers))) for layers in (1, 5))
-        return max(1, round(1 + 4 * (decode_s - few) / max(many - few, 1e-6)))
+        """Return how many layers make the forward passes about as long as decoding, in seconds of one processor."""
+        decode_s = measured(self.decode_alone)[1]
+        few, many = (measured(partial(self.forward_alone, load_encoder(self.settings(layers))))[1] for layers in (1, 9))
+        return max(1, round(1 + 8 * (decode_s - few) / max(many - few, 0.01)))
 
     def round(self, settings: dict[str, Any], encoder: Encoder) -> Round:
         """Measure everything once."""
