@@ -39,6 +39,9 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.dry_run
 	$(BIN)/python -m tests.benchmarks.rerun
 	$(BIN)/python -m tests.benchmarks.store
+	$(BIN)/python -m tests.benchmarks.decoders
+	$(BIN)/python -m tests.benchmarks.overlap
+	$(BIN)/python -m tests.benchmarks.long_video
 	$(BIN)/python -m tests.benchmarks.demo_seeds
 
 lock: setup ## requirements.in -> requirements.lock

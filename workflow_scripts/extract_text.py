@@ -7,6 +7,7 @@ import numpy as np
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
 from workflow_scripts.extraction.networks import load_encoder
+from workflow_scripts.extraction.stalls import Stalls
 from workflow_scripts.store.digest import digest_bytes
 from workflow_scripts.store.shard_job import Computed, Wanted
 from workflow_scripts.store.shards import shard_name, shard_of
@@ -22,10 +23,11 @@ def main() -> None:
         if row["modality"] == "text"
         and shard_name(shard_of(row["video_id"], args.n_shards), args.n_shards) == args.shard
     }
-    batch_size = settings["runtime"]["batch_size"]
+    batch_size, stalls = settings["runtime"]["batch_size"], Stalls()
 
     def compute(missing: list[str]) -> Iterator[Computed]:
         encoder = load_encoder(settings)
+        stalls.enter("compute")
         for start in range(0, len(missing), batch_size):
             batch = missing[start : start + batch_size]
             for query_id, rows in zip(batch, encoder.encode([texts[q] for q in batch]), strict=True):
@@ -33,7 +35,7 @@ def main() -> None:
                 index = np.arange(len(rows), dtype=np.float64)
                 yield computed_rows(query_id, rows, np.stack([index, index + 1], axis=1), encoder.dim, None)
 
-    run_job(settings, args.store, [Wanted(q, digest_bytes(t.encode())) for q, t in texts.items()], compute)
+    run_job(settings, args.store, [Wanted(q, digest_bytes(t.encode())) for q, t in texts.items()], compute, stalls)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ def checks(folder: Path) -> list[Check]:
         for rate, row in case["hero224"].items():
             grids = tensors[f"{Path(video).stem}_hero224_fps{rate}_grid4x4"]
             add(f"hero-{rate}", check_hero, rate, row, grids)
+        add("decoders", check_decoders)
         add("seek", check_seek, case["cv2_seek_1fps"])
         for rate, row in case.get("audio_decoded", {}).items():
             rms = tensors[f"{Path(video).stem}_rms_per_100ms_{rate}"]
@@ -105,6 +106,15 @@ def check_rate_30(path: Path, case: dict[str, Any]) -> None:
     assert len(plan.frame_idx) == case["fps30_n"]
     frames = np.stack(list(decode_frames(path, plan.frame_idx[::15], HERO)))
     np.testing.assert_allclose(mean_rgb(frames), case["fps30_mean_rgb_every15th"], atol=LEVELS)
+
+
+def check_decoders(path: Path) -> None:
+    """Either decoder delivers the same bytes, frames thinned out or all, resized or not."""
+    for rate, resize in ((1, HERO), (1, None), (30, {"rule": "squash", "size": 224})):
+        plan = plan_frames({"rule": "ffmpeg_fps", "rate": rate}, frame_times(path))
+        passes = [decode_frames(path, plan.frame_idx, resize, decoder=decoder) for decoder in ("pyav", "ffmpeg")]
+        for one, other in zip(*passes, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def check_seek(path: Path, case: dict[str, Any]) -> None:

@@ -93,3 +93,12 @@ def rotated(source: Path, target: Path, degrees: int) -> Path:
                 packet.stream = copied
                 writing.mux(packet)
     return target
+
+
+def state_zero_seconds(path: Path) -> None:
+    """Make every box of the header that states a duration state none."""
+    data = bytearray(path.read_bytes())
+    for box, offset in ((b"mvhd", 16), (b"mdhd", 16), (b"tkhd", 20)):
+        start = data.index(box) + len(box) + offset
+        data[start : start + 4] = bytes(4)
+    path.write_bytes(data)

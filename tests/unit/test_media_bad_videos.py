@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 
-from tests.unit.made_clips import make_clip
+from tests.unit.made_clips import make_clip, state_zero_seconds
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.extraction.settings import feature_settings
 from workflow_scripts.store.digest import digest_json
@@ -26,21 +26,27 @@ WANTED = {
     "renamed": "ok",
     "single": "ok",
     "garbled": "ok",
+    "no duration": "ok",
+    "talks": "ok",
     "goes away": "ok",
     "empty": "empty",
     "text": "unreadable",
     "loop": "unreadable",
+    "long loop": "unreadable",
+    "dangling": "missing",
     "folder": "unreadable",
     "cut": "truncated",
+    "cut mkv": "truncated",
     "sound": "no_video_stream",
     "absent": "missing",
 }
 
 
-def run(name: str, *arguments: object) -> None:
+def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
     assert done.returncode == 0, done.stderr
+    return done
 
 
 def make_videos(folder: Path) -> None:
@@ -53,10 +59,18 @@ def make_videos(folder: Path) -> None:
     (folder / "empty.mp4").write_bytes(b"")
     (folder / "text.mp4").write_text("no video")
     (folder / "loop.mp4").symlink_to("loop.mp4")
+    (folder / "long loop.mp4").symlink_to("back.mp4")
+    (folder / "back.mp4").symlink_to("long loop.mp4")
+    (folder / "dangling.mp4").symlink_to("nothing there.mp4")
     (folder / "folder.mp4").mkdir()
     whole = make_clip(folder / "clip.mp4", n_frames=60, size=(192, 128), options={"movflags": "+faststart"})
     (folder / "cut.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     whole.unlink()
+    whole = make_clip(folder / "clip.mkv", n_frames=60, size=(192, 128))
+    (folder / "cut mkv.mp4").write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    whole.unlink()
+    state_zero_seconds(make_clip(folder / "no duration.mp4", n_frames=30))
+    make_clip(folder / "talks.mp4", n_frames=30, sound=(0.0, np.full((1, 48000), 5000, np.int16)))
     sound_only(folder / "sound.mp4")
 
 
@@ -112,6 +126,22 @@ def test_good_videos_get_their_rows_and_bad_ones_their_reason(shard):
     assert failed == {"garbled", "goes away"}
     assert "cannot be opened" in found["goes away"].reason
     assert "could be decoded" in found["garbled"].reason
+
+
+def test_a_video_without_sound_says_so_and_the_one_with_sound_gets_its_rows(shard, tmp_path):
+    settings = feature_settings(Configuration({}, REPOSITORY / "config"), "demo", "cnn14_tiny")
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    known = ("--settings", tmp_path / "settings.json", "--recipe", digest_json(settings["recipe"]))
+    tables = ("--rows-of", shard / "media.parquet", "--media", shard / "media.parquet", "--videos", shard / "videos")
+    done = run("extract_audio", *known, *tables, "--store", tmp_path / f"{SHARD}.zarr")
+    _, content = read_whole_shard(tmp_path / f"{SHARD}.zarr")
+    found = {row.id: row for row in content.videos}
+    assert set(found) == {name for name, status in WANTED.items() if status == "ok"}
+    assert found.pop("talks").status == "ok"
+    assert found.pop("goes away").status == "failed"
+    assert {row.status for row in found.values()} == {"no_audio"}
+    assert all(row.start == row.stop for row in found.values())
+    assert "s in all: read" in done.stderr
 
 
 def test_rows_of_a_histogram_sum_to_one(shard):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.parity.sampling_cases import frame_number
-from tests.unit.made_clips import numbered_picture
+from tests.unit.made_clips import numbered_picture, state_zero_seconds
 from workflow_scripts.media.decode import decode_frames
 from workflow_scripts.media.media_error import DecodeError
 from workflow_scripts.media.probe import frame_times, probe
@@ -136,12 +136,8 @@ def test_a_file_that_does_not_state_its_duration_is_measured(tmp_path, suffix, c
 
 
 def test_a_header_that_says_zero_seconds_is_not_believed(tmp_path):
-    data = bytearray(write_clip(tmp_path / "whole.mp4").read_bytes())
-    for box, offset in ((b"mvhd", 16), (b"mdhd", 16), (b"tkhd", 20)):
-        start = data.index(box) + len(box) + offset
-        data[start : start + 4] = bytes(4)
-    clip = tmp_path / "zero.mp4"
-    clip.write_bytes(data)
+    clip = write_clip(tmp_path / "zero.mp4")
+    state_zero_seconds(clip)
     assert probe(clip).duration_s == pytest.approx(2.4, abs=0.1)
     check_all_frames(clip)
 

@@ -6,22 +6,29 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from workflow_scripts.configuration.recipe import sampling_name
 from workflow_scripts.configuration.schema import SAMPLING_OPTIONS, Resize, Sampling, VisualFeature
+from workflow_scripts.media.media_error import MediaError
 from workflow_scripts.media.resize import RESIZE_RULES, resize_for
 from workflow_scripts.media.sampling import RULES, FrameTimes, plan_frames
 
 EXAMPLES = [
     {"rule": "ffmpeg_fps", "rate": "2/3", "short_clip_guard": True},
     {"rule": "seek_per_second"},
+    {"rule": "seek_per_second", "rate": "1/2"},
     {"rule": "lavis_head", "n_frames": 3},
     {"rule": "lavis_uniform", "n_frames": 3},
     {"rule": "linspace", "n_frames": 3},
-    {"rule": "hero_clips", "clip_s": "3/2"},
+    {"rule": "hero_clips", "clip_s": "3/2", "end": "int"},
     {"rule": "windows", "window": 4, "tail": "shift_back", "rate": "24"},
+    {"rule": "windows", "window": 8, "stride": 3, "tail": "pad"},
+    {"rule": "windows", "window": 4, "tail": "shift_back", "skip_last": True, "block": 10},
     {"rule": "i3d_chunks"},
+    {"rule": "i3d_chunks", "rate": "25"},
 ]
 MEDIA = FrameTimes(np.arange(90), Fraction(1, 30), 0, 90, 3.0, True, Fraction(30))
 
@@ -46,6 +53,12 @@ def test_every_rule_can_be_written_and_has_an_example():
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))
+def test_every_option_of_a_rule_can_be_written(rule):
+    needed, allowed = SAMPLING_OPTIONS[rule]
+    assert {name for example in EXAMPLES if example["rule"] == rule for name in example} == needed | allowed | {"rule"}
+
+
+@pytest.mark.parametrize("rule", sorted(RULES))
 def test_options_and_defaults_are_those_of_the_function(rule):
     needed, allowed = SAMPLING_OPTIONS[rule]
     parameters = {name: p.default for name, p in list(inspect.signature(RULES[rule]).parameters.items())[1:]}
@@ -62,6 +75,45 @@ def test_written_settings_plan_frames(example):
     plan = plan_frames(settings.model_dump(mode="json"), MEDIA)
     assert np.array_equal(plan.frame_idx, plan_frames(example, MEDIA).frame_idx)
     assert Sampling.model_validate_json(settings.model_dump_json()) == settings
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+@given(
+    gaps=st.lists(st.integers(1, 3000), min_size=2, max_size=60),
+    rate=st.sampled_from([Fraction(5), Fraction(25), Fraction(30000, 1001)]),
+    shift=st.integers(-(10**7), 10**7),
+    delay=st.integers(0, 2000),
+)
+def test_every_written_rule_ends_stays_in_range_and_ignores_the_start_at_a_variable_rate(
+    example, gaps, rate, shift, delay
+):
+    rule = Sampling.model_validate(example).model_dump(mode="json")
+    ticks = np.cumsum([0, *gaps]) + delay
+    duration_s = float(sum(gaps)) / 1000
+
+    def plan(offset):
+        times = FrameTimes(
+            ticks[:-1] + offset, Fraction(1, 1000), offset, int(ticks[-1]) + offset, duration_s, True, rate
+        )
+        return plan_frames(rule, times)
+
+    try:
+        found = plan(0)
+    except MediaError:
+        with pytest.raises(MediaError):
+            plan(shift)
+        return
+    moved = plan(shift)
+    np.testing.assert_array_equal(found.frame_idx, moved.frame_idx)
+    np.testing.assert_array_equal(found.times, moved.times)
+    assert np.all((found.frame_idx >= 0) & (found.frame_idx < len(gaps)))
+    assert np.all(found.times[:, 0] < found.times[:, 1])
+    assert np.all(np.diff(found.times[:, 0]) >= 0)
+    n_rows = len(found.frame_idx) if found.frames_per_row is None else len(found.frames_per_row)
+    assert len(found.times) == n_rows
+    rows = np.split(found.frame_idx, np.cumsum(found.frames_per_row)[:-1]) if found.frames_per_row is not None else []
+    newest = [row.max() for row in rows] if n_rows and rows else found.frame_idx
+    assert np.all(np.diff(newest) >= 0)
 
 
 @pytest.mark.parametrize(

@@ -197,6 +197,13 @@ class FeatureRuntime(Section):
 
     batch_size: PositiveInt = Field(64, description="network inputs per forward pass")
     threads: PositiveInt = Field(1, description="CPU threads of one job")
+    decoder: Literal["auto", "pyav", "ffmpeg", "nvdec"] = Field(
+        "auto",
+        description="visual features: who decodes; the frames are the same. `nvdec`: the decoder of an NVIDIA GPU",
+    )
+    decode_workers: PositiveInt = Field(
+        1, description="videos that are decoded at the same time while the network computes"
+    )
     mem_mb: PositiveInt = Field(4000, description="memory of one job, MB")
     gpu: NonNegativeInt = Field(0, description="GPUs of one job")
     runtime_min: PositiveInt = Field(120, description="time limit of one job on a cluster, minutes")

@@ -1,15 +1,18 @@
-"""Feed a network with full batches across the borders of videos while the next video is being decoded."""
+"""Feed a network with full batches across the borders of videos while the next videos are being decoded."""
 
+import collections
 import contextlib
 import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
 from workflow_scripts.errors import UserError
+from workflow_scripts.extraction.stalls import Stalls
 
 
 @dataclass(frozen=True)
@@ -19,61 +22,106 @@ class VideoEnd:
     reason: str | None = None
 
 
-@dataclass
-class Stalls:
-    """Seconds spent waiting, so that a person can see which side starves."""
-
-    decode_wait_s: float = 0.0
-    encode_s: float = 0.0
-
-
 Unit = np.ndarray | VideoEnd
 _DONE = object()
 
 
-def prefetch(
-    ids: Sequence[str], units_of: Callable[[str], Iterable[np.ndarray]], depth: int
-) -> Iterator[tuple[str, Unit]]:
-    """Yield the units (frames or windows) of all videos in order; they are produced in a thread, `depth` ahead.
+class Prefetch:
+    """The units (frames, windows) of many videos, produced in threads ahead of the one who takes them.
 
-    Every video ends with a `VideoEnd`. A `UserError` of one video becomes its reason and the others go on; any other
-    exception is raised here.
+    Yields pairs of video id and unit; every video ends with a `VideoEnd`. With one worker the videos come one after the
+    other, with several their units are mixed. Work starts at once; `close`, or the end of a `with` block, ends it.
+
+    Parameters
+    ----------
+    ids : sequence of str
+        The videos.
+    units_of : callable
+        Gets an id, returns its units one by one. A `UserError` becomes the reason of that video and the others go on;
+        any other exception is raised where the units are taken.
+    depth : int
+        Units that may be ready and not taken: what bounds the memory.
+    workers : int
+        Videos that are produced at the same time. Threads are enough: decoders leave Python alone while they work.
     """
-    ready: queue.Queue = queue.Queue(maxsize=depth)
-    stop = threading.Event()
 
-    def put(entry: object) -> None:
-        while not stop.is_set():
-            with contextlib.suppress(queue.Full):
-                ready.put(entry, timeout=0.1)
-                break
+    def __init__(
+        self, ids: Sequence[str], units_of: Callable[[str], Iterable[np.ndarray]], depth: int, workers: int = 1
+    ) -> None:
+        self._left = collections.deque(ids)
+        self._units_of = units_of
+        self._ready: queue.Queue = queue.Queue(maxsize=depth)
+        self._stop = threading.Event()
+        self._idle_s = [0.0] * workers
+        self._threads = [
+            threading.Thread(target=self._work, args=(number,), name="decode", daemon=True) for number in range(workers)
+        ]
+        self._at_work = workers
+        for thread in self._threads:
+            thread.start()
 
-    def produce() -> None:
-        try:
-            for video_id in ids:
-                reason = None
-                try:
-                    for unit in units_of(video_id):
-                        put((video_id, unit))
-                        if stop.is_set():
-                            return
-                except UserError as error:
-                    reason = str(error)
-                put((video_id, VideoEnd(reason)))
-            put(_DONE)
-        except BaseException as error:
-            put(error)
+    @property
+    def idle_s(self) -> float:
+        """Seconds that the workers waited because enough was ready."""
+        return sum(self._idle_s)
 
-    thread = threading.Thread(target=produce, name="decode", daemon=True)
-    thread.start()
-    try:
-        while (entry := ready.get()) is not _DONE:
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> tuple[str, Unit]:
+        while self._at_work:
+            entry = self._ready.get()
             if isinstance(entry, BaseException):
+                self.close()
                 raise entry
-            yield entry
-    finally:
-        stop.set()
-        thread.join()
+            if entry is not _DONE:
+                return entry
+            self._at_work -= 1
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the threads; what they have produced and nobody took is lost."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+        self._at_work = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _work(self, number: int) -> None:
+        try:
+            while self._left and not self._stop.is_set():
+                with contextlib.suppress(IndexError):
+                    self._produce(self._left.popleft(), number)
+            self._put(_DONE, number)
+        except BaseException as error:
+            self._put(error, number)
+
+    def _produce(self, video_id: str, number: int) -> None:
+        reason = None
+        try:
+            for unit in self._units_of(video_id):
+                self._put((video_id, unit), number)
+                if self._stop.is_set():
+                    return
+        except UserError as error:
+            reason = str(error)
+        self._put((video_id, VideoEnd(reason)), number)
+
+    def _put(self, entry: object, number: int) -> None:
+        with contextlib.suppress(queue.Full):
+            self._ready.put_nowait(entry)
+            return
+        started = time.perf_counter()
+        while not self._stop.is_set():
+            with contextlib.suppress(queue.Full):
+                self._ready.put(entry, timeout=0.1)
+                break
+        self._idle_s[number] += time.perf_counter() - started
 
 
 def encode_videos(
@@ -86,9 +134,10 @@ def encode_videos(
 
     Parameters
     ----------
-    units : pairs of video id and unit, video by video, as `prefetch` yields them
+    units : pairs of video id and unit, as `Prefetch` yields them
     encode : (n, ...) -> n rows (D,)
     batch_size : units per call of `encode`; fewer where the next unit has another shape
+    stalls : told when the network computes and when it waits for units
 
     Yields
     ------
@@ -100,12 +149,11 @@ def encode_videos(
     missing: dict[str, int] = {}
 
     def flush() -> None:
-        started = time.perf_counter()
+        stalls.enter("compute")
         for (video_id, _), row in zip(waiting, encode(np.stack([unit for _, unit in waiting])), strict=True):
             rows[video_id].append(row)
             missing[video_id] -= 1
         waiting.clear()
-        stalls.encode_s += time.perf_counter() - started
 
     def complete() -> Iterator[tuple[str, list[np.ndarray], str | None]]:
         for video_id in [v for v in ended if not missing[v]]:
@@ -114,9 +162,8 @@ def encode_videos(
 
     source = iter(units)
     while True:
-        started = time.perf_counter()
+        stalls.enter("decode")
         entry = next(source, None)
-        stalls.decode_wait_s += time.perf_counter() - started
         if entry is None:
             break
         video_id, unit = entry

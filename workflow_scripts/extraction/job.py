@@ -1,15 +1,20 @@
 """The part of an extraction job that is the same for every kind of encoder."""
 
 import argparse
+import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from models.encoders.interface import Encoder
+from workflow_scripts.extraction.batching import Prefetch, encode_videos
+from workflow_scripts.extraction.networks import load_encoder
 from workflow_scripts.extraction.settings import read_settings
+from workflow_scripts.extraction.stalls import Stalls
 from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
 
 log = logging.getLogger(__name__)
@@ -38,8 +43,18 @@ def run_job(
     store_path: Path,
     wanted: Sequence[Wanted],
     compute: Callable[[list[str]], Iterator[Computed]],
+    stalls: Stalls | None = None,
 ) -> None:
-    """Bring the shard up to date: known rows are kept, only missing ones are computed."""
+    """Bring the shard up to date: known rows are kept, only missing ones are computed.
+
+    Parameters
+    ----------
+    settings : content of a feature's settings file
+    store_path : the `.zarr` folder
+    wanted : all videos (or queries) of the shard
+    compute : gets the ids to compute, yields each of them once
+    stalls : a stopwatch, which `compute` uses too; the log then tells where the time went
+    """
     cache = settings["feature_cache"]
     update_shard(
         store_path,
@@ -47,13 +62,59 @@ def run_job(
         settings["recipe"],
         dtype=settings["recipe"]["store_dtype"],
         dim=None,
-        compute=compute,
+        compute=compute if stalls is None else functools.partial(_watched, compute, stalls),
         cache_dir=Path(cache) if cache else None,
     )
+    if stalls is not None:
+        stalls.enter("write")
+        log.info("%s: %s", store_path.name, stalls.summary())
+
+
+def _watched(
+    compute: Callable[[list[str]], Iterator[Computed]], stalls: Stalls, missing: list[str]
+) -> Iterator[Computed]:
+    """Call `compute`; while one of its videos is outside, it is being written."""
+    stalls.enter("load")
+    for video in compute(missing):
+        ended = stalls.enter("write")
+        yield video
+        stalls.enter(ended)
+    stalls.enter("write")
+
+
+def encode_missing(
+    missing: list[str],
+    units_of: Callable[[str, Encoder], Iterable[np.ndarray]],
+    settings: dict[str, Any],
+    stalls: Stalls,
+    times_of: Callable[[str], np.ndarray],
+    status_of: Callable[[str], str] = lambda video_id: "ok",
+) -> Iterator[Computed]:
+    """Load the network and encode the units of videos; while it computes, the next ones are decoded.
+
+    Parameters
+    ----------
+    missing : the videos
+    units_of : id and network -> the video's units; a `UserError` makes the video `failed`
+    settings : content of a feature's settings file
+    stalls : the job's stopwatch
+    times_of : id -> float64 (T, 2), asked when the video's rows are complete
+    status_of : id -> status of a video that did not fail
+    """
+    runtime = settings["runtime"]
+    batch_size = runtime["batch_size"]
+    encoder = load_encoder(settings)
+    with Prefetch(
+        missing, lambda video_id: units_of(video_id, encoder), 2 * batch_size, runtime["decode_workers"]
+    ) as units:
+        for video_id, rows, reason in encode_videos(units, encoder.encode, batch_size, stalls):
+            times = None if reason else times_of(video_id)
+            yield computed_rows(video_id, rows, times, encoder.dim, reason, status_of(video_id))
+        stalls.decoders_idle_s = units.idle_s
 
 
 def computed_rows(
-    video_id: str, rows: list[np.ndarray], times: np.ndarray, dim: int, reason: str | None, status: str = "ok"
+    video_id: str, rows: list[np.ndarray], times: np.ndarray | None, dim: int, reason: str | None, status: str = "ok"
 ) -> Computed:
     """Return the rows of a video, or none with the reason if it failed."""
     if reason is not None:

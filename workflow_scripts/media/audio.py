@@ -68,8 +68,10 @@ def read_audio(path: Path | str, sample_rate: int, ffmpeg: str | None = None) ->
         **{"async": 1},
     )
     sink = ffmpeg_python.output(resampled, "pipe:1", format="f32le", acodec="pcm_f32le")
-    blocks = list(read_blocks(sink, _BLOCK_BYTES, ffmpeg))
-    return np.frombuffer(b"".join(blocks), "<f4")
+    samples = bytearray()
+    for block in read_blocks(sink, _BLOCK_BYTES, ffmpeg):
+        samples += block
+    return np.frombuffer(samples, "<f4")
 
 
 def windows(

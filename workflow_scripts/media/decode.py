@@ -1,26 +1,34 @@
-"""Frames of a video, only those that a plan names, already resized, in one sequential pass of ffmpeg."""
+"""Frames of a video, only those that a plan names, already resized, in one sequential pass of a decoder."""
 
 import contextlib
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
-import ffmpeg as ffmpeg_python
 import numpy as np
 
-from workflow_scripts.media.ffmpeg import file_url, read_blocks
+from workflow_scripts.errors import UserError
+from workflow_scripts.media.decode_program import ffmpeg_frames, nvdec_frames, require_nvdec
+from workflow_scripts.media.decode_pyav import pyav_frames
+from workflow_scripts.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.media.frame_request import FrameRequest
 from workflow_scripts.media.media_error import DecodeError
 from workflow_scripts.media.probe import frame_times, open_video, video_stream
 from workflow_scripts.media.resize import resize_for
 
-# The kernel takes at most 128 KiB per argument.
-_LONGEST_ARGUMENT = 100_000
+DECODERS = ("auto", "pyav", "ffmpeg", "nvdec")
+# Starting the program costs about as much as decoding and delivering this many frames here; beyond, its own threads
+# decode and resize at the same time (tests/benchmarks/decoders.py).
+_WORTH_A_PROCESS = 300
 
 
 def decode_frames(
-    path: Path | str, frame_idx: Sequence[int] | np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None = None
+    path: Path | str,
+    frame_idx: Sequence[int] | np.ndarray,
+    resize: dict[str, Any] | None,
+    ffmpeg: str | None = None,
+    decoder: str = "auto",
 ) -> Iterator[np.ndarray]:
     """Yield the planned frames of a video in order.
 
@@ -34,6 +42,9 @@ def decode_frames(
         A resize rule as in a feature file; None: native size.
     ffmpeg : str, optional
         As `ffmpeg_exe`.
+    decoder : {"auto", "pyav", "ffmpeg", "nvdec"}
+        Who decodes; the frames are the same. `auto`: the ffmpeg program, but this process (PyAV) for a few frames of a
+        short video.
 
     Yields
     ------
@@ -58,7 +69,7 @@ def decode_frames(
         raise ValueError("frame_idx must not be negative or decrease")
     distinct, repeats = np.unique(wanted, return_counts=True)
     n_delivered = 0
-    for frame, n_times in zip(_distinct_frames(path, distinct, resize, ffmpeg), repeats, strict=False):
+    for frame, n_times in zip(_distinct_frames(path, distinct, resize, ffmpeg, decoder), repeats, strict=False):
         for _ in range(n_times):
             yield frame
         n_delivered += 1
@@ -67,7 +78,7 @@ def decode_frames(
 
 
 def _distinct_frames(
-    path: Path | str, wanted: np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None
+    path: Path | str, wanted: np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None, decoder: str
 ) -> Iterator[np.ndarray]:
     """Yield the frames at increasing positions, as many as the decoder gives."""
     media = frame_times(path)
@@ -77,14 +88,36 @@ def _distinct_frames(
     stream_index, width, height = _first_picture(path)
     picture = resize_for(resize, width, height)
     shape = (picture.size, picture.size, 3) if picture.by == "ffmpeg" else (height, width, 3)
-    if media.is_timed:
-        expression = select_expression("t", media.pts * float(media.time_base), chosen)
-    else:
-        expression = select_expression("n", np.arange(len(media.pts), dtype=float), chosen)
     # A stream may change its size on the way: frames at native size take that of the first picture.
-    chain = f"select='{expression}',{picture.filters() or f'scale={width}:{height}:flags=bicubic'}"
-    for block in _filtered_frames(path, stream_index, chain, len(chosen), int(np.prod(shape)), ffmpeg):
-        yield picture.finish(np.frombuffer(block, np.uint8).reshape(shape))
+    filters = picture.filters() or f"scale={width}:{height}:flags=bicubic"
+    request = FrameRequest(path, stream_index, media, chosen, filters, shape)
+    for frame in _run(decoder, request, ffmpeg):
+        yield picture.finish(frame)
+
+
+def _run(decoder: str, request: FrameRequest, ffmpeg: str | None) -> Iterator[np.ndarray]:
+    if decoder == "nvdec":
+        return nvdec_frames(request, ffmpeg)
+    is_long = len(request.media.pts) + len(request.chosen) >= _WORTH_A_PROCESS
+    if decoder == "ffmpeg" or (decoder == "auto" and is_long):
+        return ffmpeg_frames(request, ffmpeg)
+    return pyav_frames(request)
+
+
+def check_decoder(decoder: str, ffmpeg: str | None = None) -> None:
+    """Check that a decoder can be used on this machine, before any video is blamed for it.
+
+    Raises
+    ------
+    UserError
+        It is unknown, it is `nvdec` and there is no GPU, or the ffmpeg program cannot be run.
+    """
+    if decoder not in DECODERS:
+        raise UserError(f"decoder: expected one of {', '.join(DECODERS)}, found {decoder!r}.")
+    if decoder == "nvdec":
+        require_nvdec(ffmpeg)
+    if decoder != "pyav":
+        ffmpeg_exe(ffmpeg)
 
 
 def decode_rows(
@@ -93,12 +126,13 @@ def decode_rows(
     frames_per_row: Sequence[int] | np.ndarray,
     resize: dict[str, Any] | None,
     ffmpeg: str | None = None,
+    decoder: str = "auto",
 ) -> Iterator[np.ndarray]:
     """Yield the frames of each planned row in order; rows may share frames.
 
     Parameters
     ----------
-    path, resize, ffmpeg
+    path, resize, ffmpeg, decoder
         As `decode_frames`.
     frame_idx : int (sum of frames_per_row,)
         Positions in presentation order, row after row.
@@ -124,7 +158,7 @@ def decode_rows(
     still_needed = _first_needed_later(rows)
     distinct = np.unique(positions)
     held: dict[int, np.ndarray] = {}
-    with contextlib.closing(decode_frames(path, distinct, resize, ffmpeg)) as frames:
+    with contextlib.closing(decode_frames(path, distinct, resize, ffmpeg, decoder)) as frames:
         arriving = zip(distinct.tolist(), frames, strict=True)
         newest = -1
         for row, first_needed in zip(rows, still_needed, strict=True):
@@ -142,69 +176,6 @@ def _first_needed_later(rows: list[np.ndarray]) -> list[int]:
         found.append(smallest)
         smallest = min(smallest, int(row.min()))
     return found[::-1]
-
-
-def select_expression(clock: str, frame_clock: np.ndarray, chosen: np.ndarray) -> str:
-    """Return an expression of ffmpeg's `select` filter that is true for the chosen frames only.
-
-    Parameters
-    ----------
-    clock : {"t", "n"}
-        The filter's variable that tells frames apart: seconds, or number.
-    frame_clock : float64 (N,)
-        Its value for every frame, strictly increasing.
-    chosen : int64 (K,)
-        Distinct positions in `frame_clock`, increasing.
-
-    Returns
-    -------
-    str
-        A balanced tree over the runs of neighbouring frames: a few comparisons per frame even for thousands of runs.
-        A second frame with the value of the last selected one is refused.
-    """
-    # Borders lie half-way between neighbouring frames, so that rounding cannot matter.
-    inner = (frame_clock[:-1] + frame_clock[1:]) / 2
-    borders = np.concatenate([[frame_clock[0] - 1], inner, [frame_clock[-1] + 1]])
-    firsts = np.concatenate([[0], np.flatnonzero(np.diff(chosen) > 1) + 1])
-    lasts = np.concatenate([firsts[1:] - 1, [len(chosen) - 1]])
-    runs = [(borders[chosen[a]], borders[chosen[b] + 1]) for a, b in zip(firsts, lasts, strict=True)]
-
-    def tree(low: int, high: int) -> str:
-        if high - low == 1:
-            return f"between({clock},{runs[low][0]:.7f},{runs[low][1]:.7f})"
-        middle = (low + high) // 2
-        border = (runs[middle - 1][1] + runs[middle][0]) / 2
-        return f"if(lt({clock},{border:.7f}),{tree(low, middle)},{tree(middle, high)})"
-
-    return f"({tree(0, len(runs))})*(isnan(prev_selected_{clock})+gt({clock},prev_selected_{clock}))"
-
-
-def _filtered_frames(
-    path: Path | str, stream_index: int, chain: str, n_frames: int, frame_bytes: int, program: str | None
-) -> Iterator[bytearray]:
-    """Run one pass with a filter chain over the video stream; a long chain travels in a file."""
-    with contextlib.ExitStack() as stack:
-        option = {"filter:v": chain}
-        if len(chain) > _LONGEST_ARGUMENT:
-            script = stack.enter_context(tempfile.NamedTemporaryFile("w", suffix=".ffmpeg"))
-            script.write(chain)
-            script.flush()
-            option = {"/filter:v": script.name}
-        # copyts: times stay those of the packets, whatever the container's start.
-        source = ffmpeg_python.input(file_url(path), threads=1, copyts=None)
-        sink = ffmpeg_python.output(
-            source[str(stream_index)],
-            "pipe:1",
-            format="rawvideo",
-            pix_fmt="rgb24",
-            fps_mode="passthrough",
-            frames=n_frames,
-            filter_threads=1,
-            **option,
-        )
-        for block in read_blocks(sink, frame_bytes, program):
-            if len(block) == frame_bytes:
-                yield block
 
 
 def _first_picture(path: Path | str) -> tuple[int, int, int]:

@@ -1,0 +1,104 @@
+"""Decoders beside one another on generated clips and on your own: `python -m tests.benchmarks.decoders [VIDEO ...]`.
+
+Every case is decoded by each decoder in turns, several times; wall and processor seconds are medians. The share of the
+sound is what reading the sound of a clip costs beside one pass over its pictures.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.made_video import make_video
+from workflow_scripts.errors import UserError
+from workflow_scripts.media.audio import read_audio
+from workflow_scripts.media.decode import check_decoder, decode_frames
+from workflow_scripts.media.media_error import NoAudioStream
+from workflow_scripts.media.probe import frame_times
+from workflow_scripts.media.sampling import plan_frames
+
+RESIZE = {"rule": "hero", "size": 224}
+CASES: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [
+    ("1 fps, 224 px", {"rule": "ffmpeg_fps", "rate": 1}, RESIZE),
+    ("60 frames, 224 px", {"rule": "lavis_head", "n_frames": 60}, {"rule": "squash", "size": 224}),
+    ("30 fps, 224 px", {"rule": "ffmpeg_fps", "rate": 30}, RESIZE),
+    ("1 fps, native size", {"rule": "ffmpeg_fps", "rate": 1}, None),
+]
+CLIPS = {"360p 5 s": (640, 360, 5), "360p 30 s": (640, 360, 30), "720p 10 s": (1280, 720, 10)}
+SAMPLE_RATE = 32000
+
+
+def measured(function: Callable[[], Any]) -> tuple[float, float]:
+    """Return wall and processor seconds of a call, those of ended child processes included."""
+    before, started = os.times(), time.perf_counter()
+    function()
+    wall_s, after = time.perf_counter() - started, os.times()
+    return wall_s, sum(after[:4]) - sum(before[:4])
+
+
+def pass_over(path: Path, sampling: dict[str, Any], resize: dict[str, Any] | None, decoder: str) -> None:
+    """Decode what the sampling rule asks for and throw it away."""
+    for _ in decode_frames(path, plan_frames(sampling, frame_times(path)).frame_idx, resize, decoder=decoder):
+        pass
+
+
+def available_decoders() -> list[str]:
+    """Return the decoders that work on this machine."""
+    found = ["pyav", "ffmpeg"]
+    try:
+        check_decoder("nvdec")
+    except UserError as error:
+        print(f"nvdec left out: {error}")
+        return found
+    return [*found, "nvdec"]
+
+
+def compare(path: Path, label: str, decoders: list[str], repeats: int) -> None:
+    """Print a line per case: median wall and processor seconds of each decoder."""
+    for case, sampling, resize in CASES:
+        runs: dict[str, list[tuple[float, float]]] = {decoder: [] for decoder in decoders}
+        for _ in range(repeats):
+            for decoder in decoders:
+                runs[decoder].append(measured(partial(pass_over, path, sampling, resize, decoder)))
+        cells = []
+        for decoder in decoders:
+            wall_s, cpu_s = (statistics.median(values) for values in zip(*runs[decoder], strict=True))
+            cells.append(f"{decoder} {wall_s:6.3f} s ({cpu_s:5.2f})")
+        print(f"{label:22} {case:20} " + "   ".join(cells), flush=True)
+
+
+def compare_sound(path: Path, label: str, repeats: int) -> None:
+    """Print what a pass over the sound costs beside a pass over the pictures."""
+    try:
+        sound_s = statistics.median(measured(partial(read_audio, path, SAMPLE_RATE))[1] for _ in range(repeats))
+    except NoAudioStream:
+        return
+    picture_s = statistics.median(measured(lambda: pass_over(path, *CASES[0][1:], "auto"))[1] for _ in range(repeats))
+    print(
+        f"{label:22} sound at {SAMPLE_RATE} Hz: {sound_s:.2f} s of processor, {sound_s / picture_s:.0%} of the pictures"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("videos", nargs="*", type=Path, help="also measure these")
+    parser.add_argument("--repeats", type=int, default=5, help="passes per case (default: %(default)s)")
+    args = parser.parse_args()
+    decoders = available_decoders()
+    print("median wall seconds (processor seconds in brackets)")
+    with tempfile.TemporaryDirectory() as temporary:
+        clips = [(Path(temporary) / f"{name}.mp4", name) for name in CLIPS]
+        for path, name in clips:
+            make_video(path, *CLIPS[name], sound=True)
+        for path, name in [*clips, *((video, video.name) for video in args.videos)]:
+            compare(path, name, decoders, args.repeats)
+            compare_sound(path, name, args.repeats)
+
+
+if __name__ == "__main__":
+    main()
