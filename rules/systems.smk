@@ -1,5 +1,6 @@
 # One rule set for all systems: train, predict, evaluate. The system is a name in config/systems/.
 localrules:
+    evaluate,
     collect_metrics,
 
 
