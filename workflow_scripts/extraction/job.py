@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.extraction.settings import read_settings
+from workflow_scripts.store.cache import recipe_folder
 from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def run_job(
         dtype=settings["recipe"]["store_dtype"],
         dim=None,
         compute=compute,
-        cache_dir=Path(cache) if cache else None,
+        cache_dir=recipe_folder(Path(cache), store_path.parent / "settings.json", settings) if cache else None,
     )
 
 
