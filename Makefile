@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench lock envs graph accept-digest
+.PHONY: help setup demo test test-slurm lint bench lock envs graph accept-digest
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ demo: setup ## raw videos to metrics on the embedded demo: table and report
 
 test: setup ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/parity tests/workflow
+
+test-slurm: setup ## the workflow on a real SLURM of this machine (needs root, slurm-wlm and munge)
+	$(BIN)/python -m pytest -m "not slow" tests/slurm
 
 lint: setup ## ruff, snakefmt and Snakemake's own lint
 	$(BIN)/ruff check .

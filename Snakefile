@@ -15,6 +15,11 @@ min_version("9.27")
 configfile: f"{workflow.basedir}/config/config.yaml"
 
 
+# A limit on GPUs counts on this machine; on a cluster the scheduler counts.
+resource_scopes:
+    gpu="local",
+
+
 include: "rules/common.smk"
 include: "rules/fetch.smk"
 include: "rules/ingest.smk"

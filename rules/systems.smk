@@ -1,5 +1,6 @@
 # The same rules for all systems: train, predict, evaluate. The system is a name in config/systems/.
 localrules:
+    evaluate,
     collect_metrics,
 
 
@@ -28,7 +29,9 @@ rule train:
         key=lambda wc: PLAN.train_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
-        " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1 | tee {log}"
+        " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
+        # The signals by which a cluster announces the end are for the training: it logs while it saves its state.
+        " | (trap '' TERM USR1; exec tee {log})"
 
 
 rule predict:

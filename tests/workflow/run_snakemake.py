@@ -65,6 +65,7 @@ class Workflow:
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None, obeys_permissions: bool = False) -> None:
         self.folder, self.config, self.obeys_permissions = folder, dict(config or {}), obeys_permissions
+        self.environment: Mapping[str, str] = os.environ
 
     @property
     def results(self) -> Path:
@@ -113,7 +114,7 @@ class Workflow:
         return subprocess.Popen(
             self.command(*targets, options=options),
             cwd=self.folder,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            env={**self.environment, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

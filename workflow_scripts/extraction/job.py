@@ -15,6 +15,7 @@ from workflow_scripts.extraction.batching import Prefetch, encode_videos
 from workflow_scripts.extraction.networks import load_encoder
 from workflow_scripts.extraction.settings import read_settings
 from workflow_scripts.extraction.stalls import Stalls
+from workflow_scripts.store.cache import recipe_folder
 from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
 
 log = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def run_job(
         dtype=settings["recipe"]["store_dtype"],
         dim=None,
         compute=compute if stalls is None else functools.partial(_watched, compute, stalls),
-        cache_dir=Path(cache) if cache else None,
+        cache_dir=recipe_folder(Path(cache), store_path.parent / "settings.json", settings) if cache else None,
     )
     if stalls is not None:
         stalls.enter("write")

@@ -5,9 +5,11 @@ import logging
 import shlex
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from workflow_scripts.errors import run_entry_point
+from workflow_scripts.store.cache import CachedRecipe, prune_cache, read_cache
 from workflow_scripts.store.export import LAYOUTS, ExportForm, export_feature
 from workflow_scripts.store.listing import (
     describe_feature,
@@ -75,6 +77,28 @@ def export(args: argparse.Namespace) -> None:
     print(f"{args.out}: " + ", ".join(f"{count} {status}" for status, count in sorted(counts.items())))
 
 
+def _print_cached(recipes: list[CachedRecipe]) -> None:
+    for recipe in recipes:
+        used = datetime.fromtimestamp(recipe.last_used).strftime("%Y-%m-%d")
+        users = ", ".join(str(path.parent) for path in recipe.users) or "nobody"
+        print(
+            f"{recipe.folder.name}\t{recipe.n_videos} videos\t{recipe.n_bytes / 1e6:.1f} MB\tlast used {used} "
+            f"by {users}"
+        )
+    print(f"{len(recipes)} recipes, {sum(recipe.n_bytes for recipe in recipes) / 1e6:.1f} MB")
+
+
+def show_cache(args: argparse.Namespace) -> None:
+    """`cache`."""
+    _print_cached(read_cache(args.folder))
+
+
+def prune(args: argparse.Namespace) -> None:
+    """`prune`."""
+    print("Would be deleted:" if args.dry_run else "Deleted:")
+    _print_cached(prune_cache(args.folder, args.unused_days, args.dry_run))
+
+
 def parse() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m workflow_scripts.store", description=__doc__)
@@ -111,6 +135,12 @@ def parse() -> argparse.Namespace:
     write.add_argument("--name", default="{id}", help="name without suffix, such as {id}.mp4 or qid{source_query_id}")
     write.add_argument("--dtype", choices=["float32", "float16"], default="float32", help="number format")
     write.add_argument("--spatial-axes", action="store_true", help="write (T, 1, 1, D), not (T, D)")
+    cached = command("cache", show_cache, "list a feature cache: recipes, sizes, who uses them", takes_feature=False)
+    cached.add_argument("folder", type=Path, help="`paths.feature_cache` of config/config.yaml")
+    clean = command("prune", prune, "delete the recipes that no results folder uses any more", takes_feature=False)
+    clean.add_argument("folder", type=Path, help="`paths.feature_cache` of config/config.yaml")
+    clean.add_argument("--unused-days", type=float, default=30, metavar="N", help="keep what was used since (30)")
+    clean.add_argument("--dry-run", action="store_true", help="only list them")
     return parser.parse_args()
 
 

@@ -1,0 +1,119 @@
+"""The workflow on a real SLURM: jobs that end well, fail once, need more memory, are cancelled, share a cache."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from tests.slurm.slurm_workflow import (
+    SlurmWorkflow,
+    finished_videos,
+    read_index,
+    require_success,
+    small_demo,
+    wait_until,
+)
+from tests.workflow.run_snakemake import Workflow, wait_for_end
+
+pytestmark = pytest.mark.workflow
+
+FEATURE = "demo/features/rgb_histogram"
+INDEX = f"{FEATURE}/index.parquet"
+LONG = 40
+"""Videos in a shard that takes long enough to be met in the middle."""
+
+
+def require_equal_rows(found: dict, expected: dict) -> None:
+    assert found.keys() == expected.keys()
+    for video_id, rows in expected.items():
+        np.testing.assert_array_equal(found[video_id], rows)
+
+
+def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
+    workflow = on_slurm(small_demo(n_shards=2, features={"rgb_histogram": {"runtime": {"gpu": 1, "mem_mb": 1200}}}))
+    run = require_success(workflow.run(INDEX, options=("--set-resources", "extract_visual:slurm_partition=gpu")))
+    assert run.rules["extract_visual"] == 2
+    for job in workflow.cluster.jobs("extract_visual"):
+        asked = workflow.cluster.show(job)
+        assert asked["Partition"] == "gpu"
+        assert "gpu:1" in asked["TresPerJob"]
+        assert asked["MinMemoryNode"] == "1200M"
+    (group,) = workflow.cluster.jobs("media")
+    assert workflow.cluster.show(group)["Partition"] == "cpu"
+    for rule in ("collect_manifest", "index_features"):
+        assert run.rules[rule] == 1
+        assert workflow.cluster.jobs(rule) == []
+    locally = Workflow(tmp_path / "local", workflow.config)
+    locally.folder.mkdir()
+    locally.finish(INDEX)
+    require_equal_rows(read_index(workflow, "rgb_histogram"), read_index(locally, "rgb_histogram"))
+    assert workflow.run(INDEX).is_nothing_to_do
+
+
+def test_a_job_killed_for_its_memory_is_sent_again_with_more(on_slurm):
+    workflow = on_slurm(small_demo(features={"rgb_histogram": {"runtime": {"mem_mb": 200}}}))
+    require_success(workflow.run(INDEX, options=("--retries", "3")))
+    jobs = workflow.cluster.jobs("extract_visual")
+    memory = [workflow.cluster.show(job)["MinMemoryNode"] for job in jobs]
+    assert len(jobs) > 1
+    assert memory == [f"{200 * attempt}M" for attempt in range(1, len(jobs) + 1)]
+    states = [workflow.cluster.show(job)["JobState"] for job in jobs]
+    assert states[0] != "COMPLETED"
+    assert states[-1] == "COMPLETED"
+
+
+def test_a_job_that_fails_once_is_sent_again(on_slurm):
+    workflow = on_slurm(small_demo())
+    in_the_way = workflow.results / FEATURE / "0000.parts"
+    in_the_way.parent.mkdir(parents=True)
+    in_the_way.write_text("a file where the job wants a folder")
+    started = workflow.start(INDEX)
+    wait_until(lambda: workflow.cluster.jobs("extract_visual", "FAILED"), "a failed job")
+    in_the_way.unlink()
+    require_success(wait_for_end(started))
+    assert len(workflow.cluster.jobs("extract_visual")) == 2
+
+
+def test_a_cancelled_job_goes_on_from_its_last_finished_video(on_slurm):
+    workflow = on_slurm(small_demo(n_videos=LONG))
+    started = workflow.start(INDEX)
+    kept = met_in_the_middle(workflow)
+    workflow.cluster.ask("scancel", *workflow.cluster.jobs("extract_visual", "RUNNING"))
+    require_success(wait_for_end(started))
+    ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
+    assert reused >= kept
+    assert reused + computed == LONG
+    assert computed > 0
+
+
+def test_after_ctrl_c_the_queue_is_empty_and_a_new_call_goes_on(on_slurm):
+    workflow = on_slurm(small_demo(n_videos=LONG))
+    started = workflow.start(INDEX)
+    kept = met_in_the_middle(workflow)
+    os.kill(started.pid, signal.SIGINT)
+    assert wait_for_end(started).status != 0
+    wait_until(lambda: workflow.cluster.is_empty, "an empty queue")
+    require_success(workflow.run(INDEX))
+    ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
+    assert reused >= kept
+    assert reused + computed == LONG
+
+
+def test_two_workflows_share_one_cache(on_slurm, tmp_path):
+    config = small_demo(n_videos=12) | {"paths": {"feature_cache": str(tmp_path / "cache")}}
+    pair = [on_slurm(config, name) for name in ("first", "second")]
+    for workflow, started in [(workflow, workflow.start(INDEX)) for workflow in pair]:
+        require_success(wait_for_end(started))
+        assert len(read_index(workflow, "rgb_histogram")) == 12
+    require_equal_rows(read_index(pair[0], "rgb_histogram"), read_index(pair[1], "rgb_histogram"))
+    assert finished_videos(tmp_path / "cache") == 12
+    third = on_slurm(config, "third")
+    require_success(third.run(INDEX))
+    assert third.reused_and_computed("demo", "rgb_histogram") == {"0000": (12, 0)}
+
+
+def met_in_the_middle(workflow: SlurmWorkflow) -> int:
+    """Wait until the extraction has finished some videos; return how many at least."""
+    parts = workflow.results / FEATURE
+    return wait_until(lambda: finished_videos(parts), "a finished video")
