@@ -7,6 +7,7 @@ import numpy as np
 from workflow_scripts.errors import UserError, run_entry_point
 from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
 from workflow_scripts.extraction.networks import load_encoder
+from workflow_scripts.extraction.stalls import Stalls
 from workflow_scripts.media.audio import read_audio
 from workflow_scripts.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.store.digest import content_digest
@@ -27,10 +28,11 @@ def main() -> None:
         if row["modality"] == "speech"
         and shard_name(shard_of(row["video_id"], args.n_shards), args.n_shards) == args.shard
     }
-    recipe, ffmpeg = settings["recipe"], ffmpeg_exe(settings["ffmpeg"])
+    recipe, ffmpeg, stalls = settings["recipe"], ffmpeg_exe(settings["ffmpeg"]), Stalls()
 
     def compute(missing: list[str]) -> Iterator[Computed]:
         encoder = load_encoder(settings)
+        stalls.enter("compute")
         for query_id in missing:
             try:
                 wave = read_audio(paths[query_id], recipe["sample_rate"], ffmpeg, recipe["resampler"])
@@ -44,7 +46,7 @@ def main() -> None:
             yield computed_rows(query_id, rows, np.array([[0.0, 1.0]]), encoder.dim, None)
 
     wanted = [Wanted(q, content_digest(path) if path.is_file() else MISSING_FILE) for q, path in paths.items()]
-    run_job(settings, args.store, wanted, compute)
+    run_job(settings, args.store, wanted, compute, stalls)
 
 
 if __name__ == "__main__":
