@@ -24,13 +24,14 @@ def main() -> None:
 
     def windows_of(video_id: str, _: Encoder) -> Iterator[np.ndarray]:
         try:
-            wave = read_audio(args.videos / media[video_id]["path"], recipe["sample_rate"], ffmpeg=ffmpeg)
+            path = args.videos / media[video_id]["path"]
+            wave = read_audio(path, recipe["sample_rate"], ffmpeg, recipe["resampler"])
         except NoAudioStream:
             silent.add(video_id)
             times[video_id] = np.zeros((0, 2))
             return
         cuts, times[video_id] = windows(
-            wave, recipe["sample_rate"], window["window_s"], window["hop_s"], media[video_id]["duration_s"]
+            wave, recipe["sample_rate"], duration_s=media[video_id]["duration_s"], **window
         )
         yield from cuts
 

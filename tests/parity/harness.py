@@ -31,6 +31,7 @@ HANDLERS = (
     "minilm_cases",
     "network_cases",
     "cnn14_cases",
+    "vggish_cases",
     "sampling_cases",
     "preprocess_cases",
     "decode_cases",

@@ -25,6 +25,8 @@ from workflow_scripts.configuration.schema import (
     PublishedResults,
     PublishedRow,
     Root,
+    SpeechFeature,
+    SpokenFeature,
     System,
     TextFeature,
     VisualFeature,
@@ -33,7 +35,13 @@ from workflow_scripts.configuration.schema import (
 from workflow_scripts.errors import UserError
 from workflow_scripts.metrics.rule_sets import RULE_SETS
 
-FEATURE_KINDS = {"visual": VisualFeature, "audio": AudioFeature, "text": TextFeature}
+FEATURE_KINDS = {
+    "visual": VisualFeature,
+    "audio": AudioFeature,
+    "speech": SpeechFeature,
+    "text": TextFeature,
+    "spoken": SpokenFeature,
+}
 RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
 NO_WEIGHTS = "none"
 
@@ -178,7 +186,7 @@ class Configuration:
         return rows
 
     def feature_kind(self, name: str) -> str:
-        """Return `visual`, `audio` or `text` without validating the rest of the feature file."""
+        """Return the kind of a feature (a key of `FEATURE_KINDS`) without validating the rest of the feature file."""
         kind = {}
         for _, content in self._chain("features", name):
             kind = merge(kind, content)

@@ -24,12 +24,16 @@ def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[s
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
     settings = feature.model_dump(mode="json", exclude={"description", "runtime"})
     if feature.weights != NO_WEIGHTS and random_seed(feature.weights) is None:
-        sha256 = configuration.weight(feature.weights).sha256
-        if sha256 == "unverified":
-            sha256 = f"unverified:{feature.weights}"
-        settings["weights_sha256"] = sha256
+        names = (feature.weights, *configuration.weight(feature.weights).parts)
+        settings["weights_sha256"] = "+".join(_weights_identity(configuration, name) for name in names)
     settings["recipe_version"] = encoder.RECIPE_VERSION
     return settings
+
+
+def _weights_identity(configuration: Configuration, name: str) -> str:
+    """Return the checksum of a registry entry, or its name as long as nobody knows the checksum."""
+    sha256 = configuration.weight(name).sha256
+    return f"unverified:{name}" if sha256 == "unverified" else sha256
 
 
 def sampling_name(feature: FeatureBase) -> str:

@@ -166,6 +166,7 @@ class Dataset(Section):
     downloads: dict[Name, Download] = Field(default_factory=dict, description="what can be fetched (docs/datasets.md)")
     on_youtube: bool = Field(False, description="the videos can be fetched from YouTube, by their ids")
     generate: DemoGenerator | None = Field(None, description="make the videos and annotations instead of finding them")
+    query_audio: str | None = Field(None, description="folder that holds the sound files of spoken queries")
     n_shards: PositiveInt | None = Field(
         None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"
     )
@@ -324,6 +325,12 @@ class Window(Section):
 
     window_s: PositiveFloat = Field(description="seconds of sound that a row sees")
     hop_s: PositiveFloat = Field(description="seconds between rows")
+    align: Literal["centre", "start"] = Field(
+        "centre", description="whether a window is centred on its row or starts with it"
+    )
+    tail: Literal["pad", "drop"] = Field(
+        "pad", description="`pad`: rows cover the video, with silence around the sound; `drop`: only whole windows"
+    )
 
 
 class AudioFeature(ExtractedFeature):
@@ -331,6 +338,9 @@ class AudioFeature(ExtractedFeature):
 
     kind: Literal["audio"]
     sample_rate: PositiveInt = Field(description="Hz, mono")
+    resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best"] = Field(
+        "ffmpeg", description="`soxr_hq` as librosa (published PANNs features), `kaiser_best` as torchvggish"
+    )
     window: Window
 
 
@@ -338,6 +348,20 @@ class TextFeature(ExtractedFeature):
     """Rows from the words of a query: one per token, or one per query."""
 
     kind: Literal["text"]
+
+
+class SpokenFeature(ExtractedFeature):
+    """One row per spoken query, from its sound file."""
+
+    kind: Literal["spoken"]
+    sample_rate: PositiveInt = Field(description="Hz, mono")
+    resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best"] = Field("soxr_hq", description="as of audio features")
+
+
+class SpeechFeature(ExtractedFeature):
+    """Transcripts of the videos' sound: segments with times, in results/<dataset>/transcripts/<feature>/."""
+
+    kind: Literal["speech"]
 
 
 class ImportedFeature(FeatureBase):
@@ -487,6 +511,7 @@ class Weight(Published):
     sha256: Sha256 = Field(description="64 hex digits, or `unverified`")
     loader: str = Field(description="how the file is read")
     package: str | None = Field(None, description="installed Python package that carries the file")
+    parts: tuple[Name, ...] = Field((), description="other entries that are needed beside this one, such as a PCA")
 
 
 class PublishedRow(Section):

@@ -25,10 +25,33 @@ def read_model_entry(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True)["model"]
 
 
+def read_state_dict(path: Path) -> dict[str, Any]:
+    """Read a torch file that is nothing but tensors, or numpy arrays, by name."""
+    import numpy as np
+    import torch
+
+    # Files of the years before numpy 2 name its modules as they were called then.
+    trusted = [(np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+    trusted += [np.ndarray, np.dtype, type(np.dtype(np.float32)), type(np.dtype(np.float64))]
+    with torch.serialization.safe_globals(trusted):
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read a safetensors file."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "TorchScript archive": read_torchscript,
     "torch checkpoint, key `model`": read_model_entry,
+    "torch state dict": read_state_dict,
+    "safetensors": read_safetensors,
     "sentence-transformers folder": lambda path: path.parent,
+    "CTranslate2 folder": lambda path: path.parent,
+    "part of a folder": lambda path: {},
 }
 """`loader` of config/weights.yaml -> how the file becomes what an encoder takes."""
 
@@ -53,6 +76,14 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     device = resolve_device(settings["device"])
     if "seed" in weights:
         return module.load(config, weights["seed"], device)
+    content = _read_weights(weights)
+    for part in weights["parts"]:
+        content = _with_part(content, _read_weights(part))
+    return module.load(config, content, device)
+
+
+def _read_weights(weights: dict[str, Any]) -> Any:
+    """Check one weights file and read it with the loader that its entry names."""
     path, loader = Path(weights["path"]), LOADERS.get(weights["loader"])
     if loader is None:
         hint = nearest(weights["loader"], LOADERS)
@@ -60,7 +91,12 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     if not path.is_file():
         raise UserError(missing_weights(weights))
     verify_sha256(path, weights["sha256"], str(path), "delete the file and download it again")
-    return module.load(config, loader(path), device)
+    return loader(path)
+
+
+def _with_part(content: Any, part: Any) -> Any:
+    """Return one dict for the tensors of two files; a folder is read by its library and has its parts inside."""
+    return {**content, **part} if isinstance(content, dict) else content
 
 
 def missing_weights(weights: dict[str, Any]) -> str:

@@ -36,9 +36,14 @@ def _weights(configuration: Configuration, feature: FeatureBase) -> dict[str, An
     seed = random_seed(feature.weights)
     if seed is not None:
         return {"seed": seed}
-    weight = configuration.weight(feature.weights)
+    parts = [_weight(configuration, name) for name in configuration.weight(feature.weights).parts]
+    return {**_weight(configuration, feature.weights), "parts": parts}
+
+
+def _weight(configuration: Configuration, name: str) -> dict[str, Any]:
+    weight = configuration.weight(name)
     path = weight_path(weight, configuration.root.paths.weights)
-    return {"name": feature.weights, "path": str(path), **weight.model_dump(include={"url", "sha256", "loader"})}
+    return {"name": name, "path": str(path), **weight.model_dump(include={"url", "sha256", "loader"})}
 
 
 def weight_path(weight: Weight, folder: str) -> Path:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import av
 import ffmpeg as ffmpeg_python
@@ -14,11 +15,14 @@ from workflow_scripts.media.media_error import DecodeError, NoAudioStream
 from workflow_scripts.media.sampling import as_rational
 
 _BLOCK_BYTES = 2**20
+Resampler = Literal["ffmpeg", "soxr_hq", "kaiser_best"]
 # Durations come from float64 seconds and packet clocks; a tail of less than this part of a hop is rounding.
 _ROUNDING = Fraction(1, 1000)
 
 
-def read_audio(path: Path | str, sample_rate: int, ffmpeg: str | None = None) -> np.ndarray:
+def read_audio(
+    path: Path | str, sample_rate: int, ffmpeg: str | None = None, resampler: Resampler = "ffmpeg"
+) -> np.ndarray:
     """Read the first sound stream as mono.
 
     Parameters
@@ -29,6 +33,8 @@ def read_audio(path: Path | str, sample_rate: int, ffmpeg: str | None = None) ->
         Wanted samples per second.
     ffmpeg : str, optional
         As `ffmpeg_exe`.
+    resampler : {"ffmpeg", "soxr_hq", "kaiser_best"}
+        As `resample`; `ffmpeg` is its own, in the decoding process.
 
     Returns
     -------
@@ -51,16 +57,18 @@ def read_audio(path: Path | str, sample_rate: int, ffmpeg: str | None = None) ->
     try:
         with av.open(str(path), metadata_errors="replace") as container:
             has_sound = bool(container.streams.audio)
+            native_rate = container.streams.audio[0].rate if has_sound else 0
             start_s = (container.start_time or 0) / av.time_base
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DecodeError(f"{path}: cannot be opened ({getattr(error, 'strerror', None) or error}).") from error
     if not has_sound:
         raise NoAudioStream(f"{path}: no sound.")
+    decoded_rate = sample_rate if resampler == "ffmpeg" else native_rate
     source = ffmpeg_python.input(file_url(path), threads=1, copyts=None)
     on_our_clock = source["a:0"].filter("asetpts", f"PTS-{start_s:.6f}/TB")
     resampled = on_our_clock.filter(
         "aresample",
-        sample_rate,
+        decoded_rate,
         ochl="mono",
         osf="flt",
         rematrix_maxval=1,
@@ -71,7 +79,41 @@ def read_audio(path: Path | str, sample_rate: int, ffmpeg: str | None = None) ->
     samples = bytearray()
     for block in read_blocks(sink, _BLOCK_BYTES, ffmpeg):
         samples += block
-    return np.frombuffer(samples, "<f4")
+    return resample(np.frombuffer(samples, "<f4"), decoded_rate, sample_rate, resampler)
+
+
+def resample(samples: np.ndarray, from_rate: int, to_rate: int, resampler: Resampler) -> np.ndarray:
+    """Resample a mono sound as published extractors do.
+
+    Parameters
+    ----------
+    samples : float (N,)
+        The sound.
+    from_rate, to_rate : int
+        Samples per second; nothing is done where they are equal.
+    resampler : {"ffmpeg", "soxr_hq", "kaiser_best"}
+        `soxr_hq` is librosa's default (PANNs and wav2vec2 scripts), `kaiser_best` resampy's (torchvggish).
+
+    Returns
+    -------
+    float32 (M,)
+
+    Raises
+    ------
+    ValueError
+        If `resampler` is `ffmpeg`, which resamples while it decodes.
+    """
+    if from_rate == to_rate or not len(samples):
+        return np.asarray(samples, np.float32)
+    if resampler == "soxr_hq":
+        import soxr
+
+        return soxr.resample(samples, from_rate, to_rate, "HQ").astype(np.float32)
+    if resampler == "kaiser_best":
+        import resampy
+
+        return resampy.resample(samples, from_rate, to_rate, filter="kaiser_best").astype(np.float32)
+    raise ValueError(f"{resampler!r} resamples while it decodes: use read_audio")
 
 
 def windows(
@@ -80,6 +122,8 @@ def windows(
     window_s: float | str | Fraction,
     hop_s: float | str | Fraction,
     duration_s: float | None = None,
+    align: Literal["centre", "start"] = "centre",
+    tail: Literal["pad", "drop"] = "pad",
 ) -> tuple[Iterator[np.ndarray], np.ndarray]:
     """Slide a window over a sound; row i stands for the seconds [i * hop, (i + 1) * hop).
 
@@ -93,6 +137,10 @@ def windows(
         Length of a window and distance of rows, in seconds; `"1/6"` and 0.16666666666666666 mean one sixth.
     duration_s : float, optional
         What the rows should cover, as a rule the duration of the video; without it the length of the sound.
+    align : {"centre", "start"}
+        Whether a window is centred on its row or starts with it.
+    tail : {"pad", "drop"}
+        `drop`: only windows that lie wholly in the sound, whatever the duration (VGGish; PANNs of UMT).
 
     Returns
     -------
@@ -101,7 +149,7 @@ def windows(
     times : float64 (T, 2)
         Start and end second of each row.
     """
-    starts, times = window_starts(len(samples), sample_rate, window_s, hop_s, duration_s)
+    starts, times = window_starts(len(samples), sample_rate, window_s, hop_s, duration_s, align, tail)
     n_window = round(as_rational(window_s) * sample_rate)
     return (_cut(samples, start, n_window) for start in starts.tolist()), times
 
@@ -112,20 +160,29 @@ def window_starts(
     window_s: float | str | Fraction,
     hop_s: float | str | Fraction,
     duration_s: float | None = None,
+    align: Literal["centre", "start"] = "centre",
+    tail: Literal["pad", "drop"] = "pad",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first sample of each window, int64 (T,), and `times`; parameters as `windows`.
 
     Notes
     -----
-    Each window is centred on the middle of its row, so that the first may start below 0 and the last may end after the
-    sound. T = ceil(duration / hop - 1/1000): a last row that would hold less than a thousandth of a hop is rounding.
+    A window that is centred on its row may start below 0 and end after the sound. With `pad`, T = ceil(duration / hop -
+    1/1000): a last row that would hold less than a thousandth of a hop is rounding. With `drop`, rows are left out
+    whose window does not lie in the sound; the others keep their times.
     """
     window, hop = as_rational(window_s), as_rational(hop_s)
-    length = Fraction(n_samples, sample_rate) if duration_s is None else Fraction(duration_s)
+    sound_s = Fraction(n_samples, sample_rate)
+    length = sound_s if duration_s is None or tail == "drop" else Fraction(duration_s)
     n_rows = max(0, math.ceil(length / hop - _ROUNDING))
-    starts = [round(((i + Fraction(1, 2)) * hop - window / 2) * sample_rate) for i in range(n_rows)]
+    offset = (hop - window) / 2 if align == "centre" else Fraction(0)
+    starts = np.array([round((i * hop + offset) * sample_rate) for i in range(n_rows)], np.int64)
     edges = np.array([i * hop.numerator / hop.denominator for i in range(n_rows + 1)])
-    return np.array(starts, np.int64), np.stack([edges[:-1], edges[1:]], axis=1)
+    times = np.stack([edges[:-1], edges[1:]], axis=1)
+    if tail == "drop":
+        fits = (starts >= 0) & (starts + round(window * sample_rate) <= n_samples)
+        starts, times = starts[fits], times[fits]
+    return starts, times
 
 
 def _cut(samples: np.ndarray, start: int, n_window: int) -> np.ndarray:

@@ -313,11 +313,13 @@ class Plan:
         return digest_json(feature_recipe(self.configuration, self.configuration.feature(dataset, feature)))
 
     def weights_file(self, dataset: str, feature: str) -> list[str]:
-        """Return the weights file that a rule downloads for this feature, or nothing."""
+        """Return the weights files that a rule downloads for this feature, or nothing."""
         name = self.configuration.feature(dataset, feature).weights
-        if name == NO_WEIGHTS or random_seed(name) is not None or self.configuration.weight(name).package:
+        if name == NO_WEIGHTS or random_seed(name) is not None:
             return []
-        return [str(weight_path(self.configuration.weight(name), self.configuration.root.paths.weights))]
+        entries = [self.configuration.weight(entry) for entry in (name, *self.configuration.weight(name).parts)]
+        folder = self.configuration.root.paths.weights
+        return [str(weight_path(entry, folder)) for entry in entries if not entry.package]
 
     def runtime(self, dataset: str, feature: str) -> Any:
         """Return threads, memory, GPUs and time limit of a feature's jobs."""
