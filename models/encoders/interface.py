@@ -2,14 +2,16 @@
 
 A module `models/encoders/<name>.py` is importable without torch and has
 
-- `KIND`: `visual`, `audio` or `text`, what it reads;
+- `KIND`: `visual`, `audio`, `text`, `spoken` (the sound of a query) or `speech`, what it reads;
 - `RECIPE_VERSION`: raised by hand whenever a change of the code changes its numbers;
 - `TAKES_WEIGHTS = False` if it has none (feature files then say `weights: none`); left out otherwise;
 - `Config`: a pydantic model, the `params` of a feature file;
-- `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`.
+- `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`, for `speech` a
+  `Recogniser`.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,9 +33,46 @@ class Encoder(Protocol):
         Parameters
         ----------
         batch : visual: uint8 (n, H, W, 3) RGB frames, or (n, K, H, W, 3) where a row sees K of them; audio: float32
-            (n, samples) waveforms in [-1, 1]; text: list of n strings
+            (n, samples) waveforms in [-1, 1]; text: list of n strings; spoken: list of n float32 (samples,) waveforms
 
         Returns
         -------
-        n arrays of float32: (D,) for visual and audio; (L, D) for text
+        n arrays of float32: (D,) for visual and audio; (L, D) for text and spoken
         """
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a transcript, in seconds of the video."""
+
+    start_s: float
+    end_s: float
+    text: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class SpeechSegment:
+    """One line of a transcript, in seconds of the video; `words` is None unless word times were asked for."""
+
+    start_s: float
+    end_s: float
+    text: str
+    words: tuple[Word, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What is said in one file: segments sorted by start; `language` is None if nothing was recognised."""
+
+    segments: tuple[SpeechSegment, ...]
+    language: str | None = None
+    language_probability: float | None = None
+    """None unless the language was detected."""
+
+
+class Recogniser(Protocol):
+    """A speech recogniser: the sound of several files in, their transcripts out."""
+
+    def transcribe(self, waves: Sequence[np.ndarray]) -> list[Transcript]:
+        """Transcribe float32 (samples,) waveforms in [-1, 1] at 16 kHz; a file without speech has no segments."""

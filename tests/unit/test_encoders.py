@@ -16,10 +16,14 @@ import pytest
 import torch
 from pydantic import BaseModel, ValidationError
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_file_as_torch
 
 from workflow_scripts.configuration.compose import FEATURE_KINDS, module_names
 
-ENCODERS = module_names("models.encoders")
+ENCODERS = tuple(
+    name for name in module_names("models.encoders") if importlib.import_module(f"models.encoders.{name}").KIND != "speech"
+)
+"""All that give rows; recognisers give transcripts (test_whisper.py)."""
 SENTENCES = ["a dog", "somebody closes the red door slowly, then sits down", "why?", "a bell rings twice", "bees"]
 
 
@@ -29,6 +33,17 @@ def frames(n: int) -> np.ndarray:
 
 def waves(n: int) -> np.ndarray:
     return np.random.default_rng(0).uniform(-1, 1, (n, 16000)).astype(np.float32)
+
+
+def short_waves(n: int) -> np.ndarray:
+    """Return what VGGish sees."""
+    return np.random.default_rng(0).uniform(-1, 1, (n, 15600)).astype(np.float32)
+
+
+def spoken(n: int) -> list[np.ndarray]:
+    """Return waveforms of different lengths."""
+    noise = np.random.default_rng(0)
+    return [noise.uniform(-1, 1, 4000 + 1000 * i).astype(np.float32) for i in range(n)]
 
 
 def sentences(n: int) -> list[str]:
@@ -60,11 +75,23 @@ TINY_CLIP = {
     "vision": {"image_size": 32, "layers": 1, "width": 32, "patch_size": 16, "head_width": 16},
     "text": {"layers": 1, "width": 32, "heads": 2},
 }
+TINY_WAV2VEC2 = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "conv_dim": [16] * 7,
+    "num_conv_pos_embeddings": 4,
+    "num_conv_pos_embedding_groups": 2,
+}
 CASES = {
     "clip": Case(frames, {"architecture": TINY_CLIP}),
     "minilm": Case(sentences, {"output": "tokens"}, minilm_folder()),
     "panns": Case(waves, {"base_width": 2}),
     "rgb_histogram": Case(frames, {"bins": 4}, None),
+    "sound_level": Case(waves, {}, None),
+    "spoken_mean": Case(spoken, {"sizes": TINY_WAV2VEC2}),
+    "vggish": Case(short_waves, {"width_divisor": 32, "postprocess": "raw"}),
 }
 SEEDED = [name for name, case in CASES.items() if isinstance(case.weights, int)]
 
@@ -122,7 +149,7 @@ def test_rows_are_finite_float32_of_the_announced_width_and_one_per_input(name):
     for row in rows:
         assert row.dtype == np.float32
         assert row.shape[-1] == encoder.dim
-        assert row.ndim == (2 if kind == "text" else 1)
+        assert row.ndim == (2 if kind in ("text", "spoken") else 1)
         assert np.isfinite(row).all()
     first, second = (row.reshape(-1, encoder.dim)[-1] for row in rows[:2])
     assert not np.allclose(first, second)
@@ -177,7 +204,7 @@ def published_state(monkeypatch):
 def test_weights_are_loaded_strictly(name, published_state):
     state = published_state(name)
     inputs = CASES[name].inputs(2)
-    assert np.array_equal(load(name, state).encode(inputs), loaded(name).encode(inputs))
+    assert np.array_equal(np.concatenate(load(name, state).encode(inputs)), np.concatenate(loaded(name).encode(inputs)))
     key = next(key for key, value in state.items() if value.ndim > 1)
     with pytest.raises(RuntimeError, match="Missing key"):
         load(name, {k: v for k, v in state.items() if k != key})
@@ -224,3 +251,86 @@ def test_the_published_front_end_of_panns_is_left_out_of_its_weights(published_s
 
 def test_what_the_clip_archive_holds_beside_weights_is_left_out(published_state):
     load("clip", published_state("clip") | {"input_resolution": torch.tensor(32), "context_length": torch.tensor(77)})
+
+
+def test_vggish_takes_the_pca_with_the_network_and_gives_whole_numbers(published_state):
+    from models.encoders.networks.vggish import DIM
+
+    module, state, rng = module_of("vggish"), published_state("vggish"), np.random.default_rng(0)
+    # The published file holds numpy arrays and a flat mean.
+    pca = {"pca_eigen_vectors": rng.normal(size=(DIM, DIM)), "pca_means": rng.normal(size=DIM)}
+    rows = {}
+    for form in ("pca", "pca_quantised"):
+        config = module.Config(width_divisor=32, postprocess=form)
+        rows[form] = module.load(config, state | pca, "cpu").encode(short_waves(3))
+        with pytest.raises(RuntimeError, match="Missing key"):
+            module.load(config, state, "cpu")
+    whitened = (loaded("vggish").encode(short_waves(3)) - pca["pca_means"]) @ pca["pca_eigen_vectors"].T
+    np.testing.assert_allclose(rows["pca"], whitened, rtol=0, atol=1e-4 * np.abs(whitened).max())
+    assert set(np.unique(rows["pca_quantised"])) <= set(range(256))
+    np.testing.assert_allclose(rows["pca_quantised"], np.round((whitened.clip(-2, 2) + 2) * 255 / 4), atol=1)
+
+
+def test_vggish_refuses_windows_of_another_length():
+    with pytest.raises(ValueError, match=r"windows of 15600 samples \(0.975 s at 16 kHz\), not 16000"):
+        loaded("vggish").encode(waves(1))
+
+
+def test_levels_of_known_sounds():
+    seconds = np.arange(16000) / 16000
+    sine, nothing = np.sin(2 * np.pi * 100 * seconds), np.zeros(16000)
+    rows = loaded("sound_level").encode(np.stack([sine, 1e-4 * sine, nothing]).astype(np.float32))
+    np.testing.assert_allclose(rows, [[-3.01, 0, 0], [-83.01, -80, 1], [-120, -120, 1]], atol=0.01)
+
+
+SPOKEN_CLASSES = {
+    "wav2vec2": "Wav2Vec2ForCTC",
+    "data2vec_audio": "Data2VecAudioForCTC",
+    "unispeech_sat": "UniSpeechSatForCTC",
+    "ast": "ASTForAudioClassification",
+}
+
+
+@pytest.mark.parametrize("architecture", SPOKEN_CLASSES)
+def test_a_spoken_query_is_what_transformers_with_its_own_processor_gives(architecture, tmp_path):
+    import transformers
+
+    from models.encoders.spoken_mean import FAMILIES
+
+    sizes = {key: value for key, value in TINY_WAV2VEC2.items() if architecture != "ast" or "conv" not in key}
+    config = getattr(transformers, FAMILIES[architecture].config)(**sizes)
+    published = getattr(transformers, SPOKEN_CLASSES[architecture])(config)
+    published.save_pretrained(tmp_path)
+    module = module_of("spoken_mean")
+    state = load_file_as_torch(tmp_path / "model.safetensors")
+    ours = module.load(module.Config(architecture=architecture, sizes=sizes), state, "cpu")
+    wave = spoken(1)[0]
+    is_ast = architecture == "ast"
+    processor = transformers.ASTFeatureExtractor() if is_ast else transformers.Wav2Vec2FeatureExtractor()
+    network = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    with torch.inference_mode():
+        inputs = processor(wave, sampling_rate=16000, return_tensors="pt")["input_values"]
+        hidden = network(inputs).last_hidden_state
+        expected = torch.nn.LayerNorm(hidden.shape[-1])(hidden).mean(dim=1).numpy()
+    (row,) = ours.encode([wave])
+    np.testing.assert_allclose(row, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+def test_weight_normalisation_of_older_files_is_renamed(published_state):
+    state = published_state("spoken_mean")
+    old = {
+        key.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        ): value
+        for key, value in state.items()
+    }
+    assert old.keys() != state.keys()
+    with_heads = {f"wav2vec2.{key}": value for key, value in old.items()} | {"lm_head.weight": torch.zeros(2)}
+    (row,), (expected,) = (e.encode(spoken(1)) for e in (load("spoken_mean", with_heads), loaded("spoken_mean")))
+    assert np.array_equal(row, expected)
+
+
+def test_a_very_short_query_is_padded():
+    (row,) = loaded("spoken_mean").encode([np.ones(10, np.float32)])
+    assert row.shape == (1, 16)
+    assert np.isfinite(row).all()

@@ -29,14 +29,22 @@ def parse_job(description: str) -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--rows-of", required=True, type=Path, help="table of what to encode (one shard)")
     parser.add_argument("--media", type=Path, help="media manifest of the shard (visual and audio)")
     parser.add_argument("--videos", type=Path, help="folder of the videos (visual and audio)")
-    parser.add_argument("--shard", help="name of the shard (text)")
-    parser.add_argument("--n-shards", type=int, help="number of shards (text)")
+    parser.add_argument("--shard", help="name of the shard (text and spoken)")
+    parser.add_argument("--n-shards", type=int, help="number of shards (text and spoken)")
+    parser.add_argument("--query-audio", type=Path, help="folder of the queries' sound files (spoken)")
     parser.add_argument("--store", required=True, type=Path, help="shard store to bring up to date (a .zarr folder)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
-    # torch reads these when it is first imported, which happens only if something has to be computed.
-    os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
+    limit_threads(args.threads)
     return args, read_settings(args.settings, args.recipe)
+
+
+def limit_threads(n_threads: int) -> None:
+    """Let torch and CTranslate2 use this many threads, unless the environment says otherwise.
+
+    They read it when they are first imported, which happens only if something has to be computed.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
 
 
 def run_job(

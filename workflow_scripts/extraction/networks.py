@@ -25,6 +25,13 @@ def read_model_entry(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True)["model"]
 
 
+def read_whisper(path: Path) -> dict[str, Any]:
+    """Read an openai-whisper checkpoint: `dims` and `model_state_dict`."""
+    import torch
+
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def read_state_dict(path: Path) -> dict[str, Any]:
     """Read a torch file that is nothing but tensors, or numpy arrays, by name."""
     import numpy as np
@@ -50,6 +57,7 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "torch state dict": read_state_dict,
     "safetensors": read_safetensors,
     "sentence-transformers folder": lambda path: path.parent,
+    "openai-whisper checkpoint": read_whisper,
     "CTranslate2 folder": lambda path: path.parent,
     "part of a folder": lambda path: {},
 }

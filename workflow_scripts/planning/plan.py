@@ -294,9 +294,13 @@ class Plan:
 
     def feature_settings(self, dataset: str, feature: str) -> str:
         """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
-        # Here too: Snakemake does not see files that come into a folder after it has first looked there.
-        self.lost_shards(dataset, feature)
-        return self._settings_file(f"{dataset}/features/{feature}", lambda: self._feature_content(dataset, feature))
+        if self.configuration.feature_kind(feature) == "speech":
+            folder = f"{dataset}/transcripts/{feature}"
+        else:
+            # Here too: Snakemake does not see files that come into a folder after it has first looked there.
+            self.lost_shards(dataset, feature)
+            folder = f"{dataset}/features/{feature}"
+        return self._settings_file(folder, lambda: self._feature_content(dataset, feature))
 
     def _feature_content(self, dataset: str, feature: str) -> dict[str, Any]:
         return feature_settings(self.configuration, dataset, feature)
@@ -351,10 +355,27 @@ class Plan:
         Raises
         ------
         UserError
-            there is none; the nearest name is suggested
+            there is none (the nearest name is suggested), or it makes transcripts instead of rows
         """
-        self.configuration.feature_kind(name)
+        if self.configuration.feature_kind(name) == "speech":
+            target = f"results/<dataset>/transcripts/{name}/index.parquet"
+            raise UserError(f"{name} makes transcripts, not rows; ask for {target}")
         return name
+
+    def query_audio(self, dataset: str) -> str:
+        """Return the folder of the spoken queries' sound files.
+
+        Raises
+        ------
+        UserError
+            the dataset does not say where they are, or the folder is not there
+        """
+        folder = self.dataset(dataset).query_audio
+        if folder is None:
+            raise UserError(f"config/datasets/{dataset}.yaml: query_audio: name the folder of the spoken queries")
+        if not Path(folder).is_dir():
+            raise UserError(f"config/datasets/{dataset}.yaml: query_audio: {folder} is no folder; put the files there")
+        return folder
 
     def shard_markers(self, dataset: str, feature: str) -> list[str]:
         """Return the files that say that the shards of a feature are complete."""

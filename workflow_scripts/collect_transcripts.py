@@ -1,0 +1,21 @@
+"""Tie the shards of transcripts together: the state of every video, and a .srt file each."""
+
+import argparse
+from pathlib import Path
+
+from workflow_scripts.datasets.transcript_files import write_index, write_srt_files
+from workflow_scripts.errors import run_entry_point
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("shards", nargs="+", type=Path, help="tables of transcripts, one per shard")
+    parser.add_argument("--index", required=True, type=Path, help="index.parquet to write")
+    parser.add_argument("--srt", required=True, type=Path, help="folder of the .srt files")
+    args = parser.parse_args()
+    write_srt_files(args.shards, args.srt)
+    write_index(args.shards, args.index)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)

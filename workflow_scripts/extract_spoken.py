@@ -1,0 +1,51 @@
+"""Encode the spoken queries that belong to one shard of videos."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
+from workflow_scripts.extraction.networks import load_encoder
+from workflow_scripts.media.audio import read_audio
+from workflow_scripts.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.store.digest import content_digest
+from workflow_scripts.store.shard_job import Computed, Wanted
+from workflow_scripts.store.shards import shard_name, shard_of
+from workflow_scripts.store.tables import read_table
+
+MISSING_FILE = "missing"
+"""Digest of a sound file that is not there: once it is, its query is encoded."""
+
+
+def main() -> None:
+    args, settings = parse_job(__doc__)
+    queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "audio_path"]).to_pylist()
+    paths = {
+        row["query_id"]: args.query_audio / row["audio_path"]
+        for row in queries
+        if row["modality"] == "speech"
+        and shard_name(shard_of(row["video_id"], args.n_shards), args.n_shards) == args.shard
+    }
+    recipe, ffmpeg = settings["recipe"], ffmpeg_exe(settings["ffmpeg"])
+
+    def compute(missing: list[str]) -> Iterator[Computed]:
+        encoder = load_encoder(settings)
+        for query_id in missing:
+            try:
+                wave = read_audio(paths[query_id], recipe["sample_rate"], ffmpeg, recipe["resampler"])
+                if not len(wave):
+                    raise UserError(f"{paths[query_id]}: no sound in it")
+            except UserError as error:
+                yield computed_rows(query_id, [], np.zeros((0, 2)), encoder.dim, str(error))
+                continue
+            (rows,) = encoder.encode([wave])
+            # A query has no time in the video: its row number stands in, so that the store's form is the same.
+            yield computed_rows(query_id, rows, np.array([[0.0, 1.0]]), encoder.dim, None)
+
+    wanted = [Wanted(q, content_digest(path) if path.is_file() else MISSING_FILE) for q, path in paths.items()]
+    run_job(settings, args.store, wanted, compute)
+
+
+if __name__ == "__main__":
+    run_entry_point(main)
