@@ -30,9 +30,7 @@ def main() -> None:
             silent.add(video_id)
             times[video_id] = np.zeros((0, 2))
             return
-        cuts, times[video_id] = windows(
-            wave, recipe["sample_rate"], duration_s=media[video_id]["duration_s"], **window
-        )
+        cuts, times[video_id] = windows(wave, recipe["sample_rate"], duration_s=media[video_id]["duration_s"], **window)
         yield from cuts
 
     def compute(missing: list[str]) -> Iterator[Computed]:

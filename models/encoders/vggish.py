@@ -19,15 +19,15 @@ class Config(BaseModel):
 
     postprocess: Literal["raw", "pca", "pca_quantised"] = Field(
         "pca_quantised",
-        description="`raw`: the network's output (video_features); `pca`: whitened; `pca_quantised`: whitened and rounded "
-        "to 0..255 (AudioSet, torchvggish; readers of ActivityNet's file divide by 255)",
+        description="`raw`: the network's output (video_features); `pca`: whitened; `pca_quantised`: whitened and "
+        "rounded to 0..255 (AudioSet, torchvggish; readers of ActivityNet's file divide by 255)",
     )
     width_divisor: int = Field(1, ge=1, le=32, description="layers are this many times narrower; 1 is published")
     random_gain: float = Field(2.0, gt=0, description="gain of random weights; no meaning with published ones")
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:
-    """Build the network and load the weights strictly: the network's file and, unless `raw`, that of the PCA in one dict.
+    """Build the network and load the weights strictly: those of the network and, unless `raw`, of the PCA in one dict.
 
     Raises
     ------

@@ -14,7 +14,6 @@ KIND = "speech"
 RECIPE_VERSION = 1
 
 
-
 class Config(BaseModel):
     """Parameters of a transcript."""
 
@@ -22,8 +21,8 @@ class Config(BaseModel):
 
     engine: Literal["openai", "faster"] = Field(
         "faster",
-        description="`openai`: openai-whisper, whose files and numbers are the published ones; `faster`: faster-whisper "
-        "(CTranslate2), several times as fast, not equal token by token",
+        description="`openai`: openai-whisper, whose files and numbers are the published ones; `faster`: "
+        "faster-whisper (CTranslate2), several times as fast, not equal token by token",
     )
     preset: Literal["hirest", "deterministic"] = Field(
         "deterministic",
@@ -50,7 +49,8 @@ class Config(BaseModel):
         2.4, gt=1, description="text that gzip shrinks more is a loop: sampled again by `hirest`, else dropped"
     )
     alignment_heads: str | None = Field(
-        None, description="`openai`: model whose heads time the words, such as `small.en`; null: upper half of the layers"
+        None,
+        description="`openai`: model whose heads time the words, such as `small.en`; null: upper half of the layers",
     )
     precision: Literal["default", "float32", "int8"] = Field(
         "default", description="`default`: fp16 on a GPU, float32 on a CPU; `int8` only with `faster`"

@@ -32,6 +32,7 @@ HANDLERS = (
     "network_cases",
     "cnn14_cases",
     "vggish_cases",
+    "whisper_mel_cases",
     "sampling_cases",
     "preprocess_cases",
     "decode_cases",

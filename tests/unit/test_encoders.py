@@ -21,7 +21,9 @@ from safetensors.torch import load_file as load_file_as_torch
 from workflow_scripts.configuration.compose import FEATURE_KINDS, module_names
 
 ENCODERS = tuple(
-    name for name in module_names("models.encoders") if importlib.import_module(f"models.encoders.{name}").KIND != "speech"
+    name
+    for name in module_names("models.encoders")
+    if importlib.import_module(f"models.encoders.{name}").KIND != "speech"
 )
 """All that give rows; recognisers give transcripts (test_whisper.py)."""
 SENTENCES = ["a dog", "somebody closes the red door slowly, then sits down", "why?", "a bell rings twice", "bees"]

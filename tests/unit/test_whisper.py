@@ -68,8 +68,13 @@ def test_the_words_of_real_recordings_are_found_in_one_batch():
 def test_times_are_those_of_the_file_and_files_do_not_disturb_each_other():
     first, second = recording("the train is late", "m"), recording("my dog is hungry", "f")
     file = np.concatenate([silence(5), first, silence(4), second, silence(1)])
-    alone, empty, shared = recogniser(word_times=True).transcribe([file, silence(3), np.concatenate([silence(2), first])])
-    assert [words(segment.text) for segment in alone.segments] == [words("the train is late"), words("my dog is hungry")]
+    alone, empty, shared = recogniser(word_times=True).transcribe(
+        [file, silence(3), np.concatenate([silence(2), first])]
+    )
+    assert [words(segment.text) for segment in alone.segments] == [
+        words("the train is late"),
+        words("my dog is hungry"),
+    ]
     starts = (5.0, 9.0 + len(first) / SAMPLE_RATE)
     for segment, start in zip(alone.segments, starts, strict=True):
         assert segment.start_s == pytest.approx(start, abs=0.4)

@@ -53,9 +53,9 @@ def parse_srt(text: str, where: str) -> list[Subtitle]:
     """
     found: list[tuple[float, float, list[str]]] = []
     lines = [line.strip() for line in text.lstrip("\ufeff").splitlines()]
-    for number, (line, following) in enumerate(zip(lines, [*lines[1:], ""], strict=True), start=1):
+    for number, line in enumerate(lines, start=1):
         match = _SPAN.match(line)
-        is_entry_number = line.isdigit() and _SPAN.match(following)
+        is_entry_number = line.isdigit() and "-->" in "".join(lines[number : number + 1])
         if match:
             found.append((_seconds(match.groups()[:4]), _seconds(match.groups()[4:]), []))
         elif "-->" in line:

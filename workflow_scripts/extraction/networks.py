@@ -38,7 +38,9 @@ def read_state_dict(path: Path) -> dict[str, Any]:
     import torch
 
     # Files of the years before numpy 2 name its modules as they were called then.
-    trusted = [(np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")]
+    trusted = [
+        (np._core.multiarray._reconstruct, f"numpy.{core}.multiarray._reconstruct") for core in ("core", "_core")
+    ]
     trusted += [np.ndarray, np.dtype, type(np.dtype(np.float32)), type(np.dtype(np.float64))]
     with torch.serialization.safe_globals(trusted):
         return dict(torch.load(path, map_location="cpu", weights_only=True))

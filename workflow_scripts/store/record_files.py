@@ -49,7 +49,9 @@ def update_records(
     """
     keys = {video.id: row_key(video.digest, dict(recipe), FORM) for video in wanted}
     folder.mkdir(parents=True, exist_ok=True)
-    known = {video_id: record for video_id, key in keys.items() if (record := _load(folder, cache_dir, key)) is not None}
+    known = {
+        video_id: record for video_id, key in keys.items() if (record := _load(folder, cache_dir, key)) is not None
+    }
     missing = sorted(set(keys) - set(known))
     log.info("%s: %d videos, %d known, %d to compute", folder.name, len(keys), len(known), len(missing))
     started = reported = time.monotonic()
@@ -71,7 +73,14 @@ def update_records(
         path.unlink()
     failed = sum(record["status"] == FAILED for record in known.values())
     reused = len(known) - len(missing)
-    log.info("%s: done in %.1f s: %d reused, %d computed; %d failed", folder.name, time.monotonic() - started, reused, len(missing), failed)
+    log.info(
+        "%s: done in %.1f s: %d reused, %d computed; %d failed",
+        folder.name,
+        time.monotonic() - started,
+        reused,
+        len(missing),
+        failed,
+    )
     return {video_id: {"key": keys[video_id], **record} for video_id, record in known.items()}
 
 

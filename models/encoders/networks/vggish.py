@@ -3,6 +3,8 @@
 State-dict keys are those of torchvggish; `pca_eigen_vectors` and `pca_means` are those of its PCA file.
 """
 
+from itertools import pairwise
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -60,8 +62,7 @@ class Vggish(nn.Module):
         hidden = 4096 // width_divisor
         pooled = n_in * (FRAMES // 16) * (MEL_BANDS // 16)
         sizes = (pooled, hidden, hidden, DIM)
-        pairs = zip(sizes, sizes[1:], strict=False)
-        self.embeddings = nn.Sequential(*(layer for pair in pairs for layer in (nn.Linear(*pair), nn.ReLU())))
+        self.embeddings = nn.Sequential(*(layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.ReLU())))
         # float64 as the published front end, which is numpy.
         window = torch.hann_window(FRAME_SAMPLES, periodic=True, dtype=torch.float64)
         self.register_buffer("window", window, persistent=False)
@@ -97,7 +98,9 @@ class Vggish(nn.Module):
             the waveforms are not 15600 samples long
         """
         if wave.shape[-1] != WINDOW_SAMPLES:
-            raise ValueError(f"VGGish sees windows of {WINDOW_SAMPLES} samples (0.975 s at 16 kHz), not {wave.shape[-1]}")
+            raise ValueError(
+                f"VGGish sees windows of {WINDOW_SAMPLES} samples (0.975 s at 16 kHz), not {wave.shape[-1]}"
+            )
         return self.embed(self.log_mel(wave))
 
 

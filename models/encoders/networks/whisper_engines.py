@@ -4,7 +4,7 @@ import bisect
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -202,7 +202,8 @@ class OpenAIEngine:
         if not self.config.word_times:
             return None
         return tuple(
-            Word(float(w["start"]), float(w["end"]), w["word"].strip(), float(w["probability"])) for w in segment["words"]
+            Word(float(w["start"]), float(w["end"]), w["word"].strip(), float(w["probability"]))
+            for w in segment["words"]
         )
 
 
@@ -258,8 +259,7 @@ class FasterEngine:
         borders = np.cumsum([0, *(len(piece.wave) for piece in pieces)])
         # Half a sample keeps the pipeline's truncation from losing one.
         clips = [
-            {"start": (start + 0.5) / SAMPLE_RATE, "end": (end + 0.5) / SAMPLE_RATE}
-            for start, end in zip(borders, borders[1:], strict=False)
+            {"start": (start + 0.5) / SAMPLE_RATE, "end": (end + 0.5) / SAMPLE_RATE} for start, end in pairwise(borders)
         ]
         found, _ = self.batched.transcribe(
             np.concatenate([piece.wave for piece in pieces]),
