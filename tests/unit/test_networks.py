@@ -79,3 +79,22 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == resolve_device("cuda") == "cuda"
     assert resolve_device("cpu") == "cpu"
+
+
+def test_the_tensors_of_a_part_are_loaded_with_those_of_the_file(tmp_path):
+    params = {"width_divisor": 32, "postprocess": "pca"}
+    recipe = {"recipe": {"encoder": "vggish", "params": params}, "device": "cpu"}
+    made = load_encoder({**recipe, "weights": {"seed": 3}})
+    state, pca = made.network.state_dict(), made.pca.state_dict()
+    torch.save(state, tmp_path / "vggish.pth")
+    # The published PCA file holds numpy arrays.
+    torch.save({key: value.numpy() for key, value in pca.items()}, tmp_path / "pca.pth")
+    entries = [
+        {"name": name, "url": None, "loader": "torch state dict", "sha256": "unverified", "path": str(tmp_path / name)}
+        for name in ("vggish.pth", "pca.pth")
+    ]
+    found = load_encoder({**recipe, "weights": {**entries[0], "parts": [entries[1]]}})
+    assert all(torch.equal(found.pca.state_dict()[key], value) for key, value in pca.items())
+    (tmp_path / "pca.pth").unlink()
+    with pytest.raises(UserError, match=r"weights 'pca\.pth'"):
+        load_encoder({**recipe, "weights": {**entries[0], "parts": [entries[1]]}})

@@ -87,7 +87,7 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     if "seed" in weights:
         return module.load(config, weights["seed"], device)
     content = _read_weights(weights)
-    for part in weights["parts"]:
+    for part in weights.get("parts", ()):
         content = _with_part(content, _read_weights(part))
     return module.load(config, content, device)
 
