@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from workflow_scripts.datasets.srt import parse_srt, srt_text
-from workflow_scripts.datasets.transcripts import video_states, write_index, write_shard, write_srt_files
+from workflow_scripts.datasets.transcript_files import video_states, write_index, write_shard, write_srt_files
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.record_files import update_records
 from workflow_scripts.store.shard_job import Wanted
