@@ -123,6 +123,19 @@ def test_missing_features_are_answered_with_the_archive_that_holds_them(here, tm
         Plan({}, folder).import_source("hirest", "hirest_eva", "0")
 
 
+def test_the_parts_of_weights_are_listed_with_them(here):
+    target = "results/demo/transcripts/whisper_small_en/index.parquet"
+    needed = weights_needed(Configuration({"needed_by": target}, CONFIG))
+    assert {Path(need.place).name for need in needed} == {
+        "model.bin",
+        "config.json",
+        "tokenizer.json",
+        "vocabulary.txt",
+    }
+    vggish = weights_needed(Configuration({"needed_by": "results/demo/features/vggish/index.parquet"}, CONFIG))
+    assert [need.name for need in vggish] == ["vggish", "vggish_pca"]
+
+
 def test_only_what_a_target_needs_is_listed(here):
     needed = weights_needed(Configuration({"needed_by": "results/qvh/features/clip_b32/index.parquet"}, CONFIG))
     assert [(need.name, need.used_by) for need in needed] == [("clip_vit_b32", "clip_b32")]

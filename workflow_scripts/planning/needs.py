@@ -10,7 +10,9 @@ from workflow_scripts.configuration.schema import ExtractedFeature, Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
 
-TARGET = re.compile(r"results/(?P<dataset>[a-z0-9_]+)/(?:features/(?P<feature>[a-z0-9_]+)|(?P<system>[a-z0-9_]+))/.+")
+TARGET = re.compile(
+    r"results/(?P<dataset>[a-z0-9_]+)/(?:(?:features|transcripts)/(?P<feature>[a-z0-9_]+)|(?P<system>[a-z0-9_]+))/.+"
+)
 COMMAND = "snakemake --cores 1"
 ANY_DATASET = "demo"
 """What a dataset says about a feature is left out of the list over all datasets."""
@@ -64,8 +66,7 @@ def weights_needed(configuration: Configuration) -> list[Need]:
     used: dict[str, list[str]] = {}
     dataset, features = _features_of_target(configuration)
     for name in features:
-        weights = _published_weights(configuration, dataset, name)
-        if weights:
+        for weights in _published_weights(configuration, dataset, name):
             used.setdefault(weights, []).append(name)
     names = used if configuration.root.needed_by else configuration.weight_names()
     return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]
@@ -100,10 +101,14 @@ def _features_of_target(configuration: Configuration) -> tuple[str, Iterable[str
     return dataset, sorted({feature for stream in streams for feature in stream.names})
 
 
-def _published_weights(configuration: Configuration, dataset: str, name: str) -> str | None:
+def _published_weights(configuration: Configuration, dataset: str, name: str) -> list[str]:
+    """Return the registry entry of a feature and its parts; nothing for random weights, or none."""
     feature = configuration.feature(dataset, name)
-    has_weights = isinstance(feature, ExtractedFeature) and feature.weights != NO_WEIGHTS
-    return feature.weights if has_weights and random_seed(feature.weights) is None else None
+    if not isinstance(feature, ExtractedFeature) or feature.weights == NO_WEIGHTS:
+        return []
+    if random_seed(feature.weights) is not None:
+        return []
+    return [feature.weights, *configuration.weight(feature.weights).parts]
 
 
 def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:
