@@ -187,6 +187,8 @@ class FeatureBase(Section):
     """What every feature file has."""
 
     description: str = Field(description="one line for tables and reports")
+    dim: PositiveInt | None = Field(None, description="values per row, for the table in docs/encoders.md")
+    used_by: str | None = Field(None, description="who reads such rows, for the table in docs/encoders.md")
     store_dtype: Literal["float16", "float32"] = Field("float16", description="type of the stored rows")
     runtime: "FeatureRuntime" = Field(
         default_factory=lambda: FeatureRuntime(), description="how to compute it; never changes the rows"
