@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.config_reference import escape
 from workflow_scripts.configuration.compose import FEATURE_KINDS, NO_WEIGHTS, Configuration
 from workflow_scripts.configuration.recipe import random_seed
-from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature, Sampling, TextFeature, VisualFeature
+from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature, Sampling, VisualFeature
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "encoders.md"
@@ -25,7 +25,7 @@ size that needs neither download nor GPU. Imported features read files that thei
 first.
 """
 HEADINGS = ("feature", "what a row is", "dimension", "stride", "encoder", "weights", "licence", "used by")
-KIND_TITLES = {"visual": "Pictures", "audio": "Sound", "text": "Words"}
+KIND_TITLES = {"visual": "Pictures", "audio": "Sound", "speech": "Speech", "text": "Words", "spoken": "Spoken queries"}
 
 
 def seconds(value: float | str | Fraction) -> str:
@@ -46,14 +46,13 @@ def sampling_stride(sampling: Sampling) -> str:
 
 
 def stride(feature: FeatureBase) -> str:
-    """Return the time between the rows of a feature; what a row stands for where there is no time."""
+    """Return the time between the rows of a feature; nothing where rows have no time."""
     if isinstance(feature, ImportedFeature):
-        return seconds(feature.times) if isinstance(feature.times, float) else str(feature.times or "tokens")
+        return seconds(feature.times) if isinstance(feature.times, float) else str(feature.times or "")
     if isinstance(feature, VisualFeature):
         return sampling_stride(feature.sampling)
-    if isinstance(feature, TextFeature):
-        return str(feature.params.get("output", "words"))
-    return seconds(feature.window.hop_s)
+    window = getattr(feature, "window", None)
+    return seconds(window.hop_s) if window else ""
 
 
 def line(configuration: Configuration, name: str) -> list[str]:
@@ -81,6 +80,8 @@ def page() -> str:
     parts = [INTRODUCTION]
     for kind in FEATURE_KINDS:
         names = [name for name in configuration.known("features") if configuration.feature_kind(name) == kind]
+        if not names:
+            continue
         rows = [HEADINGS, ["---"] * len(HEADINGS), *(line(configuration, name) for name in names)]
         table = "\n".join("| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows)
         parts.append(f"## {KIND_TITLES[kind]}\n\n{table}\n")
