@@ -31,6 +31,7 @@ HANDLERS = (
     "minilm_cases",
     "network_cases",
     "eva_cases",
+    "transcript_cases",
     "windowed_network_cases",
     "cnn14_cases",
     "vggish_cases",
