@@ -8,7 +8,13 @@ from pathlib import Path
 from tests.config_reference import escape
 from workflow_scripts.configuration.compose import FEATURE_KINDS, NO_WEIGHTS, Configuration
 from workflow_scripts.configuration.recipe import random_seed
-from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature, Sampling, VisualFeature
+from workflow_scripts.configuration.schema import (
+    FeatureBase,
+    ImportedFeature,
+    Sampling,
+    TranscriptFeature,
+    VisualFeature,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "encoders.md"
@@ -25,7 +31,14 @@ size that needs neither download nor GPU. Imported features read files that thei
 first.
 """
 HEADINGS = ("feature", "what a row is", "dimension", "stride", "encoder", "weights", "licence", "used by")
-KIND_TITLES = {"visual": "Pictures", "audio": "Sound", "speech": "Speech", "text": "Words", "spoken": "Spoken queries"}
+KIND_TITLES = {
+    "visual": "Pictures",
+    "audio": "Sound",
+    "speech": "Speech",
+    "text": "Words",
+    "transcript": "Words of transcripts",
+    "spoken": "Spoken queries",
+}
 
 
 def seconds(value: float | str | Fraction) -> str:
@@ -51,6 +64,8 @@ def stride(feature: FeatureBase) -> str:
         return seconds(feature.times) if isinstance(feature.times, float) else str(feature.times or "")
     if isinstance(feature, VisualFeature):
         return sampling_stride(feature.sampling)
+    if isinstance(feature, TranscriptFeature):
+        return {"segments": "line", "seconds": "1 s"}.get(feature.align) or seconds(feature.clip_s)
     window = getattr(feature, "window", None)
     return seconds(window.hop_s) if window else ""
 

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
-from models.layers.time_alignment import resample_rows, row_of_second, second_of_row, time_grid
-from models.layers.time_alignment import warp_to_clips, warp_to_seconds
+from models.layers.time_alignment import (
+    resample_rows,
+    row_of_second,
+    second_of_row,
+    time_grid,
+    warp_to_clips,
+    warp_to_seconds,
+)
 
 ROWS = np.array([[1.0], [2.0], [3.0]], np.float32)
 

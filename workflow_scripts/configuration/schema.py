@@ -352,6 +352,25 @@ class TextFeature(ExtractedFeature):
     kind: Literal["text"]
 
 
+class TranscriptFeature(ExtractedFeature):
+    """Rows of a video from the lines of its transcript, one per line, or laid on its seconds or clips."""
+
+    kind: Literal["transcript"]
+    of: Name = Field(description="the speech feature that makes the transcripts")
+    align: Literal["segments", "seconds", "clips"] = Field(
+        "segments",
+        description="`segments`: a row per line; `seconds`: per second, as HiREST; `clips`: per `clip_s`, lines "
+        "weighted by time; videos without speech have no rows",
+    )
+    clip_s: PositiveFloat | None = Field(None, description="`clips`: seconds per row")
+
+    @model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if (self.align == "clips") != (self.clip_s is not None):
+            raise ValueError("`align: clips` needs clip_s, the other ways have none")
+        return self
+
+
 class SpokenFeature(ExtractedFeature):
     """One row per spoken query, from its sound file."""
 
