@@ -32,7 +32,6 @@ HANDLERS = (
     "network_cases",
     "eva_cases",
     "transcript_cases",
-    "windowed_network_cases",
     "cnn14_cases",
     "vggish_cases",
     "whisper_mel_cases",

@@ -232,7 +232,6 @@ def published_state(monkeypatch):
 def test_weights_are_loaded_strictly(name, published_state):
     state = published_state(name)
     inputs = CASES[name].inputs(2)
-    assert np.array_equal(np.concatenate(load(name, state).encode(inputs)), np.concatenate(loaded(name).encode(inputs)))
     for row, seeded in zip(load(name, state).encode(inputs), loaded(name).encode(inputs), strict=True):
         assert np.array_equal(row, seeded)
     key = next(key for key, value in state.items() if value.ndim > 1)
