@@ -77,5 +77,5 @@ def read_word_vectors(path: Path, dim: int, wanted: Collection[str]) -> dict[str
             if fields[0] in wanted:
                 vectors[fields[0]] = np.array(fields[1:], dtype=np.float32)
     if not has_valid_line:
-        raise ValueError(f"{path}: no line has a word and {dim} values; are `params.dim` or network.query.word_dim right for it?")
+        raise ValueError(f"{path}: no line has a word and {dim} values; is `dim` (network.query.word_dim) right?")
     return vectors

@@ -66,7 +66,7 @@ def test_an_unknown_architecture_is_named():
 
 
 def test_half_precision_archives_are_computed_in_float32():
-    network, state = small_clip()
+    _, state = small_clip()
     half = {key: value.half() for key, value in state.items()} | {"input_resolution": torch.tensor(32)}
     config, pixels = clip.Config(architecture=SMALL), frames(2, 32)
     rounded = {key: value.half().float() for key, value in state.items()}
