@@ -9,11 +9,8 @@ from models.encoders.interface import Encoder
 from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import verify_sha256
-from workflow_scripts.store.digest import file_sha256
 
 CHECKPOINT_KEYS = ("model", "module", "state_dict")
-
-log = logging.getLogger(__name__)
 
 
 def read_torchscript(path: Path) -> dict[str, Any]:
