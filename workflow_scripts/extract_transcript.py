@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.layers.time_alignment import warp_to_clips, warp_to_seconds
-from workflow_scripts.datasets.transcripts import OK, video_states
+from workflow_scripts.datasets.transcript_files import OK, video_states
 from workflow_scripts.errors import UserError, run_entry_point
 from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
 from workflow_scripts.extraction.networks import load_encoder

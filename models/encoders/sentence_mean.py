@@ -21,9 +21,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    layer_norm: bool = Field(
-        True, description="normalise every token's state before the mean, without learnt scale"
-    )
+    layer_norm: bool = Field(True, description="normalise every token's state before the mean, without learnt scale")
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

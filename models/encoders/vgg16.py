@@ -19,9 +19,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    width: int = Field(
-        64, gt=0, description="channels of the first convolution, published 64; rows are 64 x as wide"
-    )
+    width: int = Field(64, gt=0, description="channels of the first convolution, published 64; rows are 64 x as wide")
     relu: bool = Field(True, description="values after fc7's ReLU; false: before it")
     precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of convolutions and matrix products")
     random_gain: float = Field(2.0, gt=0, description="gain of random weights; no meaning with published ones")

@@ -11,7 +11,7 @@ from tests.encoder_table import ROOT
 from workflow_scripts import extract_transcript
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.datasets.schema import VIDEOS
-from workflow_scripts.datasets.transcripts import write_shard
+from workflow_scripts.datasets.transcript_files import write_shard
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings
 from workflow_scripts.store.digest import digest_json
