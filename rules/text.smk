@@ -27,3 +27,34 @@ rule extract_text:
         " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --threads {threads} > {log} 2>&1"
+
+
+# The lines of transcripts -> rows of the videos they belong to.
+rule extract_transcript:
+    input:
+        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
+        transcripts=lambda wc: PLAN.transcripts(wc.dataset, wc.feature, wc.shard),
+        videos="results/{dataset}/annotations/videos.parquet",
+    output:
+        "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
+    log:
+        "results/{dataset}/logs/{feature}/{shard}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
+    wildcard_constraints:
+        feature=one_of(PLAN.feature_names("transcript")),
+    conda:
+        "../envs/networks.yaml"
+    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
+        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+    params:
+        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
+    shell:
+        "python -m workflow_scripts.extract_transcript --settings {input.settings} --recipe {params.recipe}"
+        " --rows-of {input.transcripts} --durations {input.videos}"
+        " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
+        " --threads {threads} > {log} 2>&1"

@@ -30,6 +30,8 @@ HANDLERS = (
     "weight_recipe_cases",
     "minilm_cases",
     "network_cases",
+    "eva_cases",
+    "transcript_cases",
     "cnn14_cases",
     "vggish_cases",
     "whisper_mel_cases",

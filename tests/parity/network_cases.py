@@ -1,4 +1,4 @@
-"""Cases of the visual networks: `cases.json` (configuration, weight seed, input rule) and `NAME.safetensors`."""
+"""Cases of OpenAI's CLIP: `cases.json` (configuration, weight seed, input rule) and `NAME.safetensors`."""
 
 import json
 from functools import partial
@@ -6,14 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
+import torch
 from safetensors.numpy import load_file
 
 from models.encoders import clip
+from models.encoders.networks.clip import clip_network, pooled, text_tokens
 from tests.parity.harness import Check
 
 TOLERANCE_IN_STD = 1e-4
 PIXELS = 224
+WINDOWED = ("slowfast_", "i3d_", "c3d_")
+"""Networks over windows of frames: `windowed_network_cases.py`."""
 
 
 def claims(folder: Path) -> bool:
@@ -25,18 +28,23 @@ def claims(folder: Path) -> bool:
     return any("blocky" in str(case.get("input", "")) for case in cases.values() if isinstance(case, dict))
 
 
+def is_clip(case: Any) -> bool:
+    """Return whether a case gives the sizes of an OpenAI CLIP."""
+    return isinstance(case, dict) and {"vision_layers", "vision_patch_size"} <= case.get("config", {}).keys()
+
+
 def checks(folder: Path) -> list[Check]:
-    """Return one check per network; networks without an encoder here are skipped by name."""
+    """Return one check per CLIP; the other image networks are in `eva_cases.py`."""
     cases = json.loads((folder / "cases.json").read_text())
-    return [Check(name, partial(check_network, folder, name, case)) for name, case in sorted(cases.items())]
+    return [
+        Check(name, partial(check_network, folder, name, case)) for name, case in sorted(cases.items()) if is_clip(case)
+    ]
 
 
-def check_network(folder: Path, name: str, case: dict[str, Any], data_path: Path | None) -> None:
-    if not {"vision_layers", "vision_patch_size", "embed_dim"} <= case.get("config", {}).keys():
-        pytest.skip(f"no encoder for network {name}")
-    expected = load_file(folder / f"{name}.safetensors")["image_features"]
+def architecture_of(case: dict[str, Any]) -> clip.Architecture:
+    """Return the sizes of a case in open_clip's words."""
     sizes = case["config"]
-    architecture = clip.Architecture(
+    return clip.Architecture(
         embed_dim=sizes["embed_dim"],
         vision={
             "image_size": sizes["image_resolution"],
@@ -53,15 +61,39 @@ def check_network(folder: Path, name: str, case: dict[str, Any], data_path: Path
         },
         quick_gelu="QuickGELU" in case["activation"],
     )
-    seed = case["weight_seed"]
-    encoder = clip.load(clip.Config(architecture=architecture, random_gain=case["gain"]), seed, "cpu")
-    frames = np.concatenate([blocky(seed * 10 + b, 1, PIXELS, PIXELS) for b in range(len(expected))])
-    difference = np.abs(encoder.encode(frames) - expected).max()
-    assert difference <= TOLERANCE_IN_STD * expected.std()
 
 
-def blocky(seed: int, n_frames: int, height: int, width: int) -> np.ndarray:
-    """Return the frames of the cases' input recipe, uint8 (T, H, W, 3): random blocks of 2 frames x 16 x 16 pixels."""
-    shape = (-(-n_frames // 2), -(-height // 16), -(-width // 16), 3)
+def check_network(folder: Path, name: str, case: dict[str, Any], data_path: Path | None) -> None:
+    """Image embeddings, and per token and pooled text embeddings."""
+    expected = load_file(folder / f"{name}.safetensors")
+    architecture, seed = architecture_of(case), case["weight_seed"]
+    config = clip.Config(architecture=architecture, random_gain=case["gain"])
+    frames = np.concatenate([blocky(seed * 10 + b, 1, PIXELS, PIXELS) for b in range(len(expected["image_features"]))])
+    assert_close(clip.load(config, seed, "cpu").encode(frames), expected["image_features"])
+    if "text_ids" in expected:
+        network = clip_network(architecture, seed, case["gain"]).eval()
+        check_text(network, expected["text_ids"], expected.get("text_tokens"), expected["text_pooled"])
+
+
+@torch.inference_mode()
+def check_text(tower: torch.nn.Module, ids: np.ndarray, tokens: np.ndarray | None, sentences: np.ndarray) -> None:
+    """Token ids (n, 77), filled up with zeros, lead to these states of all valid tokens and to these embeddings."""
+    lengths = (ids != 0).sum(1)
+    shortened = torch.from_numpy(ids[:, : lengths.max()])
+    states = text_tokens(tower, shortened)
+    assert_close(pooled(tower, states, shortened).numpy(), sentences)
+    if tokens is not None:
+        assert_close(np.concatenate([row[:n] for row, n in zip(states.numpy(), lengths, strict=True)]), tokens)
+
+
+def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
+    """Compare within the stated part of the expected values' deviation."""
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max() <= TOLERANCE_IN_STD * expected.std()
+
+
+def blocky(seed: int, n_frames: int, height: int, width: int, n_channels: int = 3) -> np.ndarray:
+    """Return the frames of the cases' input recipe, uint8 (T, H, W, C): random blocks of 2 frames x 16 x 16 pixels."""
+    shape = (-(-n_frames // 2), -(-height // 16), -(-width // 16), n_channels)
     blocks = np.random.Generator(np.random.PCG64(seed)).integers(0, 256, size=shape, dtype=np.uint8)
     return blocks.repeat(2, axis=0).repeat(16, axis=1).repeat(16, axis=2)[:n_frames, :height, :width]

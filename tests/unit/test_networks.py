@@ -63,7 +63,7 @@ def test_a_file_that_nobody_has_verified_is_loaded_with_a_warning(checkpoint, ca
 
 def test_an_unknown_loader_is_answered_with_the_nearest(checkpoint):
     with pytest.raises(UserError, match=r"cnn14\.loader: unknown loader .* did you mean \"torch checkpoint"):
-        load_encoder(settings(checkpoint, loader="torch checkpoint"))
+        load_encoder(settings(checkpoint, loader="torch checkpont"))
 
 
 def test_an_encoder_without_weights_asks_for_none():

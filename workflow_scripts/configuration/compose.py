@@ -29,6 +29,7 @@ from workflow_scripts.configuration.schema import (
     SpokenFeature,
     System,
     TextFeature,
+    TranscriptFeature,
     VisualFeature,
     Weight,
 )
@@ -40,8 +41,11 @@ FEATURE_KINDS = {
     "audio": AudioFeature,
     "speech": SpeechFeature,
     "text": TextFeature,
+    "transcript": TranscriptFeature,
     "spoken": SpokenFeature,
 }
+ENCODER_KINDS = {"transcript": "text"}
+"""Kind of a feature -> kind of the encoders that compute it, where these differ."""
 RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
 NO_WEIGHTS = "none"
 
@@ -290,13 +294,21 @@ class Configuration:
             )
         feature = validate(FEATURE_KINDS[kind], layers)
         encoder = self._member("models.encoders", feature.encoder, layers, "encoder")
-        if kind != encoder.KIND:
+        if ENCODER_KINDS.get(kind, kind) != encoder.KIND:
             raise UserError(
                 f"{source_of(layers, ('encoder',))}: encoder: {feature.encoder!r} is for {encoder.KIND}, not {kind}"
             )
         self._check_weights(feature, getattr(encoder, "TAKES_WEIGHTS", True), source_of(layers, ("weights",)))
+        if isinstance(feature, TranscriptFeature):
+            self._check_transcripts(feature.of, source_of(layers, ("of",)))
         params = _complete(encoder.Config, layers, "params")
         return feature.model_copy(update={"params": params})
+
+    def _check_transcripts(self, name: str, where: str) -> None:
+        """Refuse a source of transcripts that makes none."""
+        known = [feature for feature in self.known("features") if self.feature_kind(feature) == "speech"]
+        if name not in known:
+            raise UserError(f"{where}: of: no speech feature {name!r}; {nearest(name, known)}")
 
     def _check_weights(self, feature: ExtractedFeature, takes_weights: bool, where: str) -> None:
         """Refuse weights where the encoder has none, none where it has some, and names that nobody knows."""

@@ -17,6 +17,7 @@ from workflow_scripts.configuration.schema import (
     SpokenFeature,
     System,
     TextFeature,
+    TranscriptFeature,
     VisualFeature,
     Weight,
 )
@@ -26,6 +27,7 @@ EXTENDABLE: dict[str, type[BaseModel]] = {
     "visual_feature": VisualFeature,
     "audio_feature": AudioFeature,
     "speech_feature": SpeechFeature,
+    "transcript_feature": TranscriptFeature,
     "spoken_feature": SpokenFeature,
     "text_feature": TextFeature,
     "imported_feature": ImportedFeature,

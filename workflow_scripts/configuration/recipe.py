@@ -7,6 +7,8 @@ from workflow_scripts.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, C
 from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature
 from workflow_scripts.errors import UserError
 
+# What only tells people about a feature, and how it is computed.
+_DECIDES_NOTHING = {"description", "dim", "used_by", "runtime"}
 # Where the files are and how they are called decides nothing: the keys of their rows hold their content.
 _OF_IMPORT_PLACE = {"path", "id_pattern"}
 
@@ -20,9 +22,9 @@ def random_seed(weights: str) -> int | None:
 def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
     """Return the recipe of a feature: everything that may change its rows and nothing else."""
     if isinstance(feature, ImportedFeature):
-        return feature.model_dump(mode="json", exclude={"description", "runtime", *_OF_IMPORT_PLACE})
+        return feature.model_dump(mode="json", exclude=_DECIDES_NOTHING | _OF_IMPORT_PLACE)
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
-    settings = feature.model_dump(mode="json", exclude={"description", "runtime"})
+    settings = feature.model_dump(mode="json", exclude=_DECIDES_NOTHING)
     if feature.weights != NO_WEIGHTS and random_seed(feature.weights) is None:
         names = (feature.weights, *configuration.weight(feature.weights).parts)
         settings["weights_sha256"] = "+".join(_weights_identity(configuration, name) for name in names)

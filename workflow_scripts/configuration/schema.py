@@ -187,6 +187,8 @@ class FeatureBase(Section):
     """What every feature file has."""
 
     description: str = Field(description="one line for tables and reports")
+    dim: PositiveInt | None = Field(None, description="values per row, for the table in docs/encoders.md")
+    used_by: str | None = Field(None, description="who reads such rows, for the table in docs/encoders.md")
     store_dtype: Literal["float16", "float32"] = Field("float16", description="type of the stored rows")
     runtime: "FeatureRuntime" = Field(
         default_factory=lambda: FeatureRuntime(), description="how to compute it; never changes the rows"
@@ -348,6 +350,25 @@ class TextFeature(ExtractedFeature):
     """Rows from the words of a query: one per token, or one per query."""
 
     kind: Literal["text"]
+
+
+class TranscriptFeature(ExtractedFeature):
+    """Rows of a video from the lines of its transcript, one per line, or laid on its seconds or clips."""
+
+    kind: Literal["transcript"]
+    of: Name = Field(description="the speech feature that makes the transcripts")
+    align: Literal["segments", "seconds", "clips"] = Field(
+        "segments",
+        description="`segments`: a row per line; `seconds`: per second, as HiREST; `clips`: per `clip_s`, lines "
+        "weighted by time; videos without speech have no rows",
+    )
+    clip_s: PositiveFloat | None = Field(None, description="`clips`: seconds per row")
+
+    @model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if (self.align == "clips") != (self.clip_s is not None):
+            raise ValueError("`align: clips` needs clip_s, the other ways have none")
+        return self
 
 
 class SpokenFeature(ExtractedFeature):

@@ -32,6 +32,7 @@ def parse_job(description: str) -> tuple[argparse.Namespace, dict[str, Any]]:
     parser.add_argument("--shard", help="name of the shard (text and spoken)")
     parser.add_argument("--n-shards", type=int, help="number of shards (text and spoken)")
     parser.add_argument("--query-audio", type=Path, help="folder of the queries' sound files (spoken)")
+    parser.add_argument("--durations", type=Path, help="table of videos with their durations (transcript)")
     parser.add_argument("--store", required=True, type=Path, help="shard store to bring up to date (a .zarr folder)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()

@@ -10,6 +10,8 @@ from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import verify_sha256
 
+CHECKPOINT_KEYS = ("model", "module", "state_dict")
+
 
 def read_torchscript(path: Path) -> dict[str, Any]:
     """Read the state dict of a TorchScript archive."""
@@ -46,6 +48,18 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read the weights of a training checkpoint, bare or under one of the usual keys, `module.` removed."""
+    import torch
+
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    for key in CHECKPOINT_KEYS:
+        if isinstance(content.get(key), dict):
+            content = content[key]
+            break
+    return {name.removeprefix("module."): value for name, value in content.items()}
+
+
 def read_safetensors(path: Path) -> dict[str, Any]:
     """Read a safetensors file."""
     from safetensors.torch import load_file
@@ -56,10 +70,13 @@ def read_safetensors(path: Path) -> dict[str, Any]:
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "TorchScript archive": read_torchscript,
     "torch checkpoint, key `model`": read_model_entry,
+    "torch checkpoint": read_checkpoint,
     "torch state dict": read_state_dict,
     "safetensors": read_safetensors,
     "sentence-transformers folder": lambda path: path.parent,
     "openai-whisper checkpoint": read_whisper,
+    "transformers folder": lambda path: path.parent,
+    "word vectors": lambda path: path,
     "CTranslate2 folder": lambda path: path.parent,
     "part of a folder": lambda path: {},
 }

@@ -362,6 +362,10 @@ class Plan:
             raise UserError(f"{name} makes transcripts, not rows; ask for {target}")
         return name
 
+    def transcripts(self, dataset: str, feature: str, shard: str) -> str:
+        """Return the transcripts of a shard whose lines a feature encodes."""
+        return f"{RESULTS}/{dataset}/transcripts/{self.configuration.feature(dataset, feature).of}/{shard}.parquet"
+
     def query_audio(self, dataset: str) -> str:
         """Return the folder of the spoken queries' sound files.
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.layers.word_vectors import read_word_vectors, tokenise
 from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms, quarter_cosine
@@ -21,7 +22,7 @@ from models.systems.img.network import ImgNetwork
 from models.systems.img.query import CHAR_CHANNELS
 from models.systems.img.resample import limit_rows, rescale_rows
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
-from models.systems.img.vocabulary import PAD_ID, Vocabulary, build_vocabulary, read_word_vectors, tokenise
+from models.systems.img.vocabulary import PAD_ID, Vocabulary, build_vocabulary
 from models.systems.interface import FeatureRows, Item, Prediction
 
 # parity: the layer norms of the slot attention are called `norm_*` and are decayed.

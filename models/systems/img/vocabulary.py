@@ -1,42 +1,14 @@
-"""Words, characters and word vectors of the GloVe query encoder.
+"""Words and characters of the GloVe query encoder.
 
-Reproduces the vocabulary of HuiGuanLab/IMG: `nltk.word_tokenize` on the lower-cased sentence, words and characters
-numbered by falling count.
+Reproduces the vocabulary of HuiGuanLab/IMG: words and characters numbered by falling count.
 """
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
 N_SPECIAL = 2
 PAD_ID, UNKNOWN_ID = range(N_SPECIAL)
-
-# Sentences are split before words, because only a sentence's last full stop is a token of its own. The published
-# code used nltk's trained English model, which is a download; of what that model learnt, only the abbreviations matter
-# for lower-cased text.
-_ABBREVIATIONS = ["a.m", "co", "corp", "dr", "e.g", "i.e", "inc", "jr", "ltd", "mr", "mrs", "ms", "p.m", "prof", "sr"]
-_ABBREVIATIONS += ["st", "u.k", "u.s", "vs"]
-
-
-def _sentence_splitter() -> PunktSentenceTokenizer:
-    parameters = PunktParameters()
-    parameters.abbrev_types.update(_ABBREVIATIONS)
-    return PunktSentenceTokenizer(parameters)
-
-
-_SENTENCES = _sentence_splitter()
-_WORDS = NLTKWordTokenizer()
-
-
-def tokenise(sentence: str) -> list[str]:
-    """Return the lower-cased Treebank-style tokens of a text; a final full stop is a token of its own."""
-    text = sentence.strip().lower()
-    return [token for part in _SENTENCES.tokenize(text) for token in _WORDS.tokenize(part)]
 
 
 @dataclass(frozen=True)
@@ -89,36 +61,3 @@ def build_vocabulary(
         tuple(word for word, _ in words.most_common() if word in known_words),
         tuple(char for char, count in chars.most_common() if count >= min_char_count),
     )
-
-
-def read_word_vectors(path: Path, dim: int, wanted: Collection[str]) -> dict[str, np.ndarray]:
-    """Read the vectors of some words from a GloVe text file.
-
-    Parameters
-    ----------
-    path : file with one `word v1 ... v_dim` per line, fields separated by single spaces
-    dim : number of values; lines with another number of fields are left out, as in the published reader
-    wanted : words to keep, matched case-sensitively; of a repeated word the last line counts
-
-    Returns
-    -------
-    dict of float32 (dim,)
-
-    Raises
-    ------
-    ValueError
-        If no line of the file has `dim` values.
-    """
-    vectors: dict[str, np.ndarray] = {}
-    n_valid = 0
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            fields = line.strip().split(" ")
-            if len(fields) != dim + 1:
-                continue
-            n_valid += 1
-            if fields[0] in wanted:
-                vectors[fields[0]] = np.array(fields[1:], dtype=np.float32)
-    if not n_valid:
-        raise ValueError(f"{path}: no line has a word and {dim} values; is network.query.word_dim right for this file?")
-    return vectors

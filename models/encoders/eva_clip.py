@@ -1,0 +1,74 @@
+"""EVA-CLIP image tower, EVA01-g-14 (Fang et al. 2022, arXiv 2211.07636; repository baaivision/EVA)."""
+
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.encoders.interface import Encoder, Weights
+
+KIND = "visual"
+RECIPE_VERSION = 1
+
+
+class VisionSizes(BaseModel):
+    """Sizes of an EVA vision transformer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    image_size: int = Field(224, gt=0, description="pixels")
+    patch_size: int = Field(14, gt=0, description="pixels")
+    width: int = Field(1408, gt=0, description="of a token")
+    layers: int = Field(40, gt=0, description="blocks")
+    head_width: int = Field(88, gt=0, description="width of one attention head")
+    mlp_ratio: float = Field(4.3637, gt=0, description="hidden width of the MLP over `width`, rounded down: 6144")
+
+
+class Config(BaseModel):
+    """Parameters of an EVA-CLIP image feature."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    embed_dim: int = Field(1024, gt=0, description="width of the embedding")
+    vision: VisionSizes = Field(default_factory=VisionSizes, description="sizes of the image tower")
+    normalise: bool = Field(
+        True, description="divide rows by their length (features of moments); false for HiREST's 32 retrieval frames"
+    )
+    drop_path: Literal["off", "reference"] = Field(
+        "off",
+        description="`reference`: drop branches of the network at random, as HiREST's script does by never calling "
+        "eval(); an experiment, seeded by each frame's pixels",
+    )
+    precision: Literal["fp32", "bf16", "fp16"] = Field(
+        "fp32", description="of matrix products; reduced ones keep the cosine of every row above 0.999"
+    )
+    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+
+
+def load(config: Config, weights: Weights, device: str) -> Encoder:
+    """Build the image tower and load the `visual.*` part of `eva_clip_psz14.pt` strictly.
+
+    Raises
+    ------
+    RuntimeError
+        a key of the checkpoint is missing, unexpected or has another shape
+    """
+    from models.encoders.networks.eva import ImageHalf, SeededDepth, fill_half
+    from models.encoders.networks.pixels import FrameRunner, ready
+
+    class EvaClipImageEncoder:
+        """Embedding of the class token of every frame."""
+
+        def __init__(self) -> None:
+            half = ImageHalf(config.vision, config.embed_dim)
+            fill_half(half, "text.", weights, config.random_gain)
+            tower = ready(half.visual, device, config.precision)
+            self.dim = config.embed_dim
+            network = SeededDepth(tower) if config.drop_path == "reference" else tower
+            self.run = FrameRunner(network, device, config.precision)
+
+        def encode(self, batch: np.ndarray) -> np.ndarray:
+            rows = self.run(batch)
+            return rows / np.linalg.norm(rows, axis=1, keepdims=True) if config.normalise else rows
+
+    return EvaClipImageEncoder()
