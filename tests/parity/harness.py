@@ -30,6 +30,8 @@ HANDLERS = (
     "weight_recipe_cases",
     "minilm_cases",
     "network_cases",
+    "windowed_network_cases",
+    "uniq4cap_tower_cases",
     "cnn14_cases",
     "sampling_cases",
     "preprocess_cases",

@@ -17,17 +17,30 @@ def random_seed(weights: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def is_published(weights: str) -> bool:
+    """Return whether weights are an entry of the registry."""
+    return weights != NO_WEIGHTS and random_seed(weights) is None
+
+
+def _known_by(configuration: Configuration, weights: str) -> str:
+    """Return the checksum of a weights file, or its name where nobody has verified one."""
+    sha256 = configuration.weight(weights).sha256
+    return f"unverified:{weights}" if sha256 == "unverified" else sha256
+
+
 def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
     """Return the recipe of a feature: everything that may change its rows and nothing else."""
     if isinstance(feature, ImportedFeature):
         return feature.model_dump(mode="json", exclude={"description", "runtime", *_OF_IMPORT_PLACE})
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
-    settings = feature.model_dump(mode="json", exclude={"description", "runtime"})
-    if feature.weights != NO_WEIGHTS and random_seed(feature.weights) is None:
-        sha256 = configuration.weight(feature.weights).sha256
-        if sha256 == "unverified":
-            sha256 = f"unverified:{feature.weights}"
-        settings["weights_sha256"] = sha256
+    settings = feature.model_dump(mode="json", exclude={"description", "runtime", "more_weights"})
+    if is_published(feature.weights):
+        settings["weights_sha256"] = _known_by(configuration, feature.weights)
+    if feature.more_weights:
+        settings["more_weights"] = {
+            role: _known_by(configuration, weights) if is_published(weights) else weights
+            for role, weights in feature.more_weights.items()
+        }
     settings["recipe_version"] = encoder.RECIPE_VERSION
     return settings
 

@@ -1,11 +1,13 @@
 """Load the published or random weights that a recipe names and hand them to its encoder."""
 
+import codecs
 import importlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.encoders.interface import Encoder
+from models.encoders.interface import Encoder, Weights
 from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import verify_sha256
@@ -25,9 +27,59 @@ def read_model_entry(path: Path) -> dict[str, Any]:
     return torch.load(path, map_location="cpu", weights_only=True)["model"]
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """Read a bare torch state dict, zipped or of the form before PyTorch 1.6."""
+    import torch
+
+    return dict(torch.load(path, map_location="cpu", weights_only=True))
+
+
+def read_model_state_entry(path: Path) -> dict[str, Any]:
+    """Read the entry `model_state` of a PySlowFast or pytorchvideo checkpoint."""
+    return read_state(path)["model_state"]
+
+
+def read_safetensors(path: Path) -> dict[str, Any]:
+    """Read all tensors of a safetensors file."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickler that makes numpy arrays and plain containers, and refuses every other object."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = {"_reconstruct", "ndarray", "dtype", "scalar"}
+        if name in allowed and module.partition(".")[0] == "numpy":
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        if (module, name) == ("_codecs", "encode"):
+            return codecs.encode
+        raise pickle.UnpicklingError(f"the file asks for {module}.{name}; only arrays are read")
+
+
+def read_caffe2(path: Path) -> dict[str, Any]:
+    """Read the blobs of a Caffe2 model-zoo pickle; nothing but arrays is unpickled.
+
+    Raises
+    ------
+    UserError
+        the file is no such pickle, or holds objects that are no arrays
+    """
+    try:
+        with path.open("rb") as file:
+            return dict(_ArraysOnly(file, encoding="latin1").load()["blobs"])
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a Caffe2 pickle of arrays under `blobs`: {error}") from error
+
+
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "TorchScript archive": read_torchscript,
     "torch checkpoint, key `model`": read_model_entry,
+    "torch checkpoint, key `model_state`": read_model_state_entry,
+    "torch state dict": read_state,
+    "safetensors": read_safetensors,
+    "Caffe2 pickle": read_caffe2,
     "sentence-transformers folder": lambda path: path.parent,
 }
 """`loader` of config/weights.yaml -> how the file becomes what an encoder takes."""
@@ -50,9 +102,20 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     config = module.Config.model_validate(recipe["params"])
     if not weights:
         return module.load(config, None, "cpu")
-    device = resolve_device(settings["device"])
+    more = {role: read_weights(found) for role, found in settings.get("more_weights", {}).items()}
+    return module.load(config, read_weights(weights), resolve_device(settings["device"]), **more)
+
+
+def read_weights(weights: dict[str, Any]) -> Weights:
+    """Return the weights that a settings file names: a seed, or what the file's loader makes of it.
+
+    Raises
+    ------
+    UserError
+        the file is missing or is not the published one, or nobody knows how to read it
+    """
     if "seed" in weights:
-        return module.load(config, weights["seed"], device)
+        return weights["seed"]
     path, loader = Path(weights["path"]), LOADERS.get(weights["loader"])
     if loader is None:
         hint = nearest(weights["loader"], LOADERS)
@@ -60,11 +123,13 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     if not path.is_file():
         raise UserError(missing_weights(weights))
     verify_sha256(path, weights["sha256"], str(path), "delete the file and download it again")
-    return module.load(config, loader(path), device)
+    return loader(path)
 
 
 def missing_weights(weights: dict[str, Any]) -> str:
     """Return what to do about a weights file that is not there."""
+    if weights["url"] is None and weights.get("source"):
+        return f"weights {weights['name']!r} are not at {weights['path']}. Put the file there: {weights['source']}"
     if weights["url"] is None:
         return f"weights {weights['name']!r}, which a package ships, are not at {weights['path']}; run `make setup`"
     return (
