@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import NO_WEIGHTS, random_seed
+from workflow_scripts.configuration.recipe import is_published
 from workflow_scripts.configuration.schema import ExtractedFeature, Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
@@ -64,8 +64,7 @@ def weights_needed(configuration: Configuration) -> list[Need]:
     used: dict[str, list[str]] = {}
     dataset, features = _features_of_target(configuration)
     for name in features:
-        weights = _published_weights(configuration, dataset, name)
-        if weights:
+        for weights in _published_weights(configuration, dataset, name):
             used.setdefault(weights, []).append(name)
     names = used if configuration.root.needed_by else configuration.weight_names()
     return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]
@@ -100,10 +99,11 @@ def _features_of_target(configuration: Configuration) -> tuple[str, Iterable[str
     return dataset, sorted({feature for stream in streams for feature in stream.names})
 
 
-def _published_weights(configuration: Configuration, dataset: str, name: str) -> str | None:
+def _published_weights(configuration: Configuration, dataset: str, name: str) -> list[str]:
     feature = configuration.feature(dataset, name)
-    has_weights = isinstance(feature, ExtractedFeature) and feature.weights != NO_WEIGHTS
-    return feature.weights if has_weights and random_seed(feature.weights) is None else None
+    if not isinstance(feature, ExtractedFeature):
+        return []
+    return [weights for weights in (feature.weights, *feature.more_weights.values()) if is_published(weights)]
 
 
 def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:
