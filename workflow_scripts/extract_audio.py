@@ -30,6 +30,10 @@ def main() -> None:
             silent.add(video_id)
             times[video_id] = np.zeros((0, 2))
             return
+        if window is None:
+            times[video_id] = np.array([[0.0, len(wave) / recipe["sample_rate"]]])
+            yield wave
+            return
         cuts, times[video_id] = windows(wave, recipe["sample_rate"], duration_s=media[video_id]["duration_s"], **window)
         yield from cuts
 

@@ -5,12 +5,25 @@ from collections.abc import Iterator
 import numpy as np
 
 from models.encoders.interface import Encoder
-from workflow_scripts.errors import run_entry_point
+from workflow_scripts.errors import UserError, run_entry_point
 from workflow_scripts.extraction.job import encode_missing, parse_job, run_job
 from workflow_scripts.extraction.stalls import Stalls
 from workflow_scripts.media.decode import check_decoder, decode_frames, decode_rows
 from workflow_scripts.store.shard_job import Computed, Wanted
 from workflow_scripts.store.tables import read_table
+
+
+def require_frames(frames_per_row: list[int] | None, min_frames: int) -> None:
+    """Refuse a video with a window that is too short for the network, before it is decoded.
+
+    Raises
+    ------
+    UserError
+        ends up as the reason why this video has no rows
+    """
+    shortest = min(frames_per_row or [min_frames])
+    if shortest < min_frames:
+        raise UserError(f"a window has {shortest} frame(s), the network needs {min_frames}; the video is too short")
 
 
 def main() -> None:
@@ -20,8 +33,9 @@ def main() -> None:
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 
-    def frames_of(video_id: str, _: Encoder) -> Iterator[np.ndarray]:
+    def frames_of(video_id: str, encoder: Encoder) -> Iterator[np.ndarray]:
         row, path = plan[video_id], paths[video_id]
+        require_frames(row["frames_per_row"], getattr(encoder, "min_frames", 1))
         if row["frames_per_row"] is None:
             return decode_frames(path, row["frame_idx"], resize, ffmpeg, decoder)
         return decode_rows(path, row["frame_idx"], row["frames_per_row"], resize, ffmpeg, decoder)

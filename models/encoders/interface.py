@@ -6,8 +6,9 @@ A module `models/encoders/<name>.py` is importable without torch and has
 - `RECIPE_VERSION`: raised by hand whenever a change of the code changes its numbers;
 - `TAKES_WEIGHTS = False` if it has none (feature files then say `weights: none`); left out otherwise;
 - `Config`: a pydantic model, the `params` of a feature file;
+- `MORE_WEIGHTS`: names of further networks with weights of their own (`more_weights` of a feature file), if any;
 - `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`, for `speech` a
-  `Recogniser`.
+  `Recogniser`; further weights that a feature file names come as keyword arguments.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,13 @@ for encoders without weights."""
 
 
 class Encoder(Protocol):
-    """A frozen network with its own preprocessing: a batch in, rows out."""
+    """A frozen network with its own preprocessing: a batch in, rows out.
+
+    Attributes
+    ----------
+    dim : width D of a row
+    min_frames : fewest frames K of a window; 1 where the encoder does not say
+    """
 
     dim: int
 
@@ -37,7 +44,7 @@ class Encoder(Protocol):
 
         Returns
         -------
-        n arrays of float32: (D,) for visual and audio; (L, D) for text and spoken
+        n arrays of float32: (D,), or (R, D) where an input gives several rows, as text and spoken always do
         """
 
 

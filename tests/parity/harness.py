@@ -32,6 +32,8 @@ HANDLERS = (
     "network_cases",
     "eva_cases",
     "transcript_cases",
+    "windowed_network_cases",
+    "uniq4cap_tower_cases",
     "cnn14_cases",
     "vggish_cases",
     "whisper_mel_cases",

@@ -23,6 +23,7 @@ EXAMPLES = [
     {"rule": "lavis_head", "n_frames": 3},
     {"rule": "lavis_uniform", "n_frames": 3},
     {"rule": "linspace", "n_frames": 3},
+    {"rule": "linspace_clip", "n_frames": 3},
     {"rule": "hero_clips", "clip_s": "3/2", "end": "int"},
     {"rule": "windows", "window": 4, "tail": "shift_back", "rate": "24"},
     {"rule": "windows", "window": 8, "stride": 3, "tail": "pad"},

@@ -299,6 +299,7 @@ class Configuration:
                 f"{source_of(layers, ('encoder',))}: encoder: {feature.encoder!r} is for {encoder.KIND}, not {kind}"
             )
         self._check_weights(feature, getattr(encoder, "TAKES_WEIGHTS", True), source_of(layers, ("weights",)))
+        self._check_more_weights(feature, getattr(encoder, "MORE_WEIGHTS", ()), layers)
         if isinstance(feature, TranscriptFeature):
             self._check_transcripts(feature.of, source_of(layers, ("of",)))
         params = _complete(encoder.Config, layers, "params")
@@ -321,6 +322,17 @@ class Configuration:
         known = [*self.weight_names(), "random(0)"]
         if takes_weights and not RANDOM_WEIGHTS.fullmatch(weights) and weights not in known:
             raise UserError(f"{where}: weights: unknown weights {weights!r}; {nearest(weights, known)}")
+
+    def _check_more_weights(self, feature: ExtractedFeature, roles: tuple[str, ...], layers: list[Layer]) -> None:
+        """Refuse further networks that the encoder does not know, and weights that nobody knows."""
+        known = [*self.weight_names(), "random(0)"]
+        for role, weights in feature.more_weights.items():
+            where = f"{source_of(layers, ('more_weights', role))}: more_weights.{role}"
+            if role not in roles:
+                hint = nearest(role, roles) if roles else "it has one network"
+                raise UserError(f"{where}: encoder {feature.encoder!r} has no such network; {hint}")
+            if not RANDOM_WEIGHTS.fullmatch(weights) and weights not in known:
+                raise UserError(f"{where}: unknown weights {weights!r}; {nearest(weights, known)}")
 
     def _read_system(self, dataset: str, name: str) -> System:
         layers = self._layers("systems", name, dataset)

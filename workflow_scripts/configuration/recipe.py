@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from workflow_scripts.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, Configuration
-from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature
+from workflow_scripts.configuration.schema import ExtractedFeature, FeatureBase, ImportedFeature
 from workflow_scripts.errors import UserError
 
 # What only tells people about a feature, and how it is computed.
@@ -19,23 +19,40 @@ def random_seed(weights: str) -> int | None:
     return int(match[1]) if match else None
 
 
+def is_published(weights: str) -> bool:
+    """Return whether weights are an entry of the registry."""
+    return weights != NO_WEIGHTS and random_seed(weights) is None
+
+
+def published_weights(configuration: Configuration, feature: FeatureBase) -> list[str]:
+    """Return the registry entries whose files a feature needs, parts included."""
+    if not isinstance(feature, ExtractedFeature):
+        return []
+    named = [weights for weights in (feature.weights, *feature.more_weights.values()) if is_published(weights)]
+    return [entry for name in named for entry in (name, *configuration.weight(name).parts)]
+
+
+def _known_by(configuration: Configuration, weights: str) -> str:
+    """Return the checksums of a weights file and its parts, or their names where nobody has verified one."""
+    sums = {name: configuration.weight(name).sha256 for name in (weights, *configuration.weight(weights).parts)}
+    return "+".join(f"unverified:{name}" if sha256 == "unverified" else sha256 for name, sha256 in sums.items())
+
+
 def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
     """Return the recipe of a feature: everything that may change its rows and nothing else."""
     if isinstance(feature, ImportedFeature):
         return feature.model_dump(mode="json", exclude=_DECIDES_NOTHING | _OF_IMPORT_PLACE)
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
-    settings = feature.model_dump(mode="json", exclude=_DECIDES_NOTHING)
-    if feature.weights != NO_WEIGHTS and random_seed(feature.weights) is None:
-        names = (feature.weights, *configuration.weight(feature.weights).parts)
-        settings["weights_sha256"] = "+".join(_weights_identity(configuration, name) for name in names)
+    settings = feature.model_dump(mode="json", exclude={*_DECIDES_NOTHING, "more_weights"})
+    if is_published(feature.weights):
+        settings["weights_sha256"] = _known_by(configuration, feature.weights)
+    if feature.more_weights:
+        settings["more_weights"] = {
+            role: _known_by(configuration, weights) if is_published(weights) else weights
+            for role, weights in feature.more_weights.items()
+        }
     settings["recipe_version"] = encoder.RECIPE_VERSION
     return settings
-
-
-def _weights_identity(configuration: Configuration, name: str) -> str:
-    """Return the checksum of a registry entry, or its name as long as nobody knows the checksum."""
-    sha256 = configuration.weight(name).sha256
-    return f"unverified:{name}" if sha256 == "unverified" else sha256
 
 
 def sampling_name(feature: FeatureBase) -> str:

@@ -217,6 +217,11 @@ class ExtractedFeature(FeatureBase):
 
     encoder: Name = Field(description="a module of models/encoders/")
     weights: str = Field(description="an entry of config/weights.yaml, `random(SEED)`, or `none`")
+    more_weights: dict[Name, str] = Field(
+        default_factory=dict,
+        description="weights of further networks that the encoder knows by name (`raft` of i3d, `pca` of c3d), as in "
+        "`weights`",
+    )
     params: dict[str, Any] = Field(default_factory=dict, description="the encoder's own settings")
 
 
@@ -226,6 +231,7 @@ SAMPLING_OPTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "lavis_head": (frozenset({"n_frames"}), frozenset()),
     "lavis_uniform": (frozenset({"n_frames"}), frozenset()),
     "linspace": (frozenset({"n_frames"}), frozenset()),
+    "linspace_clip": (frozenset({"n_frames"}), frozenset()),
     "hero_clips": (frozenset(), frozenset({"clip_s", "end"})),
     "windows": (frozenset({"window"}), frozenset({"stride", "tail", "skip_last", "block", "rate"})),
     "i3d_chunks": (frozenset(), frozenset({"rate"})),
@@ -242,6 +248,7 @@ class Sampling(Section):
         "lavis_head",
         "lavis_uniform",
         "linspace",
+        "linspace_clip",
         "hero_clips",
         "windows",
         "i3d_chunks",
@@ -249,7 +256,7 @@ class Sampling(Section):
         "ffmpeg_fps",
         description="sampling rule; one frame per row: `ffmpeg_fps` (slot centres), `seek_per_second` (starts of "
         "seconds), `lavis_head`, `lavis_uniform`, `linspace` (a fixed number); several: `hero_clips` (SlowFast), "
-        "`windows`, `i3d_chunks`",
+        "`windows`, `i3d_chunks`, `linspace_clip` (one row of a fixed number of frames)",
     )
     rate: Rate | None = Field(
         None,
@@ -257,7 +264,9 @@ class Sampling(Section):
         "frames that they run over, null: all frames",
     )
     short_clip_guard: bool = Field(False, description="raise the rate for clips shorter than one slot (HERO)")
-    n_frames: PositiveInt | None = Field(None, description="`lavis_*`, `linspace`: rows per video")
+    n_frames: PositiveInt | None = Field(
+        None, description="`lavis_*`, `linspace`: rows per video; `linspace_clip`: frames of its row"
+    )
     clip_s: Rate = Field("2", description="`hero_clips`: seconds per row, exact: `2`, `3/2`")
     end: Literal["float", "int"] = Field(
         "float", description="`hero_clips`: rounding of a clip's last frame, `float` as HERO, `int` as lighthouse"
@@ -293,10 +302,21 @@ class Sampling(Section):
 class Resize(Section):
     """How a frame becomes a square (rules: workflow_scripts/media/resize.py)."""
 
-    rule: Literal["squash", "hero", "clip_pil", "vf_i3d", "vslnet_charades", "vslnet_shortside"] = Field(
-        description="`squash`: direct bilinear resize; the others keep the aspect ratio and cut the centre out: "
-        "`hero`: bicubic (ffmpeg), `clip_pil`: bicubic (Pillow), `vf_i3d`: bilinear (Pillow) to 8/7 of the size, "
-        "`vslnet_charades`: bilinear (OpenCV), only enlarges, `vslnet_shortside`: bilinear (OpenCV)"
+    rule: Literal[
+        "squash",
+        "hero",
+        "clip_pil",
+        "vf_i3d",
+        "vf_i3d_whole",
+        "vslnet_charades",
+        "vslnet_shortside",
+        "c3d",
+    ] = Field(
+        description="`squash`: direct bilinear resize; the others cut the centre "
+        "out, after `hero`: bicubic (ffmpeg), `clip_pil`: bicubic (Pillow), `vf_i3d`: bilinear (Pillow) to 8/7 of the "
+        "size (`vf_i3d_whole`: without the cut, for optical flow), `vslnet_charades`: bilinear (OpenCV), only "
+        "enlarges, `vslnet_shortside`: bilinear (OpenCV); all keep the aspect ratio but `squash` and `c3d`: bilinear "
+        "(OpenCV) to 171 x 128 for a size of 112"
     )
     size: PositiveInt = Field(description="pixels")
     jpeg_roundtrip: bool = Field(
@@ -319,7 +339,7 @@ class VisualFeature(ExtractedFeature):
 
     kind: Literal["visual"]
     sampling: Sampling
-    resize: Resize
+    resize: Resize | None = Field(description="null: frames keep their size, for encoders that resize in floats")
 
 
 class Window(Section):
@@ -343,7 +363,7 @@ class AudioFeature(ExtractedFeature):
     resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best"] = Field(
         "ffmpeg", description="`soxr_hq` as librosa (published PANNs features), `kaiser_best` as torchvggish"
     )
-    window: Window
+    window: Window | None = Field(None, description="null: the encoder sees the whole sound at once")
 
 
 class TextFeature(ExtractedFeature):
@@ -531,6 +551,7 @@ class Weight(Published):
     file: str = Field(description="file name under paths.weights, or path inside `package`")
     sha256: Sha256 = Field(description="64 hex digits, or `unverified`")
     loader: str = Field(description="how the file is read")
+    source: str | None = Field(None, description="where a person gets a file that has no address to download from")
     package: str | None = Field(None, description="installed Python package that carries the file")
     parts: tuple[Name, ...] = Field((), description="other entries that are needed beside this one, such as a PCA")
 

@@ -126,7 +126,21 @@ def encode_missing(
 def computed_rows(
     video_id: str, rows: list[np.ndarray], times: np.ndarray | None, dim: int, reason: str | None, status: str = "ok"
 ) -> Computed:
-    """Return the rows of a video, or none with the reason if it failed."""
+    """Return the rows of a video, or none with the reason if it failed.
+
+    Parameters
+    ----------
+    rows : one array per unit (frame, window or clip): float32 (D,), or (R, D) where a unit gives several rows
+    times : float64 (units, 2), start and end second; rows of one unit share its time in equal parts
+    """
     if reason is not None:
         return Computed(video_id, np.zeros((0, dim), np.float32), np.zeros((0, 2)), "failed", reason)
-    return Computed(video_id, np.asarray(rows, np.float32).reshape(-1, dim), times, status, "")
+    parts = [np.asarray(row, np.float32).reshape(-1, dim) for row in rows]
+    values = np.concatenate([np.zeros((0, dim), np.float32), *parts])
+    return Computed(video_id, values, divided_times(times, [len(part) for part in parts]), status, "")
+
+
+def divided_times(times: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """Cut the stretch of each unit, (units, 2) seconds, into as many equal parts as it gives rows: (rows, 2)."""
+    cuts = [np.linspace(start, end, n + 1) for (start, end), n in zip(times, counts, strict=True)]
+    return np.concatenate([np.zeros((0, 2)), *(np.stack([cut[:-1], cut[1:]], axis=1) for cut in cuts)])

@@ -1,11 +1,13 @@
 """Load the published or random weights that a recipe names and hand them to its encoder."""
 
+import codecs
 import importlib
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.encoders.interface import Encoder
+from models.encoders.interface import Encoder, Weights
 from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import verify_sha256
@@ -67,12 +69,46 @@ def read_safetensors(path: Path) -> dict[str, Any]:
     return load_file(path)
 
 
+def read_model_state_entry(path: Path) -> dict[str, Any]:
+    """Read the entry `model_state` of a PySlowFast or pytorchvideo checkpoint."""
+    return read_state_dict(path)["model_state"]
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Unpickler that makes numpy arrays and plain containers, and refuses every other object."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        allowed = {"_reconstruct", "ndarray", "dtype", "scalar"}
+        if name in allowed and module.partition(".")[0] == "numpy":
+            return super().find_class(module.replace("numpy.core", "numpy._core"), name)
+        if (module, name) == ("_codecs", "encode"):
+            return codecs.encode
+        raise pickle.UnpicklingError(f"the file asks for {module}.{name}; only arrays are read")
+
+
+def read_caffe2(path: Path) -> dict[str, Any]:
+    """Read the blobs of a Caffe2 model-zoo pickle; nothing but arrays is unpickled.
+
+    Raises
+    ------
+    UserError
+        the file is no such pickle, or holds objects that are no arrays
+    """
+    try:
+        with path.open("rb") as file:
+            return dict(_ArraysOnly(file, encoding="latin1").load()["blobs"])
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a Caffe2 pickle of arrays under `blobs`: {error}") from error
+
+
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "TorchScript archive": read_torchscript,
     "torch checkpoint, key `model`": read_model_entry,
+    "torch checkpoint, key `model_state`": read_model_state_entry,
     "torch checkpoint": read_checkpoint,
     "torch state dict": read_state_dict,
     "safetensors": read_safetensors,
+    "Caffe2 pickle": read_caffe2,
     "sentence-transformers folder": lambda path: path.parent,
     "openai-whisper checkpoint": read_whisper,
     "transformers folder": lambda path: path.parent,
@@ -100,16 +136,27 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     config = module.Config.model_validate(recipe["params"])
     if not weights:
         return module.load(config, None, "cpu")
-    device = resolve_device(settings["device"])
+    more = {role: read_weights(found) for role, found in settings.get("more_weights", {}).items()}
+    return module.load(config, read_weights(weights), resolve_device(settings["device"]), **more)
+
+
+def read_weights(weights: dict[str, Any]) -> Weights:
+    """Return the weights that a settings file names: a seed, or what the file's loader makes of it.
+
+    Raises
+    ------
+    UserError
+        the file is missing or is not the published one, or nobody knows how to read it
+    """
     if "seed" in weights:
-        return module.load(config, weights["seed"], device)
-    content = _read_weights(weights)
+        return weights["seed"]
+    content = _read_file(weights)
     for part in weights.get("parts", ()):
-        content = _with_part(content, _read_weights(part))
-    return module.load(config, content, device)
+        content = _with_part(content, _read_file(part))
+    return content
 
 
-def _read_weights(weights: dict[str, Any]) -> Any:
+def _read_file(weights: dict[str, Any]) -> Any:
     """Check one weights file and read it with the loader that its entry names."""
     path, loader = Path(weights["path"]), LOADERS.get(weights["loader"])
     if loader is None:
@@ -128,6 +175,8 @@ def _with_part(content: Any, part: Any) -> Any:
 
 def missing_weights(weights: dict[str, Any]) -> str:
     """Return what to do about a weights file that is not there."""
+    if weights["url"] is None and weights.get("source"):
+        return f"weights {weights['name']!r} are not at {weights['path']}. Put the file there: {weights['source']}"
     if weights["url"] is None:
         return f"weights {weights['name']!r}, which a package ships, are not at {weights['path']}; run `make setup`"
     return (

@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
-from workflow_scripts.configuration.schema import FeatureBase, ImportedFeature, Weight
+from workflow_scripts.configuration.schema import ImportedFeature, Weight
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import digest_json
 
@@ -23,27 +23,30 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
         "feature": name,
         "recipe": feature_recipe(configuration, feature),
         "runtime": feature.runtime.model_dump(mode="json"),
-        "weights": _weights(configuration, feature),
+        "weights": _weights(configuration, feature.weights),
+        "more_weights": {
+            role: _weights(configuration, weights) for role, weights in getattr(feature, "more_weights", {}).items()
+        },
         "device": configuration.root.device,
         "feature_cache": paths.feature_cache,
         "ffmpeg": paths.ffmpeg,
     }
 
 
-def _weights(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
-    if feature.weights == NO_WEIGHTS:
+def _weights(configuration: Configuration, name: str) -> dict[str, Any]:
+    if name == NO_WEIGHTS:
         return {}
-    seed = random_seed(feature.weights)
+    seed = random_seed(name)
     if seed is not None:
         return {"seed": seed}
-    parts = [_weight(configuration, name) for name in configuration.weight(feature.weights).parts]
-    return {**_weight(configuration, feature.weights), "parts": parts}
+    parts = [_weight(configuration, part) for part in configuration.weight(name).parts]
+    return {**_weight(configuration, name), "parts": parts}
 
 
 def _weight(configuration: Configuration, name: str) -> dict[str, Any]:
     weight = configuration.weight(name)
     path = weight_path(weight, configuration.root.paths.weights)
-    return {"name": name, "path": str(path), **weight.model_dump(include={"url", "sha256", "loader"})}
+    return {"name": name, "path": str(path), **weight.model_dump(include={"url", "sha256", "loader", "source"})}
 
 
 def weight_path(weight: Weight, folder: str) -> Path:

@@ -17,6 +17,9 @@ _JPEG_420 = 2
 # Published sizes around a crop of 224: torchvision's 256 for video_features, VSLNet's lower limit of 226.
 _VF_I3D_MARGIN = 7
 _VSLNET_MARGIN = 2
+# Caffe's C3D sees 112 x 112 out of 171 x 128 pixels.
+_C3D_MARGIN = 7
+_C3D_ASPECT = 4 / 3
 _PILLOW_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -40,6 +43,8 @@ class Resize(NamedTuple):
         Factor where OpenCV was given one; it then maps positions by it instead of by the ratio of the sizes.
     jpeg : bool
         Whether the frame goes through a JPEG file first.
+    is_cut : bool
+        Whether the square is cut out; false: the whole picture is kept.
     """
 
     size: int
@@ -51,6 +56,7 @@ class Resize(NamedTuple):
     top: int = 0
     scale: float | None = None
     jpeg: bool = False
+    is_cut: bool = True
 
     def filters(self) -> str:
         """Return the ffmpeg filters; none for rules that work on the native frame."""
@@ -69,6 +75,8 @@ class Resize(NamedTuple):
             frame = jpeg_roundtrip(frame)
         if frame.shape[:2] != (self.height, self.width):
             frame = self._scaled(frame)
+        if not self.is_cut:
+            return frame
         return np.array(frame[self.top : self.top + self.size, self.left : self.left + self.size])
 
     def _scaled(self, frame: np.ndarray) -> np.ndarray:
@@ -103,6 +111,19 @@ def _vf_i3d(size: int, width: int, height: int) -> Resize:
     return Resize(size, width, height, "bilinear", "pillow", left=(width - size) // 2, top=(height - size) // 2)
 
 
+def _vf_i3d_whole(size: int, width: int, height: int) -> Resize:
+    """The same without the cut: video_features computes optical flow before it cuts."""
+    width, height = _shorter_side_to(size + size // _VF_I3D_MARGIN, width, height)
+    return Resize(size, width, height, "bilinear", "pillow", is_cut=False)
+
+
+def _c3d(size: int, width: int, height: int) -> Resize:
+    """To 171 x 128 for a `size` of 112, aspect ratio lost, OpenCV bilinear, centre crop: what Caffe's C3D sees."""
+    height = size + size // _C3D_MARGIN
+    width = round(height * _C3D_ASPECT)
+    return Resize(size, width, height, "bilinear", "opencv", left=(width - size) // 2, top=(height - size) // 2)
+
+
 def _vslnet_charades(size: int, width: int, height: int) -> Resize:
     """Enlarge pictures whose shorter side is below `size` + 2, OpenCV bilinear, centre crop: VSLNet's Charades."""
     shorter = min(width, height)
@@ -133,6 +154,8 @@ RESIZE_RULES = {
     "hero": _hero,
     "clip_pil": _clip_pil,
     "vf_i3d": _vf_i3d,
+    "vf_i3d_whole": _vf_i3d_whole,
+    "c3d": _c3d,
     "vslnet_charades": _vslnet_charades,
     "vslnet_shortside": _vslnet_shortside,
 }
@@ -144,7 +167,8 @@ def resize_for(rule: dict[str, Any] | None, width: int, height: int) -> Resize:
     Parameters
     ----------
     rule : dict or None
-        None: native size. `rule`, a member of `RESIZE_RULES`; `size`, pixels; optional `jpeg_roundtrip`, which
+        None: native size. `rule`, a member of `RESIZE_RULES`; `size`, pixels; optional
+        `jpeg_roundtrip`, which
         HiREST's frames went through, for rules that work on the native frame.
     width, height : int
         Of the picture after the rotation that the file asks for.

@@ -205,6 +205,13 @@ def _plan_linspace(media: FrameTimes, n_frames: int) -> FramePlan:
     return FramePlan(linspace_frames(len(media.pts), n_frames), np.stack([edges[:-1], edges[1:]], axis=1))
 
 
+def _plan_linspace_clip(media: FrameTimes, n_frames: int) -> FramePlan:
+    """One row for the whole video, which sees the frames of rule `linspace`."""
+    seconds = media.edges_s()
+    frame_idx = linspace_frames(len(media.pts), n_frames)
+    return FramePlan(frame_idx, np.array([[seconds[0], seconds[-1]]]), np.array([n_frames], np.int64))
+
+
 def _plan_hero_clips(media: FrameTimes, clip_s: int | float | str = 2, end: str = "float") -> FramePlan:
     length = as_rational(clip_s)
     if end not in ("float", "int"):
@@ -272,6 +279,7 @@ RULES: dict[str, Callable[..., FramePlan]] = {
     "lavis_head": _plan_lavis_head,
     "lavis_uniform": _plan_lavis_uniform,
     "linspace": _plan_linspace,
+    "linspace_clip": _plan_linspace_clip,
     "hero_clips": _plan_hero_clips,
     "windows": _plan_windows,
     "i3d_chunks": _plan_i3d_chunks,

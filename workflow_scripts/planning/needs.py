@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import NO_WEIGHTS, random_seed
-from workflow_scripts.configuration.schema import ExtractedFeature, Published
+from workflow_scripts.configuration.recipe import published_weights
+from workflow_scripts.configuration.schema import Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
 
@@ -66,7 +66,7 @@ def weights_needed(configuration: Configuration) -> list[Need]:
     used: dict[str, list[str]] = {}
     dataset, features = _features_of_target(configuration)
     for name in features:
-        for weights in _published_weights(configuration, dataset, name):
+        for weights in published_weights(configuration, configuration.feature(dataset, name)):
             used.setdefault(weights, []).append(name)
     names = used if configuration.root.needed_by else configuration.weight_names()
     return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]
@@ -99,16 +99,6 @@ def _features_of_target(configuration: Configuration) -> tuple[str, Iterable[str
         return dataset, []
     streams = configuration.system(dataset, target["system"]).streams.values()
     return dataset, sorted({feature for stream in streams for feature in stream.names})
-
-
-def _published_weights(configuration: Configuration, dataset: str, name: str) -> list[str]:
-    """Return the registry entry of a feature and its parts; nothing for random weights, or none."""
-    feature = configuration.feature(dataset, name)
-    if not isinstance(feature, ExtractedFeature) or feature.weights == NO_WEIGHTS:
-        return []
-    if random_seed(feature.weights) is not None:
-        return []
-    return [feature.weights, *configuration.weight(feature.weights).parts]
 
 
 def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:

@@ -12,7 +12,7 @@ from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.messages import nearest
-from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed, sampling_name
+from workflow_scripts.configuration.recipe import feature_recipe, published_weights, sampling_name
 from workflow_scripts.configuration.schema import Dataset, Download, ExternalPredictions, Published, System
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
 from workflow_scripts.datasets.listing import (
@@ -317,12 +317,10 @@ class Plan:
         return digest_json(feature_recipe(self.configuration, self.configuration.feature(dataset, feature)))
 
     def weights_file(self, dataset: str, feature: str) -> list[str]:
-        """Return the weights files that a rule downloads for this feature, or nothing."""
-        name = self.configuration.feature(dataset, feature).weights
-        if name == NO_WEIGHTS or random_seed(name) is not None:
-            return []
-        entries = [self.configuration.weight(entry) for entry in (name, *self.configuration.weight(name).parts)]
+        """Return the weights files that a rule downloads for this feature, or that a person must put in place."""
+        names = published_weights(self.configuration, self.configuration.feature(dataset, feature))
         folder = self.configuration.root.paths.weights
+        entries = [self.configuration.weight(name) for name in names]
         return [str(weight_path(entry, folder)) for entry in entries if not entry.package]
 
     def runtime(self, dataset: str, feature: str) -> Any:
@@ -419,6 +417,9 @@ class Plan:
             weight = self.configuration.weight(name)
             if weight.file == file and weight.url:
                 return _source_json(weight)
+            if weight.file == file and weight.source:
+                place = weight_path(weight, self.weights_folder())
+                raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}")
         raise UserError(f"config/weights.yaml: no entry that can be downloaded has the file name {file!r}")
 
     # Systems
