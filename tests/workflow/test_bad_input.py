@@ -314,7 +314,9 @@ def test_a_killed_job_costs_its_own_shard_only(tmp_path):
         f'#!/bin/sh\ncase "$*" in *c.mp4*) kill -9 $PPID;; esac\nexec {imageio_ffmpeg.get_ffmpeg_exe()} "$@"\n'
     )
     killer.chmod(0o755)
-    run = workflow.with_config({**workflow.config, "paths": {"ffmpeg": str(killer)}}).run(LIGHT_INDEX)
+    decoded_by_it = {"rgb_histogram": {"runtime": {"decoder": "ffmpeg"}}}
+    changed = {**workflow.config, "paths": {"ffmpeg": str(killer)}, "features": decoded_by_it}
+    run = workflow.with_config(changed).run(LIGHT_INDEX)
     assert run.status != 0
     assert "Error in rule extract_visual" in run.output
     shards = (workflow.results / LIGHT_INDEX).parent
