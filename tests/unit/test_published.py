@@ -1,5 +1,6 @@
 """Which rule sets score a dataset, and the published rows beside our numbers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -100,13 +101,12 @@ def test_a_prediction_file_is_scored_again_when_rules_or_published_rows_change(t
     (tmp_path / "x.jsonl").write_text("")
     given = {"file": "x.jsonl", "split": "val"}
     keys = {
-        plan(tmp_path, monkeypatch, qvh={"external": {"x": given | change}}).external_key("qvh", "x")
+        plan(tmp_path, monkeypatch, qvh={"external": {"x": given | change}}).external.key("qvh", "x")
         for change in ({}, {"rules": ["calce"]}, {"allow_missing": True}, {"split": "test"})
     }
     assert len(keys) == 4
-    settings = plan(tmp_path, monkeypatch, qvh={"external": {"x": given}})._external_content("qvh", "x")
-    assert settings["published"][0]["system"] == "Moment-DETR"
-    assert Path(plan(tmp_path, monkeypatch, qvh={"external": {"x": given}}).external.settings("qvh", "x")).is_file()
+    written = Path(plan(tmp_path, monkeypatch, qvh={"external": {"x": given}}).external.settings("qvh", "x"))
+    assert json.loads(written.read_text())["published"][0]["system"] == "Moment-DETR"
 
 
 def scored():
