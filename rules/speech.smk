@@ -78,6 +78,7 @@ rule extract_spoken:
         recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
         query_audio=lambda wc: PLAN.datasets.query_audio(wc.dataset),
+        sounds=lambda wc: PLAN.datasets.query_sounds(wc.dataset),
     shell:
         "python -m workflow_scripts.extract_spoken --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"

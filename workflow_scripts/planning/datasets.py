@@ -6,12 +6,19 @@ from pathlib import Path
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.schema import Dataset
 from workflow_scripts.datasets.demo.plan import plan_demo, plan_digest
-from workflow_scripts.datasets.listing import AnnotatedVideos, annotated_videos, list_videos, write_shard_lists
+from workflow_scripts.datasets.listing import (
+    AnnotatedVideos,
+    annotated_videos,
+    list_videos,
+    stat_signature,
+    write_shard_lists,
+)
 from workflow_scripts.datasets.readers import read_durations
 from workflow_scripts.datasets.source_files import stored_path
 from workflow_scripts.errors import UserError
 from workflow_scripts.planning.downloads import Downloads
 from workflow_scripts.planning.planned_files import RESULTS
+from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.shards import all_shards, frozen_shard_count
 
 
@@ -22,6 +29,7 @@ class Datasets:
         self._configuration, self._downloads = configuration, downloads
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
+        self._sounds: dict[str, str] = {}
 
     # Videos
 
@@ -51,6 +59,13 @@ class Datasets:
         if not Path(folder).is_dir():
             raise UserError(f"config/datasets/{dataset}.yaml: query_audio: {folder} is no folder; put the files there")
         return folder
+
+    def query_sounds(self, dataset: str) -> str:
+        """Return what `stat` tells of the spoken queries' sound files, as a digest."""
+        if dataset not in self._sounds:
+            files = sorted(path for path in Path(self.query_audio(dataset)).rglob("*") if path.is_file())
+            self._sounds[dataset] = digest_json([[str(path), stat_signature(path)] for path in files])
+        return self._sounds[dataset]
 
     # Shards
 
