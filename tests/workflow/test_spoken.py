@@ -17,8 +17,8 @@ TARGET = "charades_speech/features/wav2vec2_tiny/index.parquet"
 QUERIES = {
     "train": [["a.mp4", 3.0, [0.0, 1.0], "first words", "a_1.wav"]],
     "test": [
-        ["b.mp4", 3.1, [0.5, 2.0], "other words", "b_1.wav"],
-        ["b.mp4", 3.1, [1.0, 3.0], "words without sound", "b_2.wav"],
+        ["c.mp4", 3.2, [0.5, 2.0], "other words", "c_1.wav"],
+        ["c.mp4", 3.2, [1.0, 3.0], "words without sound", "c_2.wav"],
     ],
 }
 
@@ -36,10 +36,10 @@ def spoken_dataset(folder: Path) -> Workflow:
         "n_shards": 2,
     }
     workflow = Workflow(folder, {"datasets": {"charades_speech": own}})
-    for name in ("a.mp4", "b.mp4"):
+    for name in ("a.mp4", "c.mp4"):
         add_clip(workflow, name)
     write_sound(folder / "sounds/a_1.wav", 1)
-    write_sound(folder / "sounds/b_1.wav", 2)
+    write_sound(folder / "sounds/c_1.wav", 2)
     return workflow
 
 
@@ -57,21 +57,21 @@ def test_every_spoken_query_has_a_row_and_only_changed_and_added_sound_files_are
     first = rows_of(workflow)
     assert {name: status for name, (status, _) in first.items()} == {
         "a_1.wav": "ok",
-        "b_1.wav": "ok",
-        "b_2.wav": "failed",
+        "c_1.wav": "ok",
+        "c_2.wav": "failed",
     }
-    assert first["a_1.wav"][1].shape == first["b_1.wav"][1].shape == (1, 32)
-    assert (first["a_1.wav"][1] != first["b_1.wav"][1]).any()
+    assert first["a_1.wav"][1].shape == first["c_1.wav"][1].shape == (1, 32)
+    assert (first["a_1.wav"][1] != first["c_1.wav"][1]).any()
     assert workflow.finish(TARGET).is_nothing_to_do
 
     write_sound(tmp_path / "sounds/a_1.wav", 3)
-    write_sound(tmp_path / "sounds/b_2.wav", 4)
+    write_sound(tmp_path / "sounds/c_2.wav", 4)
     workflow.finish(TARGET)
-    assert workflow.reused_and_computed("charades_speech", "wav2vec2_tiny") == {"0000": (1, 1), "0001": (0, 1)}
+    assert workflow.reused_and_computed("charades_speech", "wav2vec2_tiny") == {"0000": (0, 1), "0001": (1, 1)}
     second = rows_of(workflow)
     assert {status for status, _ in second.values()} == {"ok"}
     assert (second["a_1.wav"][1] != first["a_1.wav"][1]).any()
-    assert (second["b_1.wav"][1] == first["b_1.wav"][1]).all()
+    assert (second["c_1.wav"][1] == first["c_1.wav"][1]).all()
 
 
 def test_a_dataset_that_does_not_say_where_its_sound_is_is_refused(tmp_path):
