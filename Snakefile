@@ -52,7 +52,7 @@ rule all:
 
 rule weights:
     input:
-        lambda wc: PLAN.listing("weights"),
+        lambda wc: PLAN.downloads.listing("weights"),
     log:
         "results/logs/weights.log",
     conda:
@@ -63,7 +63,7 @@ rule weights:
 
 rule data:
     input:
-        lambda wc: PLAN.listing("data"),
+        lambda wc: PLAN.downloads.listing("data"),
     log:
         "results/logs/data.log",
     conda:

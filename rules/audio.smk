@@ -1,9 +1,9 @@
 # Audio features: sliding windows over the sound -> rows.
 rule extract_audio:
     input:
-        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
         accepted=ancient("results/{dataset}/media/manifest.parquet"),
-        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
+        weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
         media="results/{dataset}/media/{shard}.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
@@ -12,17 +12,18 @@ rule extract_audio:
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
     wildcard_constraints:
-        feature=one_of(PLAN.feature_names("audio")),
+        feature=one_of(PLAN.features.computed("audio")),
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
-        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
-        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        * attempt,
+        gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
     shell:
         "python -m workflow_scripts.extract_audio --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.media} --videos {params.videos:q}"

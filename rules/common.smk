@@ -9,7 +9,7 @@ ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
 from workflow_scripts.errors import ending_readably
-from workflow_scripts.planning import plan
+from workflow_scripts.planning.plan import Plan
 from workflow_scripts.planning.working_folder import full_disk_message, require_writable
 
 # Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
@@ -24,24 +24,36 @@ def fetch_first(file):
     checkpoints.fetch_annotations.get(file=file)
 
 
+def readable(function):
+    """Return the function with a mistake in the configuration or the data folders ending as one readable message."""
+
+    # Snakemake wraps every exception of an input function in its own words and a traceback, but lets an exit pass.
+    def ask(*args):
+        with ending_readably():
+            return function(*args)
+
+    return ask
+
+
 class ReadablePlan:
-    """The plan, with a mistake in the configuration or the data folders ending as one readable message."""
+    """The parts of the plan, all questions to them readable."""
 
     def __init__(self):
-        self._readable(require_writable)(Path())
-        self._plan = self._readable(plan.Plan)(config, ROOT / "config", fetch_first)
+        readable(require_writable)(Path())
+        self._plan = readable(Plan)(config, ROOT / "config", fetch_first)
+
+    def __getattr__(self, part):
+        return ReadablePart(getattr(self._plan, part))
+
+
+class ReadablePart:
+    """One part of the plan."""
+
+    def __init__(self, part):
+        self._part = part
 
     def __getattr__(self, name):
-        return self._readable(getattr(self._plan, name))
-
-    @staticmethod
-    def _readable(function):
-        # Snakemake wraps every exception of an input function in its own words and a traceback, but lets an exit pass.
-        def ask(*args):
-            with ending_readably():
-                return function(*args)
-
-        return ask
+        return readable(getattr(self._part, name))
 
 
 # `ancient()` only ever stands before files that no rule makes (settings, written by the plan) and before the manifest,

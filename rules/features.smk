@@ -6,8 +6,8 @@ localrules:
 
 rule index_features:
     input:
-        shards=lambda wc: PLAN.shard_markers(wc.dataset, wc.feature),
-        lost=lambda wc: PLAN.lost_shards(wc.dataset, wc.feature),
+        shards=lambda wc: PLAN.features.row_shards(wc.dataset, wc.feature),
+        lost=lambda wc: PLAN.features.lost_shards(wc.dataset, wc.feature),
     output:
         "results/{dataset}/features/{feature}/index.parquet",
     log:
@@ -20,25 +20,26 @@ rule index_features:
 
 rule import_features:
     input:
-        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
-        rows=lambda wc: PLAN.import_rows(wc.dataset, wc.feature),
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
+        rows=lambda wc: PLAN.features.import_rows(wc.dataset, wc.feature),
     output:
         marker="results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
         report="results/{dataset}/features/{feature}/{shard}.import.tsv",
     log:
         "results/{dataset}/logs/{feature}/{shard}.log",
     wildcard_constraints:
-        feature=one_of(PLAN.imported_features()),
+        feature=one_of(PLAN.features.imported()),
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
-        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        * attempt,
+        runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        source=lambda wc: PLAN.import_source(wc.dataset, wc.feature, wc.shard),
-        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        source=lambda wc: PLAN.features.import_source(wc.dataset, wc.feature, wc.shard),
+        n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
         "python -m workflow_scripts.import_features --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.rows} --shard {wildcards.shard} --n-shards {params.n_shards}"
@@ -48,7 +49,7 @@ rule import_features:
 
 rule report_import:
     input:
-        lambda wc: PLAN.per_shard(
+        lambda wc: PLAN.datasets.per_shard(
             wc.dataset, f"features/{wc.feature}/{{shard}}.import.tsv"
         ),
     output:
@@ -56,7 +57,7 @@ rule report_import:
     log:
         "results/{dataset}/logs/{feature}/import_report.log",
     wildcard_constraints:
-        feature=one_of(PLAN.imported_features()),
+        feature=one_of(PLAN.features.imported()),
     conda:
         "../envs/media.yaml"
     shell:
@@ -76,8 +77,8 @@ rule compare_features:
     log:
         "results/{dataset}/logs/compare/{feature}__{other}.log",
     wildcard_constraints:
-        feature=one_of(PLAN.every_feature()),
-        other=one_of(PLAN.every_feature()),
+        feature=one_of(PLAN.features.names()),
+        other=one_of(PLAN.features.names()),
     conda:
         "../envs/media.yaml"
     shell:

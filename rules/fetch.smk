@@ -18,12 +18,14 @@ checkpoint fetch_annotations:
         "results/logs/fetch_annotations/{file}.log",
     wildcard_constraints:
         file=one_of(
-            re.escape(file) for file in PLAN.fetched_files() if not is_kept(file)
+            re.escape(file)
+            for file in PLAN.downloads.single_files()
+            if not is_kept(file)
         ),
     conda:
         "../envs/media.yaml"
     params:
-        source=lambda wc: PLAN.source_of_file(wc.file),
+        source=lambda wc: PLAN.downloads.source_of_file(wc.file),
     shell:
         "python -m workflow_scripts.fetch_annotations --source {params.source:q} --out {output:q} 2>&1 | tee {log:q}"
 
@@ -38,14 +40,14 @@ rule fetch_folder:
     conda:
         "../envs/media.yaml"
     params:
-        download=lambda wc: PLAN.folder_arguments(wc.dataset, wc.download),
+        download=lambda wc: PLAN.downloads.folder_arguments(wc.dataset, wc.download),
     shell:
         "python -m workflow_scripts.fetch_folder {params.download} --out {output} 2>&1 | tee {log}"
 
 
 rule list_youtube:
     input:
-        lambda wc: PLAN.annotation_files(wc.dataset),
+        lambda wc: PLAN.datasets.annotation_files(wc.dataset),
     output:
         "results/{dataset}/youtube/ids.tsv",
     log:
@@ -53,7 +55,7 @@ rule list_youtube:
     conda:
         "../envs/media.yaml"
     params:
-        reader=lambda wc: PLAN.source_arguments(wc.dataset),
+        reader=lambda wc: PLAN.datasets.source_arguments(wc.dataset),
     shell:
         "python -m workflow_scripts.list_youtube {params.reader} --out {output} > {log} 2>&1"
 
@@ -69,7 +71,7 @@ rule fetch_youtube:
     conda:
         "../envs/media.yaml"
     params:
-        download=lambda wc: PLAN.youtube_arguments(wc.dataset),
+        download=lambda wc: PLAN.downloads.youtube_arguments(wc.dataset),
     shell:
         "python -m workflow_scripts.fetch_youtube --ids {input.ids} {params.download}"
         " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing} 2>&1 | tee {log}"
@@ -77,14 +79,20 @@ rule fetch_youtube:
 
 rule fetch_weights:
     output:
-        f"{PLAN.weights_folder()}/{{file}}",
+        f"{PLAN.downloads.weights_folder()}/{{file}}",
     log:
         "results/logs/fetch_weights/{file}.log",
     wildcard_constraints:
-        file=f"(?!(?:{one_of(re.escape(file.name) for file in PLAN.present_weights() if is_kept(str(file)))})$).+",
+        file="(?!(?:{})$).+".format(
+            one_of(
+                re.escape(file.name)
+                for file in PLAN.downloads.present_weights()
+                if is_kept(str(file))
+            )
+        ),
     conda:
         "../envs/media.yaml"
     params:
-        source=lambda wc: PLAN.weight_of_file(wc.file),
+        source=lambda wc: PLAN.downloads.source_of_weights(wc.file),
     shell:
         "python -m workflow_scripts.fetch_weights --source {params.source:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -9,8 +9,8 @@ rule sample_frames:
     conda:
         "../envs/media.yaml"
     params:
-        sampling=lambda wc: PLAN.sampling(wc.dataset, wc.sampling),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+        sampling=lambda wc: PLAN.features.sampling(wc.dataset, wc.sampling),
+        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
     shell:
         "python -m workflow_scripts.sample_frames --media {input.media} --videos {params.videos:q}"
         " --sampling {params.sampling:q} --out {output} > {log} 2>&1"

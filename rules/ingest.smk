@@ -1,5 +1,5 @@
 # Source annotations -> canonical tables; raw videos -> media manifest. The shard lists are written while the job graph
-# is built (workflow_scripts/planning/plan.py), so that a changed video touches its own shard and nothing else.
+# is built (workflow_scripts/planning/datasets.py), so that a changed video touches its own shard and nothing else.
 localrules:
     import_annotations,
     collect_manifest,
@@ -38,7 +38,7 @@ rule make_demo:
         "../envs/media.yaml"
     threads: 2
     params:
-        generator=lambda wc: PLAN.generator_arguments(wc.dataset),
+        generator=lambda wc: PLAN.datasets.generator_arguments(wc.dataset),
     shell:
         "python -m workflow_scripts.make_demo --out results/{wildcards.dataset}/source {params.generator}"
         " --jobs {threads} > {log} 2>&1"
@@ -48,9 +48,9 @@ rule make_demo:
 # starts, so a refusal while importing would cost the tables that are there.
 rule check_annotations:
     input:
-        files=lambda wc: PLAN.annotation_files(wc.dataset),
-        generated=lambda wc: PLAN.generated_by(wc.dataset),
-        durations=lambda wc: PLAN.durations_from(wc.dataset),
+        files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
+        generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
+        durations=lambda wc: PLAN.datasets.durations_from(wc.dataset),
     output:
         "results/{dataset}/annotations/strict_check.txt",
     log:
@@ -58,7 +58,7 @@ rule check_annotations:
     conda:
         "../envs/media.yaml"
     params:
-        reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
+        reader=lambda wc: PLAN.datasets.annotation_arguments(wc.dataset),
     shell:
         "python -m workflow_scripts.check_annotations --dataset {wildcards.dataset} {params.reader}"
         " --out {output} > {log} 2>&1"
@@ -66,10 +66,10 @@ rule check_annotations:
 
 rule import_annotations:
     input:
-        files=lambda wc: PLAN.annotation_files(wc.dataset),
-        generated=lambda wc: PLAN.generated_by(wc.dataset),
-        durations=lambda wc: PLAN.durations_from(wc.dataset),
-        checked=lambda wc: PLAN.strict_check(wc.dataset),
+        files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
+        generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
+        durations=lambda wc: PLAN.datasets.durations_from(wc.dataset),
+        checked=lambda wc: PLAN.datasets.strict_check(wc.dataset),
     output:
         expand("results/{{dataset}}/annotations/{table}.parquet", table=TABLES),
     log:
@@ -77,7 +77,7 @@ rule import_annotations:
     conda:
         "../envs/media.yaml"
     params:
-        reader=lambda wc: PLAN.annotation_arguments(wc.dataset),
+        reader=lambda wc: PLAN.datasets.annotation_arguments(wc.dataset),
     shell:
         "python -m workflow_scripts.import_annotations --dataset {wildcards.dataset} {params.reader}"
         " --out results/{wildcards.dataset}/annotations > {log} 2>&1"
@@ -85,8 +85,8 @@ rule import_annotations:
 
 rule probe_media:
     input:
-        shard=lambda wc: PLAN.shard_list(wc.dataset, wc.shard),
-        generated=lambda wc: PLAN.generated_by(wc.dataset),
+        shard=lambda wc: PLAN.datasets.shard_list(wc.dataset, wc.shard),
+        generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
     output:
         "results/{dataset}/media/{shard}.parquet",
     log:
@@ -94,8 +94,8 @@ rule probe_media:
     conda:
         "../envs/media.yaml"
     params:
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
-        extensions=lambda wc: ",".join(PLAN.dataset(wc.dataset).extensions),
+        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
+        extensions=lambda wc: PLAN.datasets.extensions(wc.dataset),
     shell:
         "python -m workflow_scripts.probe_media --shard-list {input.shard} --videos {params.videos:q}"
         " --extensions {params.extensions} --out {output} > {log} 2>&1"
@@ -103,7 +103,7 @@ rule probe_media:
 
 rule collect_manifest:
     input:
-        shards=lambda wc: PLAN.per_shard(wc.dataset, "media/{shard}.parquet"),
+        shards=lambda wc: PLAN.datasets.per_shard(wc.dataset, "media/{shard}.parquet"),
     output:
         "results/{dataset}/media/manifest.parquet",
     log:
@@ -111,7 +111,7 @@ rule collect_manifest:
     conda:
         "../envs/media.yaml"
     params:
-        on_bad_video=lambda wc: PLAN.on_bad_video(wc.dataset),
+        on_bad_video=lambda wc: PLAN.datasets.on_bad_video(wc.dataset),
     shell:
         "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
         " {input.shards} > {log} 2>&1"

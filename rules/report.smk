@@ -2,7 +2,7 @@
 rule report:
     input:
         metrics="results/{dataset}/{system}/metrics.json",
-        runs=lambda wc: PLAN.evaluations(wc.dataset, wc.system),
+        runs=lambda wc: PLAN.systems.evaluations(wc.dataset, wc.system),
     output:
         "results/{dataset}/{system}/report.html",
     log:

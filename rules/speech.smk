@@ -5,9 +5,9 @@ localrules:
 
 rule transcribe:
     input:
-        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
         accepted=ancient("results/{dataset}/media/manifest.parquet"),
-        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
+        weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
         media="results/{dataset}/media/{shard}.parquet",
     output:
         "results/{dataset}/transcripts/{feature}/{shard}.parquet",
@@ -16,17 +16,18 @@ rule transcribe:
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
     wildcard_constraints:
-        feature=one_of(PLAN.feature_names("speech")),
+        feature=one_of(PLAN.features.computed("speech")),
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
-        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
-        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        * attempt,
+        gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
     shell:
         "python -m workflow_scripts.transcribe --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.media} --videos {params.videos:q} --out {output}"
@@ -36,27 +37,26 @@ rule transcribe:
 
 rule collect_transcripts:
     input:
-        lambda wc: PLAN.per_shard(
-            wc.dataset, f"transcripts/{wc.feature}/{{shard}}.parquet"
-        ),
+        shards=lambda wc: PLAN.features.transcript_shards(wc.dataset, wc.feature),
+        lost=lambda wc: PLAN.features.lost_shards(wc.dataset, wc.feature),
     output:
         index="results/{dataset}/transcripts/{feature}/index.parquet",
         srt=directory("results/{dataset}/transcripts/{feature}/srt"),
     log:
         "results/{dataset}/logs/{feature}/collect_transcripts.log",
     wildcard_constraints:
-        feature=one_of(PLAN.feature_names("speech")),
+        feature=one_of(PLAN.features.computed("speech")),
     conda:
         "../envs/media.yaml"
     shell:
         "python -m workflow_scripts.collect_transcripts --index {output.index} --srt {output.srt}"
-        " {input} > {log} 2>&1"
+        " {input.shards} > {log} 2>&1"
 
 
 rule extract_spoken:
     input:
-        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
-        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
         queries="results/{dataset}/annotations/queries.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
@@ -65,18 +65,20 @@ rule extract_spoken:
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
     wildcard_constraints:
-        feature=one_of(PLAN.feature_names("spoken")),
+        feature=one_of(PLAN.features.computed("spoken")),
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
-        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
-        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        * attempt,
+        gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
-        query_audio=lambda wc: PLAN.query_audio(wc.dataset),
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
+        query_audio=lambda wc: PLAN.datasets.query_audio(wc.dataset),
+        sounds=lambda wc: PLAN.datasets.query_sounds(wc.dataset),
     shell:
         "python -m workflow_scripts.extract_spoken --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"

@@ -6,10 +6,10 @@ localrules:
 
 rule train:
     input:
-        settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
-        annotations=lambda wc: PLAN.system_tables(wc.dataset, wc.system),
+        settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
+        annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
         manifest="results/{dataset}/media/manifest.parquet",
-        features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
+        features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
     output:
         checkpoint="results/{dataset}/{system}/seed{seed}/checkpoint.safetensors",
         history="results/{dataset}/{system}/seed{seed}/history.jsonl",
@@ -19,14 +19,14 @@ rule train:
         "results/{dataset}/benchmarks/{system}/train_seed{seed}.tsv"
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.system(wc.dataset, wc.system).runtime.threads
+    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb
+        mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
-        gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
-        runtime=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.runtime_min,
+        gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
+        runtime=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).runtime_min,
     params:
-        key=lambda wc: PLAN.train_key(wc.dataset, wc.system),
+        key=lambda wc: PLAN.systems.train_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
         " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
@@ -36,11 +36,11 @@ rule train:
 
 rule predict:
     input:
-        settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
-        checkpoint=lambda wc: PLAN.checkpoint(wc.dataset, wc.system, wc.seed),
-        annotations=lambda wc: PLAN.system_tables(wc.dataset, wc.system),
+        settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
+        checkpoint=lambda wc: PLAN.systems.checkpoint(wc.dataset, wc.system, wc.seed),
+        annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
         manifest="results/{dataset}/media/manifest.parquet",
-        features=lambda wc: PLAN.feature_indices(wc.dataset, wc.system),
+        features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
     output:
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
@@ -49,14 +49,14 @@ rule predict:
         "results/{dataset}/logs/{system}/predict_seed{seed}_{split}.log",
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.system(wc.dataset, wc.system).runtime.threads
+    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.system(wc.dataset, wc.system).runtime.mem_mb
+        mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
-        gpu=lambda wc: PLAN.system(wc.dataset, wc.system).runtime.gpu,
+        gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
         runtime=60,
     params:
-        key=lambda wc: PLAN.prediction_key(wc.dataset, wc.system),
+        key=lambda wc: PLAN.systems.prediction_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.predict --settings {input.settings} --checkpoint {input.checkpoint}"
         " --seed {wildcards.seed} --split {wildcards.split} --threads {threads}"
@@ -65,7 +65,7 @@ rule predict:
 
 rule evaluate:
     input:
-        settings=lambda wc: ancient(PLAN.system_settings(wc.dataset, wc.system)),
+        settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
@@ -78,7 +78,7 @@ rule evaluate:
     conda:
         "../envs/media.yaml"
     params:
-        key=lambda wc: PLAN.evaluation_key(wc.dataset, wc.system),
+        key=lambda wc: PLAN.systems.evaluation_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.evaluate --settings {input.settings}"
         " --run results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split}"
@@ -87,7 +87,7 @@ rule evaluate:
 
 rule collect_metrics:
     input:
-        lambda wc: PLAN.evaluations(wc.dataset, wc.system),
+        lambda wc: PLAN.systems.evaluations(wc.dataset, wc.system),
     output:
         "results/{dataset}/{system}/metrics.json",
     log:
@@ -100,8 +100,8 @@ rule collect_metrics:
 
 rule evaluate_external:
     input:
-        settings=lambda wc: ancient(PLAN.external_settings(wc.dataset, wc.name)),
-        file=lambda wc: PLAN.external_file(wc.dataset, wc.name),
+        settings=lambda wc: ancient(PLAN.external.settings(wc.dataset, wc.name)),
+        file=lambda wc: PLAN.external.file(wc.dataset, wc.name),
         annotations=expand(
             "results/{{dataset}}/annotations/{table}.parquet", table=TABLES
         ),
@@ -116,7 +116,7 @@ rule evaluate_external:
     conda:
         "../envs/media.yaml"
     params:
-        key=lambda wc: PLAN.external_key(wc.dataset, wc.name),
+        key=lambda wc: PLAN.external.key(wc.dataset, wc.name),
     shell:
         "python -m workflow_scripts.evaluate_external --settings {input.settings}"
         " --annotations results/{wildcards.dataset}/annotations --out {output.metrics} 2> {log}"

@@ -1,8 +1,8 @@
 # Text features: queries -> rows; a query belongs to the shard of its video.
 rule extract_text:
     input:
-        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
-        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
         queries="results/{dataset}/annotations/queries.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
@@ -11,17 +11,18 @@ rule extract_text:
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
     wildcard_constraints:
-        feature=one_of(PLAN.feature_names("text")),
+        feature=one_of(PLAN.features.computed("text")),
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
-        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
-        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        * attempt,
+        gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        n_shards=lambda wc: len(PLAN.shards(wc.dataset)),
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
         "python -m workflow_scripts.extract_text --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
@@ -32,9 +33,11 @@ rule extract_text:
 # The lines of transcripts -> rows of the videos they belong to.
 rule extract_transcript:
     input:
-        settings=lambda wc: ancient(PLAN.feature_settings(wc.dataset, wc.feature)),
-        weights=lambda wc: PLAN.weights_file(wc.dataset, wc.feature),
-        transcripts=lambda wc: PLAN.transcripts(wc.dataset, wc.feature, wc.shard),
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
+        weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
+        transcripts=lambda wc: PLAN.features.transcripts(
+            wc.dataset, wc.feature, wc.shard
+        ),
         videos="results/{dataset}/annotations/videos.parquet",
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
@@ -43,16 +46,17 @@ rule extract_transcript:
     benchmark:
         "results/{dataset}/benchmarks/{feature}/{shard}.tsv"
     wildcard_constraints:
-        feature=one_of(PLAN.feature_names("transcript")),
+        feature=one_of(PLAN.features.computed("transcript")),
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.runtime(wc.dataset, wc.feature).threads
+    threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.runtime(wc.dataset, wc.feature).mem_mb * attempt,
-        gpu=lambda wc: PLAN.runtime(wc.dataset, wc.feature).gpu,
-        runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
+        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        * attempt,
+        gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
+        runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
     shell:
         "python -m workflow_scripts.extract_transcript --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.transcripts} --durations {input.videos}"

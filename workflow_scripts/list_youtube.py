@@ -4,10 +4,10 @@ import argparse
 import re
 from pathlib import Path, PurePosixPath
 
+from workflow_scripts.datasets.importing import paths_by_split
 from workflow_scripts.datasets.readers import known_formats, read_annotations
 from workflow_scripts.errors import UserError, run_entry_point
 from workflow_scripts.fetching.youtube import Clip, write_clips
-from workflow_scripts.import_annotations import source_files
 
 YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
@@ -19,7 +19,7 @@ def main() -> None:
     parser.add_argument("--file", required=True, action="append", metavar="SPLIT=PATH", help="may be repeated")
     parser.add_argument("--out", required=True, type=Path, help="table of ids (TSV)")
     arguments = parser.parse_args()
-    videos = read_annotations(arguments.format, source_files(arguments.file), "any").videos
+    videos = read_annotations(arguments.format, paths_by_split(arguments.file), "any").videos
     clips = []
     for row in videos:
         video_id, youtube_id = row["video_id"], row.get("youtube_id") or row["video_id"]

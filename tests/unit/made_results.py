@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from models.systems.interface import Item
 from tests.unit.made_training import N_SELECT, N_TRAIN, made_item, made_settings
-from workflow_scripts.configuration.compose import merge
+from workflow_scripts.configuration.layers import merge
 from workflow_scripts.datasets.schema import MOMENTS, QUERIES, SALIENCY, VIDEOS
 from workflow_scripts.store.atomic import write_json
 from workflow_scripts.store.digest import digest_bytes, digest_json

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from models.systems.interface import FeatureRows, Item
-from workflow_scripts.configuration.compose import merge
+from workflow_scripts.configuration.layers import merge
 from workflow_scripts.training.items import Split
 from workflow_scripts.training.state import StateFolder
 

@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from tests.config_schemas import different
-from workflow_scripts.configuration.compose import Configuration, merge
+from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.layers import merge
 from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
 from workflow_scripts.errors import UserError
 

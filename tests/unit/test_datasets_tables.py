@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from workflow_scripts.datasets import errors
 from workflow_scripts.datasets.durations import fill_durations
 from workflow_scripts.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
-from workflow_scripts.datasets.prediction_checks import validate_predictions, validate_saliency
+from workflow_scripts.datasets.prediction_checks import validate_predictions
 from workflow_scripts.datasets.schema import MOMENTS, PREDICTIONS, TABLES, VIDEOS, moments_view, span_flags, videos_view
 from workflow_scripts.datasets.tables import Annotations, add_flags, write_annotations
-from workflow_scripts.datasets.transcripts import segments_of_videos
 from workflow_scripts.datasets.validation import count_flags, refuse_flags, validate
 from workflow_scripts.store.tables import read_table, write_table
 
@@ -403,21 +402,3 @@ def test_predictions_are_complete_ranked_and_finite(rows, needs_score, error):
 def test_the_table_of_predictions_has_the_columns_of_the_specification():
     optional = [column.name for column in PREDICTIONS if column.nullable]
     assert optional == ["start_s", "end_s", "score", "text", "step_index"]
-
-
-def test_saliency_of_another_length_is_a_warning_and_other_queries_are_refused(caplog):
-    rows = [{"query_id": "q", "scores": [0.5] * 5}, {"query_id": "r", "scores": [0.5] * 4}]
-    assert validate_saliency(rows, {"q": 11.9, "r": 11.9}, "run") == ["r"]
-    assert "SaliencyLength: run: 1 queries, e.g. r" in caplog.text
-    with pytest.raises(errors.UnknownQuery, match="run: r"):
-        validate_saliency(rows, {"q": 11.9}, "run")
-    with pytest.raises(errors.NonFiniteScore, match="run: q"):
-        validate_saliency([{"query_id": "q", "scores": [math.nan] * 5}], {"q": 11.9}, "run")
-
-
-def test_a_video_in_which_nobody_speaks_differs_from_one_that_was_never_transcribed():
-    rows = sample().transcripts
-    found = segments_of_videos(rows, ["v", "silent"], {"silent"}, "transcripts.parquet")
-    assert ([row["text"] for row in found["v"]], found["silent"]) == (["hi", "hi"], [])
-    with pytest.raises(errors.MissingTranscript, match=r"transcripts\.parquet: .*no transcript of new.*Transcribe"):
-        segments_of_videos(rows, ["v", "new"], {"silent"}, "transcripts.parquet")

@@ -81,14 +81,14 @@ def test_a_missing_annotation_file_is_asked_for_before_more_is_planned(here):
 
     (here / "data/qvh/videos").mkdir(parents=True)
     with pytest.raises(Waiting):
-        Plan({}, CONFIG, fetch_first).shards("qvh")
+        Plan({}, CONFIG, fetch_first).datasets.shards("qvh")
     assert asked == ["data/qvh/annotations/highlight_train_release.jsonl"]
 
 
 def test_outside_of_the_rules_the_message_names_the_command(here):
     (here / "data/qvh/videos").mkdir(parents=True)
     with pytest.raises(UserError, match=r"`snakemake --cores 1 data/qvh/annotations/highlight_train_release\.jsonl`"):
-        Plan({}, CONFIG).shards("qvh")
+        Plan({}, CONFIG).datasets.shards("qvh")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_outside_of_the_rules_the_message_names_the_command(here):
 )
 def test_missing_videos_are_answered_with_how_to_get_them(here, dataset, hint):
     with pytest.raises(UserError) as caught:
-        Plan({}, CONFIG).shards(dataset)
+        Plan({}, CONFIG).datasets.shards(dataset)
     assert hint in str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_missing_features_are_answered_with_the_archive_that_holds_them(here, tm
     }
     (folder / "features/hirest_eva.yaml").write_text(yaml.safe_dump(feature))
     with pytest.raises(UserError, match=r"results/hirest/fetched/eva_clip\.json` fetches eva_clip_features\.zip"):
-        Plan({}, folder).import_source("hirest", "hirest_eva", "0")
+        Plan({}, folder).features.import_source("hirest", "hirest_eva", "0")
 
 
 def test_the_parts_of_weights_are_listed_with_them(here):

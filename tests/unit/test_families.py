@@ -27,22 +27,22 @@ def plan(config=TVR) -> Plan:
 
 def test_a_system_reads_the_queries_of_the_family_it_names_and_the_videos_of_the_dataset():
     tables = [f"results/charades_tvr/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
-    assert plan().system_tables("charades", "img") == tables
-    text = set(plan().system("charades", "img").streams["text"].names)
-    for path in plan().feature_indices("charades", "img"):
+    assert plan().systems.tables("charades", "img") == tables
+    text = set(plan().configuration.system("charades", "img").streams["text"].names)
+    for path in plan().systems.feature_indices("charades", "img"):
         feature = Path(path).parent.name
         assert path.split("/")[1] == ("charades_tvr" if feature in text else "charades")
 
 
 def test_without_a_word_the_dataset_has_its_own_annotations():
-    assert plan({}).system_tables("charades", "img")[0] == "results/charades/annotations/videos.parquet"
-    assert all("/charades/" in path for path in plan({}).feature_indices("charades", "img"))
-    assert plan({}).train_key("charades", "img") != plan().train_key("charades", "img")
-    assert plan({}).prediction_key("charades", "img") != plan().prediction_key("charades", "img")
+    assert plan({}).systems.tables("charades", "img")[0] == "results/charades/annotations/videos.parquet"
+    assert all("/charades/" in path for path in plan({}).systems.feature_indices("charades", "img"))
+    assert plan({}).systems.train_key("charades", "img") != plan().systems.train_key("charades", "img")
+    assert plan({}).systems.prediction_key("charades", "img") != plan().systems.prediction_key("charades", "img")
 
 
 def test_only_the_named_dataset_changes():
-    assert plan().system_tables("tacos", "img") == plan({}).system_tables("tacos", "img")
+    assert plan().systems.tables("tacos", "img") == plan({}).systems.tables("tacos", "img")
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_only_the_named_dataset_changes():
 )
 def test_a_mistake_in_the_family_is_named(datasets, message):
     with pytest.raises(UserError, match=message):
-        plan({"systems": {"img": {"datasets": datasets}}}).system("charades", "img")
+        plan({"systems": {"img": {"datasets": datasets}}}).configuration.system("charades", "img")
 
 
 def named(dataset):

@@ -1,5 +1,6 @@
 """Which rule sets score a dataset, and the published rows beside our numbers."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -91,22 +92,21 @@ def test_a_wrong_row_is_named_with_its_place(tmp_path):
 def test_an_unknown_prediction_file_is_named_with_the_form_to_write(tmp_path, monkeypatch):
     known = {"moment_detr": {"file": "x.jsonl", "split": "val"}}
     with pytest.raises(UserError, match=r'did you mean "moment_detr"\?.*external: \{moment_det: \{file: path/to'):
-        plan(tmp_path, monkeypatch, qvh={"external": known}).external("qvh", "moment_det")
+        plan(tmp_path, monkeypatch, qvh={"external": known}).external.file("qvh", "moment_det")
     with pytest.raises(UserError, match=r"x\.jsonl: no such prediction file; correct external\.moment_detr\.file"):
-        plan(tmp_path, monkeypatch, qvh={"external": known}).external_file("qvh", "moment_detr")
+        plan(tmp_path, monkeypatch, qvh={"external": known}).external.file("qvh", "moment_detr")
 
 
 def test_a_prediction_file_is_scored_again_when_rules_or_published_rows_change(tmp_path, monkeypatch):
     (tmp_path / "x.jsonl").write_text("")
     given = {"file": "x.jsonl", "split": "val"}
     keys = {
-        plan(tmp_path, monkeypatch, qvh={"external": {"x": given | change}}).external_key("qvh", "x")
+        plan(tmp_path, monkeypatch, qvh={"external": {"x": given | change}}).external.key("qvh", "x")
         for change in ({}, {"rules": ["calce"]}, {"allow_missing": True}, {"split": "test"})
     }
     assert len(keys) == 4
-    settings = plan(tmp_path, monkeypatch, qvh={"external": {"x": given}})._external_content("qvh", "x")
-    assert settings["published"][0]["system"] == "Moment-DETR"
-    assert Path(plan(tmp_path, monkeypatch, qvh={"external": {"x": given}}).external_settings("qvh", "x")).is_file()
+    written = Path(plan(tmp_path, monkeypatch, qvh={"external": {"x": given}}).external.settings("qvh", "x"))
+    assert json.loads(written.read_text())["published"][0]["system"] == "Moment-DETR"
 
 
 def scored():

@@ -52,13 +52,13 @@ def test_the_plan_names_the_files_that_are_there(tmp_path):
         "annotations": {"format": "plain", "files": {"test": str(source)}},
     }
     (tmp_path / "datasets" / "mine.yaml").write_text(json.dumps(settings))
-    assert Plan({}, tmp_path).annotation_files("mine") == [f"{source}.gz"]
+    assert Plan({}, tmp_path).datasets.annotation_files("mine") == [f"{source}.gz"]
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "config" / "datasets").glob("*.yaml")))
 def test_every_described_dataset_has_a_reader_and_system_settings_that_fit(name):
     plan = Plan({}, ROOT / "config")
-    dataset = plan.dataset(name)
+    dataset = plan.configuration.dataset(name)
     assert dataset.annotations.format in known_formats()
     for system in dataset.systems:
         settings = plan.configuration.system(name, system)
@@ -70,7 +70,7 @@ def test_every_described_dataset_has_a_reader_and_system_settings_that_fit(name)
 
 @pytest.mark.parametrize("name", VIDEOS)
 def test_published_datasets_have_a_fixed_number_of_shards(name):
-    assert Plan({}, ROOT / "config").dataset(name).n_shards == round(VIDEOS[name] / 64)
+    assert Plan({}, ROOT / "config").configuration.dataset(name).n_shards == round(VIDEOS[name] / 64)
 
 
 def test_a_hirest_excerpt_reads_with_its_quirks():

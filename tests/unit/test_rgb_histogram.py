@@ -70,7 +70,7 @@ def test_weights_where_there_are_none_and_none_where_there_must_be_are_named(fea
 
 
 def test_the_workflow_asks_for_no_weights_file():
-    assert Plan({}, CONFIG).weights_file("demo", "rgb_histogram") == []
+    assert Plan({}, CONFIG).features.weights("demo", "rgb_histogram") == []
 
 
 def test_the_recipe_names_no_weights_file():

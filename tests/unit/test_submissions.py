@@ -135,6 +135,17 @@ def test_only_moments_or_only_saliency_may_be_predicted(score):
     assert set(saliency["metrics"]) == {"HL-mAP", "HL-HIT@1"}
 
 
+def test_saliency_of_another_length_than_the_video_is_flagged(score):
+    scores = score.predictions[2]["pred_saliency_scores"]
+    flags = {
+        change: [text for text in found["rule_sets"]["qvhighlights"]["cautions"] if "SaliencyLength" in text]
+        for change, found in (("none", score()), ("short", score(changed(3, pred_saliency_scores=scores[:-5]))))
+    }
+    assert flags["none"] == []
+    (flag,) = flags["short"]
+    assert flag == "SaliencyLength: 1, in qvh/val/2"
+
+
 def test_queries_may_be_named_by_id_number_or_place(tmp_path, monkeypatch):
     source, rows = sentence_files(tmp_path, "activitynet")
     tables = import_tables(monkeypatch, tmp_path, "activitynet", "activitynet_captions", {"val_2": source})

@@ -90,7 +90,7 @@ def test_further_weights_stand_in_recipe_settings_and_inputs():
     assert feature_recipe(found, flow)["more_weights"] == {"raft": "unverified:raft_large"}
     assert feature_settings(found, "demo", "i3d_video_features_flow")["more_weights"]["raft"]["name"] == "raft_large"
     assert "more_weights" not in feature_recipe(found, found.feature("demo", "i3d_kinetics"))
-    files = [Path(path).name for path in Plan({}, CONFIG).weights_file("demo", "i3d_video_features_flow")]
+    files = [Path(path).name for path in Plan({}, CONFIG).features.weights("demo", "i3d_video_features_flow")]
     assert files == ["model_flow.pth", "raft_large_C_T_SKHT_V1-0b8c9e55.pth"]
 
 
@@ -112,7 +112,7 @@ def test_weights_without_an_address_say_where_a_person_gets_them():
     weights = feature_settings(configuration(), "demo", "uniq4cap_beats")["weights"]
     assert "Put the file there: the authors share BEATs_iter3+" in missing_weights(weights)
     with pytest.raises(UserError, match="Put the file there: the authors share BEATs_iter3"):
-        Plan({}, CONFIG).weight_of_file("BEATs_iter3_plus_AS2M.pt")
+        Plan({}, CONFIG).downloads.source_of_weights("BEATs_iter3_plus_AS2M.pt")
 
 
 def test_principal_components_are_orthonormal_centred_and_seeded():

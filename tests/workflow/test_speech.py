@@ -21,7 +21,7 @@ def config(n_train: int) -> dict:
     return {"datasets": {"demo": {"generate": {"train": n_train, "val": 1, "test": 1}, "n_shards": 1}}}
 
 
-def test_the_demo_is_transcribed_and_an_added_video_is_the_only_one_listened_to(tmp_path):
+def test_the_demo_is_transcribed_an_added_video_alone_listened_to_and_a_deleted_shard_made_again(tmp_path):
     workflow = Workflow(tmp_path, config(2))
     workflow.finish(TARGET)
     folder = workflow.results / "demo/transcripts/whisper_tiny_en"
@@ -47,3 +47,11 @@ def test_the_demo_is_transcribed_and_an_added_video_is_the_only_one_listened_to(
     assert re.search(r"done in \S+ s: 4 reused, 1 computed; 0 failed", log), log
     again = {row["video_id"]: row for row in read_table(folder / "index.parquet").to_pylist()}
     assert {video_id: again[video_id]["key"] for video_id in states} == {v: row["key"] for v, row in states.items()}
+
+    table = (folder / "0000.parquet").read_bytes()
+    (folder / "0000.parquet").unlink()
+    assert more.finish(TARGET).rules == {"transcribe": 1, "collect_transcripts": 1}
+    assert (folder / "0000.parquet").read_bytes() == table
+    log = (workflow.results / "demo/logs/whisper_tiny_en/0000.log").read_text()
+    assert "5 reused, 0 computed; 0 failed" in log, log
+    assert more.finish(TARGET).is_nothing_to_do

@@ -158,10 +158,6 @@ class EmptyCaption(AnnotationError):
     """A caption has no words."""
 
 
-class MissingTranscript(AnnotationError):
-    """A video was never transcribed, which is not the same as a video in which nobody speaks."""
-
-
 class UnsortedTranscript(AnnotationError):
     """A transcript's segments are out of order, or one ends before it starts."""
 

@@ -1,15 +1,10 @@
 """The invariants of the table of predictions."""
 
-import logging
 import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from workflow_scripts.datasets import errors
-
-log = logging.getLogger(__name__)
-
-CLIP_LENGTH_S = 2.0
 
 
 def validate_predictions(
@@ -62,40 +57,3 @@ def _check_span(place: str, start_s: float | None, end_s: float | None, remedy: 
         raise errors.NonFiniteSpan(place, f"the span {start_s} to {end_s} s", "two finite numbers, or none", remedy)
     if start_s > end_s:
         raise errors.ReversedSpan(place, f"the span {start_s} to {end_s} s", "start <= end", remedy)
-
-
-def validate_saliency(rows: Iterable[Mapping[str, Any]], durations_s: Mapping[str, float], where: str) -> list[str]:
-    """Check the predicted saliency of one run.
-
-    Parameters
-    ----------
-    rows : iterable of mappings
-        Rows of the table `prediction_saliency`.
-    durations_s : dict of str to float
-        Query id -> duration of its video in seconds, of the queries that were asked.
-    where : str
-        File or run that a message names.
-
-    Returns
-    -------
-    list of str
-        Queries with another number of scores than complete clips of 2 s (warning `SaliencyLength`); an evaluator cuts
-        such scores or fills them up with zeros.
-
-    Raises
-    ------
-    UnknownQuery, NonFiniteScore
-        If a row is of another query, or holds something that is not a number.
-    """
-    remedy, odd = "This is a fault of the system that made the predictions.", []
-    for row in rows:
-        query_id, place = row["query_id"], f"{where}: {row['query_id']}"
-        if query_id not in durations_s:
-            raise errors.UnknownQuery(place, repr(query_id), "one of the queries that were asked", remedy)
-        if not all(math.isfinite(score) for score in row["scores"]):
-            raise errors.NonFiniteScore(place, "a saliency score that is not finite", "finite numbers", remedy)
-        if len(row["scores"]) != math.floor(durations_s[query_id] / CLIP_LENGTH_S):
-            odd.append(query_id)
-    if odd:
-        log.warning("SaliencyLength: %s: %d queries, e.g. %s", where, len(odd), odd[0])
-    return odd

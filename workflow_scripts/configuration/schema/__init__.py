@@ -1,0 +1,59 @@
+"""The settings a person can write: types, units, defaults and meaning; the one source of `config/schemas/*.json`."""
+
+from workflow_scripts.configuration.schema.datasets import (
+    Dataset,
+    ExternalPredictions,
+)
+from workflow_scripts.configuration.schema.features import (
+    AudioFeature,
+    ExtractedFeature,
+    FeatureBase,
+    FeatureRuntime,
+    ImportedFeature,
+    SpeechFeature,
+    SpokenFeature,
+    TextFeature,
+    TranscriptFeature,
+    VisualFeature,
+)
+from workflow_scripts.configuration.schema.frames import SAMPLING_OPTIONS, Resize, Sampling
+from workflow_scripts.configuration.schema.published import (
+    Download,
+    Published,
+    PublishedResults,
+    PublishedRow,
+    Weight,
+)
+from workflow_scripts.configuration.schema.root import Root
+from workflow_scripts.configuration.schema.section import Rate
+from workflow_scripts.configuration.schema.systems import (
+    System,
+    SystemRuntime,
+)
+
+__all__ = [
+    "SAMPLING_OPTIONS",
+    "AudioFeature",
+    "Dataset",
+    "Download",
+    "ExternalPredictions",
+    "ExtractedFeature",
+    "FeatureBase",
+    "FeatureRuntime",
+    "ImportedFeature",
+    "Published",
+    "PublishedResults",
+    "PublishedRow",
+    "Rate",
+    "Resize",
+    "Root",
+    "Sampling",
+    "SpeechFeature",
+    "SpokenFeature",
+    "System",
+    "SystemRuntime",
+    "TextFeature",
+    "TranscriptFeature",
+    "VisualFeature",
+    "Weight",
+]

@@ -1,0 +1,105 @@
+"""`config/systems/<name>.yaml`."""
+
+from typing import Any, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from workflow_scripts.configuration.schema.section import Name, Section
+
+
+class Stream(Section):
+    """One input stream of a system: which features feed it."""
+
+    names: tuple[Name, ...] = Field(description="features, in the order in which the system joins them", min_length=1)
+    standardise: bool = Field(
+        False, description="per-dimension zero mean and unit variance over the training split, cut at 5 deviations"
+    )
+
+
+class Queries(Section):
+    """Which queries a system uses."""
+
+    kinds: tuple[str, ...] | None = Field(None, description="only queries of these kinds; null: all")
+    moments: Literal["raw", "clip", "clip_drop", "calce_round"] = Field(
+        "clip", description="view of the annotated moments"
+    )
+
+
+class Splits(Section):
+    """Which split plays which part."""
+
+    train: str = Field("train", description="trained on")
+    select: str = Field("val", description="the checkpoint is chosen on it")
+    test: tuple[str, ...] = Field(("test",), description="reported", min_length=1)
+
+
+class Selection(Section):
+    """Which checkpoint is kept and when training stops early."""
+
+    metric: str = Field("R1@0.7", description="metric of the select split, higher is better")
+    patience: PositiveInt | None = Field(None, description="epochs without improvement before stopping; null: never")
+    every_epochs: PositiveInt = Field(1, description="epochs between evaluations")
+
+
+class Evaluation(Section):
+    """What is reported."""
+
+    rules: tuple[Name, ...] | None = Field(
+        None, description="rule sets, the first gives the headline numbers; null: those of the dataset", min_length=1
+    )
+    thresholds: tuple[float, ...] | None = Field(
+        None, description="tIoU thresholds of R1 and R5; null: those of the dataset"
+    )
+    group_by: str | None = Field(None, description="also report by this field of the queries' extra data")
+    zero_streams: tuple[Name, ...] = Field((), description="ablations: also report with this stream set to zero")
+
+
+class SystemRuntime(Section):
+    """How a system is trained; precision and accumulation change numbers and belong to its settings."""
+
+    threads: PositiveInt = Field(1, description="CPU threads")
+    mem_mb: PositiveInt = Field(8000, description="memory, MB")
+    gpu: NonNegativeInt = Field(0, description="GPUs")
+    runtime_min: PositiveInt = Field(1440, description="time limit on a cluster, minutes")
+    num_workers: NonNegativeInt = Field(0, description="data-loader worker processes")
+    checkpoint_minutes: PositiveFloat = Field(10.0, description="minutes between resumable checkpoints")
+
+
+class SystemOnDataset(Section):
+    """What a system wants of one dataset."""
+
+    annotations: Name | None = Field(
+        None,
+        description="dataset of the same videos whose queries and moments are used instead, e.g. `charades_tvr` (the "
+        "other numbering of Charades-STA) on `charades`; null: its own",
+    )
+
+
+class System(Section):
+    """`config/systems/<name>.yaml`."""
+
+    title: str = Field(description="what a report calls it")
+    system: Name = Field(description="a package of models/systems/")
+    protocol: Literal["published", "clean"] = Field("published", description="as published, or comparable and honest")
+    streams: dict[Name, Stream] = Field(description="stream -> features")
+    queries: Queries = Field(default_factory=Queries)
+    splits: Splits = Field(default_factory=Splits)
+    seeds: tuple[int, ...] = Field(
+        (0,), description="one training per seed; metrics.json gives mean and spread", min_length=1
+    )
+    checkpoint_from: Name | None = Field(
+        None, description="dataset whose trained checkpoint is used instead of training"
+    )
+    datasets: dict[Name, SystemOnDataset] = Field(
+        default_factory=dict, description="what the system wants of single datasets"
+    )
+    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of training")
+    selection: Selection = Field(default_factory=Selection)
+    evaluation: Evaluation = Field(default_factory=Evaluation)
+    settings: dict[str, Any] = Field(default_factory=dict, description="the system's own settings (its config.py)")
+    runtime: SystemRuntime = Field(default_factory=SystemRuntime)
+
+    def annotations_on(self, dataset: str) -> str:
+        """Return the dataset whose annotations the system uses on `dataset`: mostly itself."""
+        wanted = self.datasets.get(dataset)
+        return (wanted and wanted.annotations) or dataset

@@ -1,0 +1,119 @@
+"""What the rules ask about a system on a dataset: settings, the keys of its jobs, the files that these read."""
+
+from typing import Any
+
+from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.schema import System, SystemRuntime
+from workflow_scripts.planning.benchmarks import published_rows, scoring
+from workflow_scripts.planning.features import Features
+from workflow_scripts.planning.planned_files import RESULTS, PlannedFiles
+from workflow_scripts.store.digest import digest_json
+
+TRAIN_SECTIONS = ("system", "protocol", "streams", "queries", "splits", "precision", "selection", "settings")
+"""Sections of a system file that decide its trained weights; the rest may change without training again."""
+
+
+class Systems:
+    """The systems, each on one dataset."""
+
+    def __init__(self, configuration: Configuration, files: PlannedFiles, features: Features) -> None:
+        self._configuration, self._files, self._features = configuration, files, features
+
+    def runtime(self, dataset: str, name: str) -> SystemRuntime:
+        """Return threads, memory, GPUs and time limit of a system's jobs."""
+        return self._system(dataset, name).runtime
+
+    def settings(self, dataset: str, name: str) -> str:
+        """Return the file with everything a system's jobs need to know, brought up to date."""
+        return self._files.settings(f"{dataset}/{name}", lambda: self._content(dataset, name))
+
+    def _content(self, dataset: str, name: str) -> dict[str, Any]:
+        configuration, system = self._configuration, self._system(dataset, name)
+        config = system.model_dump(mode="json", exclude={"runtime", "datasets"})
+        config["evaluation"] |= self._evaluation(dataset, system)
+        owners = self._feature_owners(dataset, name)
+        return {
+            "dataset": dataset,
+            "annotations": system.annotations_on(dataset),
+            "name": name,
+            "config": config,
+            "recipes": self._recipes(dataset, name),
+            "weights": {feature: configuration.feature(owner, feature).weights for feature, owner in owners.items()},
+            "runtime": system.runtime.model_dump(mode="json"),
+            "device": configuration.root.device,
+            "train_key": self.train_key(dataset, name),
+        }
+
+    # Keys
+
+    def train_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what decides a system's trained weights, the data apart."""
+        system, recipes = self._system(dataset, name), self._recipes(dataset, name)
+        decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
+        decisive["splits"].pop("test")
+        return digest_json({"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)})
+
+    def prediction_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what decides which predictions a trained system is asked for."""
+        system = self._system(dataset, name)
+        asked = system.model_dump(mode="json", include={"streams", "queries"})
+        source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
+        return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed})
+
+    def evaluation_key(self, dataset: str, name: str) -> str:
+        """Return the digest of what is reported about a trained system."""
+        system = self._system(dataset, name)
+        reported = system.model_dump(mode="json", include={"evaluation", "queries", "protocol"})
+        return digest_json({**reported, "resolved": self._evaluation(dataset, system)})
+
+    def _evaluation(self, dataset: str, system: System) -> dict[str, Any]:
+        """Return what scores a system's predictions: its own words, else those of the dataset."""
+        scored = scoring(self._configuration, dataset, system.evaluation.rules, system.evaluation.thresholds)
+        published = {
+            split: published_rows(self._configuration, dataset, split, scored["rules"]) for split in system.splits.test
+        }
+        return {**scored, "published": published}
+
+    def _recipes(self, dataset: str, name: str) -> dict[str, str]:
+        owners = self._feature_owners(dataset, name)
+        return {feature: self._features.recipe_digest(owner, feature) for feature, owner in owners.items()}
+
+    # Files
+
+    def feature_indices(self, dataset: str, name: str) -> list[str]:
+        """Return the indices of the features that a system reads."""
+        owners = self._feature_owners(dataset, name)
+        return [f"{RESULTS}/{owner}/features/{feature}/index.parquet" for feature, owner in owners.items()]
+
+    def tables(self, dataset: str, name: str) -> list[str]:
+        """Return the tables of the annotations that a system learns from and is asked about."""
+        source = self._system(dataset, name).annotations_on(dataset)
+        return [f"{RESULTS}/{source}/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
+
+    def checkpoint(self, dataset: str, name: str, seed: str) -> str:
+        """Return the trained checkpoint that a system is evaluated with."""
+        source = self._system(dataset, name).checkpoint_from or dataset
+        return f"{RESULTS}/{source}/{name}/seed{seed}/checkpoint.safetensors"
+
+    def evaluations(self, dataset: str, name: str) -> list[str]:
+        """Return the metrics files of all seeds and reported splits."""
+        system = self._system(dataset, name)
+        folder = f"{RESULTS}/{dataset}/{name}"
+        return [f"{folder}/seed{seed}/{split}/metrics.json" for seed in system.seeds for split in system.splits.test]
+
+    def _feature_owners(self, dataset: str, name: str) -> dict[str, str]:
+        """Return the features that a system reads, each with the dataset that it belongs to.
+
+        Rows of queries belong to the dataset whose annotations are used, as do the queries' ids; all others to the
+        dataset itself.
+        """
+        system = self._system(dataset, name)
+        owners = {
+            feature: system.annotations_on(dataset) if stream == "text" else dataset
+            for stream, content in system.streams.items()
+            for feature in content.names
+        }
+        return dict(sorted(owners.items()))
+
+    def _system(self, dataset: str, name: str) -> System:
+        return self._configuration.system(dataset, name)
