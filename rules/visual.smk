@@ -23,7 +23,7 @@ rule extract_visual:
         runtime=lambda wc: PLAN.runtime(wc.dataset, wc.feature).runtime_min,
     params:
         recipe=lambda wc: PLAN.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.dataset(wc.dataset).videos,
+        videos=lambda wc: PLAN.pictures(wc.dataset, wc.feature),
     shell:
         "python -m workflow_scripts.extract_visual --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.frames} --media {input.media} --videos {params.videos:q}"

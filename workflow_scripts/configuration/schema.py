@@ -334,12 +334,45 @@ class Resize(Section):
         return {key: value for key, value in handler(self).items() if key != "jpeg_roundtrip" or value}
 
 
+ImageName = Annotated[str, StringConstraints(pattern=r"^[^{}/]*(\{video_id\}[^{}/]*)?\{frame\}[^{}/]*$")]
+
+
+class Images(Section):
+    """Frames that lie as numbered images in folders, one folder per video, instead of those of the video file."""
+
+    path: str = Field(description="folder that holds a folder <video id> for every video")
+    files: tuple[ImageName, ...] = Field(
+        description="file name of a frame, such as `img_{frame}.jpg` or `{video_id}-{frame}.jpg`; two of them, x and "
+        "y, for optical flow: `[flow_x_{frame}.jpg, flow_y_{frame}.jpg]`. Numbers run from 0 or 1 without a gap",
+        min_length=1,
+        max_length=2,
+    )
+    rate: Rate = Field(description="frames per second at which the images were taken from the video, exact")
+
+
 class VisualFeature(ExtractedFeature):
     """Rows from sampled frames."""
 
     kind: Literal["visual"]
     sampling: Sampling
     resize: Resize | None = Field(description="null: frames keep their size, for encoders that resize in floats")
+    images: Images | None = Field(
+        None, description="folders of images that the frames come from; null: they are decoded from the videos"
+    )
+
+    @model_validator(mode="after")
+    def _check_images(self) -> Self:
+        if self.images is None or self.resize is None:
+            return self
+        if self.resize.rule in ("squash", "hero"):
+            raise ValueError(f"resize: rule {self.resize.rule} is not for images; try clip_pil or vslnet_shortside")
+        if self.resize.jpeg_roundtrip and len(self.images.files) == 2:
+            raise ValueError("resize: jpeg_roundtrip is not for flow images")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_images_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "images" or value is not None}
 
 
 class Window(Section):

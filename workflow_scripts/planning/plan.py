@@ -329,8 +329,55 @@ class Plan:
 
     def frame_plan(self, dataset: str, feature: str, shard: str) -> str:
         """Return the sampling plan of a visual feature."""
-        sampling = sampling_name(self.configuration.feature(dataset, feature))
-        return f"{RESULTS}/{dataset}/frames/{sampling}/{shard}.parquet"
+        described = self.configuration.feature(dataset, feature)
+        if described.images:
+            return f"{RESULTS}/{dataset}/images/{feature}/{shard}.parquet"
+        return f"{RESULTS}/{dataset}/frames/{sampling_name(described)}/{shard}.parquet"
+
+    def pictures(self, dataset: str, feature: str) -> str:
+        """Return the folder of what a visual feature sees: of the videos, or of the folders of images."""
+        images = self.configuration.feature(dataset, feature).images
+        return images.path if images else self.dataset(dataset).videos
+
+    def image_arguments(self, dataset: str, feature: str) -> str:
+        """Return the command-line arguments that say where a feature's images are and how they are sampled.
+
+        Raises
+        ------
+        UserError
+            the feature's frames come from the videos
+        """
+        described = self.configuration.feature(dataset, feature)
+        if not getattr(described, "images", None):
+            raise UserError(f"config/features/{feature}.yaml: its frames come from the videos, it names no `images`")
+        return (
+            f"--images {shlex.quote(described.images.model_dump_json())}"
+            f" --sampling {shlex.quote(described.sampling.model_dump_json())}"
+        )
+
+    def image_folders(self, dataset: str, feature: str, shard: str) -> str:
+        """Return what `stat` tells of the image folders of a shard.
+
+        Raises
+        ------
+        UserError
+            there is no folder for any video of the dataset
+        """
+        described = self.configuration.feature(dataset, feature)
+        path = Path(described.images.path) if getattr(described, "images", None) else Path()
+
+        def found(shard: str) -> list[Path]:
+            folders = (path / video_id for video_id in read_shard_list(self.shard_list(dataset, shard)))
+            return [folder for folder in folders if folder.is_dir()]
+
+        folders = found(shard)
+        if not folders and not any(map(found, self.shards(dataset))):
+            hint = self._how_to_fetch(dataset, str(path))
+            raise UserError(
+                f"config/features/{feature}.yaml: images.path: {path} holds no folder that is called as a video; "
+                f"put the folders of images there{hint}"
+            )
+        return digest_json([stat_signature(folder) for folder in folders])
 
     def sampling(self, dataset: str, name: str) -> str:
         """Return the sampling rule behind a plan's folder name as JSON.
