@@ -9,9 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from workflow_scripts.errors import run_entry_point
-from workflow_scripts.media.image_folder import image_times, images_digest, list_images
+from workflow_scripts.media.image_folder import Frames, image_times, list_images
 from workflow_scripts.media.sampling import as_rational
 from workflow_scripts.sample_frames import SCHEMA, plan_video
+from workflow_scripts.store.digest import digest_bytes, digest_json
 from workflow_scripts.store.shards import read_shard_list
 from workflow_scripts.store.tables import write_table
 
@@ -19,6 +20,13 @@ log = logging.getLogger(__name__)
 
 NO_IMAGES = "none"
 """Stands for the digest of a video whose images cannot be used."""
+
+
+def images_digest(frames: Frames) -> str:
+    """Return what identifies the images of a video cheaply: names and sizes of all, content of the first and last."""
+    files = [path for files in frames for path in files]
+    edges = [digest_bytes(path.read_bytes()) for path in (*frames[0], *frames[-1])]
+    return digest_json([[(path.name, path.stat().st_size) for path in files], edges])
 
 
 def plan_folder(video_id: str, images: dict[str, Any], rule: dict[str, Any]) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from workflow_scripts.configuration.schema import Images, VisualFeature
 from workflow_scripts.errors import UserError
-from workflow_scripts.media.image_folder import image_times, images_digest, list_images, read_images
+from workflow_scripts.media.image_folder import image_times, list_images, read_images
 from workflow_scripts.media.media_error import DecodeError, MediaError
 from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.sample_images import images_digest
 
 COLOUR = ["{video_id}-{frame}.jpg"]
 FLOW = ["flow_x_{frame}.jpg", "flow_y_{frame}.jpg"]

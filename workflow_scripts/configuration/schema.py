@@ -392,11 +392,20 @@ class AudioFeature(ExtractedFeature):
     """Rows from a sliding window over the sound."""
 
     kind: Literal["audio"]
-    sample_rate: PositiveInt = Field(description="Hz, mono")
-    resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best"] = Field(
-        "ffmpeg", description="`soxr_hq` as librosa (published PANNs features), `kaiser_best` as torchvggish"
+    sample_rate: PositiveInt = Field(description="Hz")
+    channels: Literal["mono", "all"] = Field(
+        "mono", description="`all`: keep them, for encoders that treat stereo in their own way (LanguageBind, BEATs)"
+    )
+    resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best", "sinc_hann"] = Field(
+        "ffmpeg",
+        description="`soxr_hq` as librosa (published PANNs features), `kaiser_best` as torchvggish, `sinc_hann` as "
+        "torchaudio (LanguageBind, UniQ4Cap)",
     )
     window: Window | None = Field(None, description="null: the encoder sees the whole sound at once")
+
+    @model_serializer(mode="wrap")
+    def _without_channels_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "channels" or value != "mono"}
 
 
 class TextFeature(ExtractedFeature):

@@ -13,7 +13,6 @@ from workflow_scripts.errors import UserError
 from workflow_scripts.media.media_error import DecodeError, MediaError
 from workflow_scripts.media.resize import resize_for
 from workflow_scripts.media.sampling import FrameTimes
-from workflow_scripts.store.digest import digest_bytes, digest_json
 
 FRAME = "{frame}"
 VIDEO = "{video_id}"
@@ -71,13 +70,6 @@ def _numbered(folder: Path, names: Sequence[str], pattern: str) -> dict[int, Pat
             raise MediaError(f"{folder}: {found[number].name} and {name} have the same number.")
         found[number] = folder / name
     return found
-
-
-def images_digest(frames: Frames) -> str:
-    """Return what identifies the images of a video cheaply: names and sizes of all, content of the first and last."""
-    files = [path for files in frames for path in files]
-    edges = [digest_bytes(path.read_bytes()) for path in (*frames[0], *frames[-1])]
-    return digest_json([[(path.name, path.stat().st_size) for path in files], edges])
 
 
 def image_times(n_frames: int, rate: Fraction) -> FrameTimes:
