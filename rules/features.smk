@@ -74,6 +74,10 @@ rule compare_features:
             "results/{dataset}/compare/{feature}__{other}.png",
             category="Comparison of features",
         ),
+        page=report(
+            "results/{dataset}/compare/{feature}__{other}.html",
+            category="Comparison of features",
+        ),
     log:
         "results/{dataset}/logs/compare/{feature}__{other}.log",
     wildcard_constraints:
@@ -82,4 +86,5 @@ rule compare_features:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.compare_features {input} --out {output.table} --plot {output.plot} 2>&1 | tee {log}"
+        "python -m workflow_scripts.compare_features {input} --out {output.table} --plot {output.plot}"
+        " --page {output.page} 2>&1 | tee {log}"

@@ -24,7 +24,7 @@ rule extract_visual:
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
         recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
+        videos=lambda wc: PLAN.images.pictures(wc.dataset, wc.feature),
     shell:
         "python -m workflow_scripts.extract_visual --settings {input.settings} --recipe {params.recipe}"
         " --rows-of {input.frames} --media {input.media} --videos {params.videos:q}"

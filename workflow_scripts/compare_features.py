@@ -3,13 +3,13 @@
 import argparse
 import json
 import logging
-import statistics
 from pathlib import Path
 
 import pyarrow as pa
 
 from workflow_scripts.errors import run_entry_point
-from workflow_scripts.reporting.comparison_plot import plot_comparison
+from workflow_scripts.reporting.comparison_page import render_comparison, summary
+from workflow_scripts.reporting.comparison_plot import comparison_figure
 from workflow_scripts.store.atomic import atomic_path
 from workflow_scripts.store.comparison import COMPARISON_SCHEMA, compare_stores
 from workflow_scripts.store.features import FeatureStore
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("other", type=Path, help="index.parquet of the feature to compare it with")
     parser.add_argument("--out", required=True, type=Path, help="table to write (Parquet)")
     parser.add_argument("--plot", required=True, type=Path, help="histograms to write (PNG)")
+    parser.add_argument("--page", required=True, type=Path, help="page with all of it to write (HTML)")
     args = parser.parse_args()
     use_zarrs()
     store, other = FeatureStore(args.feature.parent), FeatureStore(args.other.parent)
@@ -33,16 +34,23 @@ def main() -> None:
     table = pa.Table.from_pylist(list(compare_stores(store, other)), COMPARISON_SCHEMA)
     recipes = {"recipe": json.dumps(store.recipe, sort_keys=True), "other": json.dumps(other.recipe, sort_keys=True)}
     write_table(args.out, table, recipes)
-    columns = {name: table.column(name).to_pylist() for name in ("cosine_mean", "row_difference", "max_abs_difference")}
+    rows = table.to_pylist()
+    names = store.root.name, other.root.name
+    columns = {name: [row[name] for row in rows] for name in ("cosine_mean", "row_difference")}
+    figure = comparison_figure(columns, " and ".join(names))
     with atomic_path(args.plot) as temporary:
-        plot_comparison(columns, f"{store.root.name} and {other.root.name}", temporary)
-    cosines = [value for value in columns["cosine_mean"] if value is not None]
-    n_equal_length = sum(difference == 0 for difference in columns["row_difference"])
-    log.info("%d videos, %d comparable, %d of equal length", len(table), len(cosines), n_equal_length)
-    if cosines:
-        largest = max(value for value in columns["max_abs_difference"] if value is not None)
-        middle, worst = statistics.median(cosines), min(cosines)
-        log.info("mean cosine per video: median %.6f, least %.6f; largest difference %g", middle, worst, largest)
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": None})
+    page = render_comparison(names, rows, (store.recipe, other.recipe), (store.dim, other.dim), figure)
+    with atomic_path(args.page) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    found = summary(rows)
+    log.info("%(videos)d videos, %(comparable)d comparable, %(equal_length)d of equal length", found)
+    if found["comparable"]:
+        log.info(
+            "mean cosine per video: median %(cosine_median).6f, least %(cosine_least).6f; "
+            "largest difference %(max_abs_difference)g",
+            found,
+        )
 
 
 if __name__ == "__main__":

@@ -25,13 +25,14 @@ def main() -> None:
     def windows_of(video_id: str, _: Encoder) -> Iterator[np.ndarray]:
         try:
             path = args.videos / media[video_id]["path"]
-            wave = read_audio(path, recipe["sample_rate"], ffmpeg, recipe["resampler"])
+            channels = recipe.get("channels", "mono")
+            wave = read_audio(path, recipe["sample_rate"], ffmpeg, recipe["resampler"], channels)
         except NoAudioStream:
             silent.add(video_id)
             times[video_id] = np.zeros((0, 2))
             return
         if window is None:
-            times[video_id] = np.array([[0.0, len(wave) / recipe["sample_rate"]]])
+            times[video_id] = np.array([[0.0, wave.shape[-1] / recipe["sample_rate"]]])
             yield wave
             return
         cuts, times[video_id] = windows(wave, recipe["sample_rate"], duration_s=media[video_id]["duration_s"], **window)

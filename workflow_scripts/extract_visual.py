@@ -1,6 +1,6 @@
 """Encode the sampled frames of one shard of videos."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 import numpy as np
 
@@ -8,7 +8,8 @@ from models.encoders.interface import Encoder
 from workflow_scripts.errors import UserError, run_entry_point
 from workflow_scripts.extraction.job import encode_missing, parse_job, run_job
 from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.decode import check_decoder, decode_frames, decode_rows
+from workflow_scripts.media.decode import check_decoder, decode_frames, frame_rows
+from workflow_scripts.media.image_folder import list_images, read_images
 from workflow_scripts.store.shard_job import Computed, Wanted
 from workflow_scripts.store.tables import read_table
 
@@ -28,23 +29,34 @@ def require_frames(frames_per_row: list[int] | None, min_frames: int) -> None:
 
 def main() -> None:
     args, settings = parse_job(__doc__)
-    plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist() if row["status"] == "ok"}
+    images = settings["recipe"].get("images")
+    # A video without usable images is listed with the reason; one that cannot be demuxed is so in the manifest.
+    plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist() if images or row["status"] == "ok"}
     paths = {row["video_id"]: args.videos / row["path"] for row in read_table(args.media).to_pylist() if row["path"]}
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 
+    def deliver(video_id: str) -> Callable[[Sequence[int] | np.ndarray], Generator[np.ndarray, None, None]]:
+        if not images:
+            return lambda positions: decode_frames(paths[video_id], positions, resize, ffmpeg, decoder)
+        frames = list_images(args.videos / video_id, images["files"], video_id)
+        return lambda positions: read_images(frames, positions, resize)
+
     def frames_of(video_id: str, encoder: Encoder) -> Iterator[np.ndarray]:
-        row, path = plan[video_id], paths[video_id]
+        row = plan[video_id]
+        if row["status"] != "ok":
+            raise UserError(row["reason"])
         require_frames(row["frames_per_row"], getattr(encoder, "min_frames", 1))
         if row["frames_per_row"] is None:
-            return decode_frames(path, row["frame_idx"], resize, ffmpeg, decoder)
-        return decode_rows(path, row["frame_idx"], row["frames_per_row"], resize, ffmpeg, decoder)
+            return deliver(video_id)(row["frame_idx"])
+        return frame_rows(deliver(video_id), row["frame_idx"], row["frames_per_row"])
 
     def times_of(video_id: str) -> np.ndarray:
         return np.stack([plan[video_id]["start_s"], plan[video_id]["end_s"]], axis=1)
 
     def compute(missing: list[str]) -> Iterator[Computed]:
-        check_decoder(decoder, ffmpeg)
+        if not images:
+            check_decoder(decoder, ffmpeg)
         return encode_missing(missing, frames_of, settings, stalls, times_of)
 
     run_job(settings, args.store, [Wanted(v, row["digest"]) for v, row in plan.items()], compute, stalls)

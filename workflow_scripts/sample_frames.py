@@ -1,9 +1,11 @@
 """Plan which frames of one shard's videos a network sees: sampling rule and packet times in, frame numbers out."""
 
 import argparse
+import functools
 import json
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pyarrow as pa
 from workflow_scripts.errors import UserError, run_entry_point
 from workflow_scripts.media.media_error import MediaError
 from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.media.sampling import FrameTimes, plan_frames
 from workflow_scripts.store.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -31,13 +33,13 @@ SCHEMA = pa.schema(
 )
 
 
-def plan_video(path: Path, rule: dict[str, Any]) -> dict[str, Any]:
+def plan_video(times_of: Callable[[], FrameTimes], rule: dict[str, Any]) -> dict[str, Any]:
     """Return the plan's columns for one video; a file that cannot be demuxed becomes a status.
 
     `frames_per_row` is null where every row has one frame; else `frame_idx` holds the frames row after row.
     """
     try:
-        frame_idx, times, per_row = plan_frames(rule, frame_times(path))
+        frame_idx, times, per_row = plan_frames(rule, times_of())
     except MediaError as error:
         nothing = {"frame_idx": [], "start_s": [], "end_s": [], "frames_per_row": None}
         return nothing | {"status": "failed", "reason": str(error)}
@@ -61,7 +63,8 @@ def main() -> None:
     media = read_table(args.media, ["video_id", "digest", "path", "status"]).to_pylist()
     usable = [row for row in media if row["status"] == "ok"]
     rows = [
-        {"video_id": row["video_id"], "digest": row["digest"]} | plan_video(args.videos / row["path"], rule)
+        {"video_id": row["video_id"], "digest": row["digest"]}
+        | plan_video(functools.partial(frame_times, args.videos / row["path"]), rule)
         for row in usable
     ]
     write_table(args.out, pa.Table.from_pylist(rows, SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})

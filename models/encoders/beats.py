@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.encoders.interface import Encoder, Weights
 
 KIND = "audio"
+TAKES_CHANNELS = True
 RECIPE_VERSION = 1
 
 FINE_TUNED_HEAD = "predictor."
@@ -79,8 +80,14 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
 
         @torch.inference_mode()
         def encode(self, batch: np.ndarray) -> np.ndarray:
-            """Embed float32 (B, samples) at 16 kHz; short sound is filled up with the average level, as published."""
-            spectrograms = [fixed_length(beats_spectrogram(wave[None]), config.frames) for wave in torch.tensor(batch)]
+            """Embed float32 (B, samples) or (B, C, samples) at 16 kHz.
+
+            Notes
+            -----
+            parity: short sound is filled up with the average level.
+            """
+            waves = [torch.atleast_2d(wave) for wave in torch.tensor(batch)]
+            spectrograms = [fixed_length(beats_spectrogram(wave), config.frames) for wave in waves]
             tokens = self.network(torch.stack(spectrograms).to(device, DTYPES[config.precision]))
             if config.output == "steps":
                 tokens = tokens.unflatten(1, (-1, TOKENS_PER_STEP)).mean(2)

@@ -98,8 +98,14 @@ def load(config: Config, weights: Weights, device: str, raft: Weights = None) ->
             Raises
             ------
             ValueError
-                T is below 9 (10 where RAFT makes the flow)
+                T is below 9 (10 where RAFT makes the flow), or the frames are not what `modality` says
             """
+            n_channels = 2 if is_flow and not needs_raft else 3
+            if batch.shape[-1] != n_channels:
+                raise ValueError(
+                    f"I3D with modality {config.modality} and flow_from {config.flow_from} needs frames of "
+                    f"{n_channels} channels, not {batch.shape[-1]}; two file names in `images` of the feature give two"
+                )
             pixels = self._flow(batch) if needs_raft else video_tensor(batch, device) / 255 * 2 - 1
             rows = self.network(pixels.to(DTYPES[config.precision])).float()
             if config.time_mean:

@@ -5,6 +5,7 @@ A module `models/encoders/<name>.py` is importable without torch and has
 - `KIND`: `visual`, `audio`, `text`, `spoken` (the sound of a query) or `speech`, what it reads;
 - `RECIPE_VERSION`: raised by hand whenever a change of the code changes its numbers;
 - `TAKES_WEIGHTS = False` if it has none (feature files then say `weights: none`); left out otherwise;
+- `TAKES_CHANNELS = True` if it is for sound and takes all channels as well as mono;
 - `Config`: a pydantic model, the `params` of a feature file;
 - `MORE_WEIGHTS`: names of further networks with weights of their own (`more_weights` of a feature file), if any;
 - `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`, for `speech` a
@@ -39,8 +40,9 @@ class Encoder(Protocol):
 
         Parameters
         ----------
-        batch : visual: uint8 (n, H, W, 3) RGB frames, or (n, K, H, W, 3) where a row sees K of them; audio: float32
-            (n, samples) waveforms in [-1, 1]; text: list of n strings; spoken: list of n float32 (samples,) waveforms
+        batch : visual: uint8 (n, H, W, 3) RGB frames, (n, H, W, 2) flow images, or (n, K, H, W, ...) where a row sees
+            K of them; audio: float32 (n, samples) waveforms in [-1, 1], or (n, channels, samples) if the module
+            `TAKES_CHANNELS`; text: list of n strings; spoken: list of n float32 (samples,) waveforms
 
         Returns
         -------

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.encoders.interface import Encoder, Weights
 
 KIND = "audio"
+TAKES_CHANNELS = True
 RECIPE_VERSION = 1
 
 FRAME_SAMPLES = 400
@@ -82,10 +83,12 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
 
         @torch.inference_mode()
         def encode(self, batch: np.ndarray) -> np.ndarray:
-            """Embed float32 (B, samples) at 16 kHz; less than a frame of 25 ms is filled up with silence."""
+            """Embed float32 (B, samples) or (B, C, samples) at 16 kHz; below a frame of 25 ms silence is added."""
             waves = torch.tensor(batch)
-            waves = F.pad(waves, (0, max(0, FRAME_SAMPLES - waves.shape[1])))
-            pictures = torch.stack([mel_picture(mel_spectrogram(wave[None]), config.frames) for wave in waves])
+            waves = F.pad(waves, (0, max(0, FRAME_SAMPLES - waves.shape[-1])))
+            pictures = torch.stack(
+                [mel_picture(mel_spectrogram(torch.atleast_2d(wave)), config.frames) for wave in waves]
+            )
             tokens = self.network(pictures.to(device, DTYPES[config.precision]))
             rows = tokens if config.output == "tokens" else self.network.pooled(tokens)[:, None]
             return rows.float().cpu().numpy()

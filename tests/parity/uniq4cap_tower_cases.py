@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from models.encoders.networks.clip_inputs import (
     video_pixels,
     window_starts,
 )
-from models.encoders.networks.kaldi import resample
 from models.encoders.networks.languagebind import AudioTower, VideoTower, kept_patches, resize_positions
 from models.encoders.networks.vit3d import VisionTransformer3d
 from tests.parity.harness import Check, has_files
+from tests.unit.made_sounds import write_wave
+from workflow_scripts.media.audio import read_audio, resample
 from workflow_scripts.media.sparse_sampling import linspace_frames
 
 TOWER = 2e-5
@@ -58,6 +60,7 @@ def checks(folder: Path) -> list[Check]:
             "mel": others.check_mel,
             "mel-windows": others.check_windows,
             "resample": others.check_resample,
+            "sound files": others.check_sound_files,
             "beats-front-end": others.check_beats_front_end,
             "beats-network": others.check_beats,
             "vit3d": others.check_vit3d,
@@ -155,8 +158,25 @@ class _FrontEnds:
 
     def check_resample(self) -> None:
         rates = self.meta["resample"]
-        found = resample(self.cases["resample.in"], rates["orig"], rates["new"])
-        assert_close(found, self.cases["resample.out16k"], SAMPLES)
+        found = resample(self.cases["resample.in"].numpy(), rates["orig"], rates["new"], "sinc_hann")
+        assert_close(torch.from_numpy(found), self.cases["resample.out16k"], SAMPLES)
+
+    def check_sound_files(self) -> None:
+        """As the audio job reads sound: all channels, resampled from the file's rate; then what the towers see."""
+
+        def read(name: str, rate: int) -> Tensor:
+            with TemporaryDirectory() as folder:
+                path = write_wave(Path(folder) / "sound.mkv", self.cases[name].numpy(), rate)
+                return torch.from_numpy(read_audio(path, 16000, resampler="sinc_hann", channels="all"))
+
+        assert_close(read("resample.in", self.meta["resample"]["orig"]), self.cases["resample.out16k"], SAMPLES)
+        for key in self.cases:
+            name, _, last = key.partition(".")
+            if last == "out_ch0":
+                mel = mel_spectrogram(read(f"{name}.wave", 16000))
+                assert_close(mel, self.cases[f"{name}.fbank"], LOG_ENERGY)
+                assert_close(mel_picture(mel)[0], self.cases[key], TOWER_INPUT)
+        assert_close(beats_spectrogram(read("beats.wave", 16000)), self.cases["beats.fbank_norm"], LOG_ENERGY)
 
     def check_beats_front_end(self) -> None:
         found = beats_spectrogram(self.cases["beats.wave"])

@@ -8,6 +8,8 @@ import pytest
 
 from tests.unit.made_features import make_feature
 from workflow_scripts import compare_features
+from workflow_scripts.reporting.comparison_page import render_comparison, summary
+from workflow_scripts.reporting.comparison_plot import comparison_figure
 from workflow_scripts.store.comparison import COMPARISON_SCHEMA, compare_rows, match_times
 from workflow_scripts.store.features import FeatureRows
 from workflow_scripts.store.tables import read_table
@@ -58,11 +60,11 @@ def test_absent_empty_and_zero_rows_have_no_cosine():
     assert "cosine_mean" not in compare_rows(rows(VALUES), rows(0 * VALUES))
 
 
-def test_the_table_has_a_row_per_video_of_either_and_the_plot_is_a_png(tmp_path, monkeypatch, caplog):
+def test_the_table_has_a_row_per_video_of_either_and_the_pictures_show_it(tmp_path, monkeypatch, caplog):
     one, other = (make_feature(tmp_path / "ds" / "features" / name) for name in ("one", "other"))
     indices = [str(root / "index.parquet") for root in (one, other)]
-    out, plot = tmp_path / "compare.parquet", tmp_path / "compare.png"
-    monkeypatch.setattr(sys, "argv", ["x", *indices, "--out", str(out), "--plot", str(plot)])
+    out, plot, page = (tmp_path / f"compare.{ending}" for ending in ("parquet", "png", "html"))
+    monkeypatch.setattr(sys, "argv", ["x", *indices, "--out", str(out), "--plot", str(plot), "--page", str(page)])
     with caplog.at_level(logging.INFO):
         compare_features.main()
     table = read_table(out)
@@ -70,4 +72,41 @@ def test_the_table_has_a_row_per_video_of_either_and_the_plot_is_a_png(tmp_path,
     assert table.column("id").to_pylist() == ["a", "b", "d", "e", "silent"]
     assert table.column("cosine_mean").to_pylist()[:4] == pytest.approx([1.0] * 4)
     assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in page.read_text()
+    assert "The recipes are equal" in page.read_text()
     assert "5 videos, 4 comparable, 5 of equal length" in caplog.text
+
+
+def compared(video_id: str, one: FeatureRows | None, other: FeatureRows | None) -> dict:
+    empty = dict.fromkeys(COMPARISON_SCHEMA.names)
+    return empty | {"id": video_id} | compare_rows(one, other)
+
+
+def test_the_page_names_the_worst_video_first_and_escapes_names():
+    empty = FeatureRows(np.zeros((0, 8), np.float32), np.zeros((0, 2), np.float32), "no_audio", "silent")
+    noisy = VALUES + np.random.default_rng(1).standard_normal(VALUES.shape)
+    rows_of = [
+        compared("equal", rows(VALUES), rows(VALUES)),
+        compared("silent", empty, empty),
+        compared("noisy", rows(VALUES), rows(noisy)),
+        compared("<lost>", rows(VALUES), None),
+        compared("longer", rows(VALUES), rows(np.concatenate([VALUES, VALUES]))),
+    ]
+    columns = {name: [row[name] for row in rows_of] for name in ("cosine_mean", "row_difference")}
+    figure = comparison_figure(columns, "one and other")
+    page = render_comparison(("one", "other"), rows_of, ({"a": 1, "b": 2}, {"a": 1}), (8, 8), figure)
+    order = [page.index(f"<td>{name}</td>") for name in ("&lt;lost&gt;", "noisy", "longer", "equal", "silent")]
+    assert order == sorted(order)
+    assert "<lost>" not in page
+    assert "one ok, other absent" in page
+    assert "The recipes differ in b" in page
+    assert "only lengths" not in page
+    assert "only lengths" in render_comparison(("one", "other"), rows_of, ({}, {}), (8, 4), figure)
+
+
+def test_nothing_comparable_still_gives_a_page():
+    rows_of = [compared("a", rows(VALUES), rows(VALUES[:, :4]))]
+    assert summary(rows_of)["cosine_least"] is None
+    columns = {name: [row[name] for row in rows_of] for name in ("cosine_mean", "row_difference")}
+    page = render_comparison(("x", "y"), rows_of, ({}, {}), (8, 4), comparison_figure(columns, "x and y"))
+    assert "<td>a</td>" in page

@@ -268,6 +268,27 @@ def test_settings_that_never_change_rows_are_not_in_the_recipe_and_all_others_ar
         assert recipe(**changes) != before
 
 
+def test_only_encoders_that_take_channels_may_be_given_them(folder):
+    edit(folder, "features/cnn14", channels="all")
+    assert "channels: encoder 'panns' takes only mono" in message(configuration(folder).feature, "demo", "cnn14")
+    loaded = configuration(folder)
+    assert feature_recipe(loaded, loaded.feature("demo", "uniq4cap_audio"))["channels"] == "all"
+    assert "channels" not in feature_recipe(loaded, loaded.feature("demo", "vggish"))
+
+
+def test_where_images_lie_is_not_in_the_recipe_but_their_names_and_rate_are(folder):
+    def recipe(**images):
+        loaded = configuration(folder, features={"i3d_flow_tiny": {"images": images}})
+        return feature_recipe(loaded, loaded.feature("demo", "i3d_flow_tiny"))
+
+    before = recipe()
+    assert recipe(path="elsewhere") == before
+    assert recipe(rate=12) != before
+    assert recipe(files=["a_{frame}.png", "b_{frame}.png"]) != before
+    loaded = configuration(folder)
+    assert "images" not in feature_recipe(loaded, loaded.feature("demo", "i3d_tiny"))
+
+
 def test_parameters_are_completed_by_their_defaults_so_that_saying_a_default_changes_nothing(folder):
     loaded = configuration(folder)
     assert loaded.feature("demo", "minilm_tokens").params == {"output": "tokens"}

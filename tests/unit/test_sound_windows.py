@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.unit.made_clips import make_clip
+from tests.unit.made_sounds import write_wave
 from workflow_scripts.media.audio import read_audio, resample, window_starts, windows
 
 RATE = 16000
@@ -63,3 +64,41 @@ def test_every_resampler_reads_the_same_sound_of_a_video(tmp_path):
         assert abs(len(wave) - len(plain)) <= 1
         middle = slice(RATE // 2, RATE)
         assert np.abs(wave[middle] - plain[middle]).max() < 0.01
+
+
+@pytest.fixture
+def stereo(tmp_path):
+    """Second-long tones of 200 and 300 Hz on the left and right at 44.1 kHz: the file and its samples."""
+    seconds = np.arange(44100) / 44100
+    samples = np.stack([np.sin(2 * np.pi * hz * seconds) for hz in (200, 300)]).astype(np.float32) / 2
+    return write_wave(tmp_path / "sound.wav", samples, 44100), samples
+
+
+def test_all_channels_are_kept_apart_bit_for_bit(stereo):
+    path, samples = stereo
+    assert np.array_equal(read_audio(path, 44100, channels="all"), samples)
+    assert np.array_equal(read_audio(path, 44100, channels="all", resampler="sinc_hann"), samples)
+    assert read_audio(path, 44100).shape == (44100,)
+
+
+@pytest.mark.parametrize("name", ["ffmpeg", "soxr_hq", "kaiser_best", "sinc_hann"])
+def test_every_resampler_keeps_channels_and_tones(stereo, name):
+    path, _ = stereo
+    found = read_audio(path, RATE, resampler=name, channels="all")
+    seconds = np.arange(RATE) / RATE
+    expected = np.stack([np.sin(2 * np.pi * hz * seconds) for hz in (200, 300)]) / 2
+    assert found.shape == (2, RATE)
+    assert np.abs(found - expected)[:, 200:-200].max() < 2e-3
+
+
+def test_one_channel_alone_is_resampled_as_in_company(stereo):
+    _, samples = stereo
+    both = resample(samples, 44100, RATE, "sinc_hann")
+    assert np.allclose(both[1], resample(samples[1], 44100, RATE, "sinc_hann"), atol=1e-6)
+
+
+def test_windows_cut_all_channels():
+    sound = np.arange(20, dtype=np.float32).reshape(2, 10)
+    cuts, times = windows(sound, 5, window_s=1, hop_s=1, align="start")
+    assert [cut.tolist() for cut in cuts][1] == [[5, 6, 7, 8, 9], [15, 16, 17, 18, 19]]
+    assert len(times) == 2

@@ -35,10 +35,12 @@ def test_published_features_are_imported_reported_and_compared(light, tmp_path):
     np.savez(files / "b.npz", features=np.tile(np.load(files / "b.npz")["features"], (4, 1)))
     np.savez(files / "c.npz", features=np.full((6, 48), np.nan))
 
-    run = workflow.finish(REPORT, f"{COMPARISON}.png")
+    run = workflow.finish(REPORT, f"{COMPARISON}.html")
     lines = [line.split("\t") for line in (workflow.results / REPORT).read_text().splitlines()[1:]]
     assert {line[0]: line[2] for line in lines} == {"a": "ok", "b": "wrong length", "c": "unreadable", "d": "missing"}
     assert "4 videos, 2 comparable, 1 of equal length" in run.output
+    page = (workflow.results / f"{COMPARISON}.html").read_text()
+    assert sorted("abcd", key=lambda video: page.index(f"<td>{video}</td>")) == list("dcba")
     table = {row["id"]: row for row in read_table(workflow.results / f"{COMPARISON}.parquet").to_pylist()}
     assert table["a"]["cosine_mean"] == pytest.approx(1.0)
     assert table["a"]["max_abs_difference"] == 0.0
@@ -49,12 +51,12 @@ def test_published_features_are_imported_reported_and_compared(light, tmp_path):
     }
 
     np.savez(files / "d.npz", **whole)
-    completed = workflow.finish(REPORT, f"{COMPARISON}.png")
+    completed = workflow.finish(REPORT, f"{COMPARISON}.html")
     assert completed.rules["import_features"] == 1
     assert workflow.reused_and_computed("clips", "published")["0001"] == (1, 1)
     root = workflow.results / "clips/features"
     assert np.array_equal(FeatureStore(root / "published")["d"].values, FeatureStore(root / LIGHT_FEATURE)["d"].values)
-    assert workflow.finish(REPORT, f"{COMPARISON}.png").is_nothing_to_do
+    assert workflow.finish(REPORT, f"{COMPARISON}.html").is_nothing_to_do
 
 
 def test_an_export_to_one_hdf5_file_is_what_loaders_of_one_file_read(light, tmp_path):

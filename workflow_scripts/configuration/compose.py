@@ -262,6 +262,10 @@ class Configuration:
             )
         self._check_weights(feature, getattr(encoder, "TAKES_WEIGHTS", True), source_of(layers, ("weights",)))
         self._check_more_weights(feature, getattr(encoder, "MORE_WEIGHTS", ()), layers)
+        if getattr(feature, "channels", "mono") == "all" and not getattr(encoder, "TAKES_CHANNELS", False):
+            raise UserError(
+                f"{source_of(layers, ('channels',))}: channels: encoder {feature.encoder!r} takes only mono"
+            )
         if isinstance(feature, TranscriptFeature):
             self._check_transcripts(feature.of, source_of(layers, ("of",)))
         params = _complete(encoder.Config, layers, "params")

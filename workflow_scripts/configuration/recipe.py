@@ -9,7 +9,7 @@ from workflow_scripts.errors import UserError
 
 # What only tells people about a feature, and how it is computed.
 _DECIDES_NOTHING = {"description", "dim", "used_by", "runtime"}
-# Where the files are and how they are called decides nothing: the keys of their rows hold their content.
+# Where files are decides nothing, nor how imported ones are called: the keys of their rows hold their content.
 _OF_IMPORT_PLACE = {"path", "id_pattern"}
 
 
@@ -43,7 +43,8 @@ def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[s
     if isinstance(feature, ImportedFeature):
         return feature.model_dump(mode="json", exclude=_DECIDES_NOTHING | _OF_IMPORT_PLACE)
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
-    settings = feature.model_dump(mode="json", exclude={*_DECIDES_NOTHING, "more_weights"})
+    left_out = dict.fromkeys([*_DECIDES_NOTHING, "more_weights"], True)
+    settings = feature.model_dump(mode="json", exclude=left_out | {"images": {"path"}})
     if is_published(feature.weights):
         settings["weights_sha256"] = _known_by(configuration, feature.weights)
     if feature.more_weights:

@@ -1,7 +1,7 @@
 """Frames of a video, only those that a plan names, already resized, in one sequential pass of a decoder."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def decode_frames(
     resize: dict[str, Any] | None,
     ffmpeg: str | None = None,
     decoder: str = "auto",
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Yield the planned frames of a video in order.
 
     Parameters
@@ -128,12 +128,25 @@ def decode_rows(
     ffmpeg: str | None = None,
     decoder: str = "auto",
 ) -> Iterator[np.ndarray]:
+    """Yield the frames of each planned row, uint8 (K, size, size, 3); see `decode_frames` and `frame_rows`."""
+
+    def deliver(positions: np.ndarray) -> Generator[np.ndarray, None, None]:
+        return decode_frames(path, positions, resize, ffmpeg, decoder)
+
+    return frame_rows(deliver, frame_idx, frames_per_row)
+
+
+def frame_rows(
+    deliver: Callable[[np.ndarray], Generator[np.ndarray, None, None]],
+    frame_idx: Sequence[int] | np.ndarray,
+    frames_per_row: Sequence[int] | np.ndarray,
+) -> Iterator[np.ndarray]:
     """Yield the frames of each planned row in order; rows may share frames.
 
     Parameters
     ----------
-    path, resize, ffmpeg, decoder
-        As `decode_frames`.
+    deliver : callable
+        Increasing positions -> their frames, uint8 (H, W, C).
     frame_idx : int (sum of frames_per_row,)
         Positions in presentation order, row after row.
     frames_per_row : int (T,)
@@ -141,24 +154,18 @@ def decode_rows(
 
     Yields
     ------
-    uint8 (K, size, size, 3)
-        RGB.
-
-    Raises
-    ------
-    DecodeError
-        As `decode_frames`.
+    uint8 (K, H, W, C)
 
     Notes
     -----
-    Each frame is decoded and resized once and held until the last row that needs it.
+    Each frame is delivered and resized once and held until the last row that needs it.
     """
     positions = np.asarray(frame_idx, np.int64)
     rows = np.split(positions, np.cumsum(frames_per_row)[:-1]) if len(positions) else []
     still_needed = _first_needed_later(rows)
     distinct = np.unique(positions)
     held: dict[int, np.ndarray] = {}
-    with contextlib.closing(decode_frames(path, distinct, resize, ffmpeg, decoder)) as frames:
+    with contextlib.closing(deliver(distinct)) as frames:
         arriving = zip(distinct.tolist(), frames, strict=True)
         newest = -1
         for row, first_needed in zip(rows, still_needed, strict=True):

@@ -70,7 +70,10 @@ class Features:
 
     def frame_plan(self, dataset: str, feature: str, shard: str) -> str:
         """Return the sampling plan of a visual feature."""
-        return f"{RESULTS}/{dataset}/frames/{sampling_name(self._feature(dataset, feature))}/{shard}.parquet"
+        described = self._feature(dataset, feature)
+        if described.images:
+            return f"{RESULTS}/{dataset}/images/{feature}/{shard}.parquet"
+        return f"{RESULTS}/{dataset}/frames/{sampling_name(described)}/{shard}.parquet"
 
     def sampling(self, dataset: str, name: str) -> str:
         """Return the sampling rule behind a plan's folder name as JSON.

@@ -13,6 +13,7 @@ from workflow_scripts.planning.datasets import Datasets
 from workflow_scripts.planning.downloads import Downloads
 from workflow_scripts.planning.external import External
 from workflow_scripts.planning.features import Features
+from workflow_scripts.planning.images import Images
 from workflow_scripts.planning.planned_files import PlannedFiles
 from workflow_scripts.planning.systems import Systems
 
@@ -34,5 +35,6 @@ class Plan:
         self.downloads = Downloads(self.configuration, files, fetch_first)
         self.datasets = Datasets(self.configuration, self.downloads)
         self.features = Features(self.configuration, files, self.downloads, self.datasets)
+        self.images = Images(self.configuration, self.downloads, self.datasets)
         self.systems = Systems(self.configuration, files, self.features)
         self.external = External(self.configuration, files)

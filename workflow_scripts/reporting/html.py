@@ -1,27 +1,19 @@
 """Render a report as one self-contained HTML file."""
 
-import io
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import jinja2
-import matplotlib
 from markupsafe import Markup
 
 from workflow_scripts.datasets.references import Reference
+from workflow_scripts.reporting.page import TEMPLATES, svg_markup
 from workflow_scripts.reporting.table import HEADLINE, published_rows, table_rows
-
-matplotlib.use("svg")
-# The same report for the same numbers: ids of SVG elements come from this salt, not from a random one.
-matplotlib.rcParams["svg.hashsalt"] = "momentflow"
 
 MAX_VIDEOS = 12
 MIN_BAR_PERCENT = 0.3
 """A bar of this width can still be seen."""
-TEMPLATES = jinja2.Environment(loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True)
 
 
 def render_report(
@@ -50,14 +42,14 @@ def render_report(
         rows=table_rows(metrics),
         rule_sets=metrics.get("rule_sets", {}),
         published={name: published_rows(metrics, name) for name in metrics.get("rule_sets", {})},
-        curve=Markup(training_curve(history)) if history else None,
+        curve=training_curve(history) if history else None,
         videos=timelines(references, predictions),
         random_weights=random_weights,
         provenance=json.dumps(metrics["provenance"], indent=2, sort_keys=True),
     )
 
 
-def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
+def training_curve(history: Sequence[Mapping[str, Any]]) -> Markup:
     """Return an SVG of the training loss and the selection metrics over epochs."""
     from matplotlib.figure import Figure
 
@@ -71,9 +63,7 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> str:
         score.plot(*zip(*known, strict=True), label=name)
     score.set(title="selection split, percent", xlabel="epoch", ylim=(0, 100))
     score.legend(fontsize="small")
-    text = io.StringIO()
-    figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    return svg_markup(figure)
 
 
 def timelines(references: Sequence[Reference], predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

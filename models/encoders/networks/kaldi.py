@@ -1,6 +1,4 @@
-"""Kaldi's filter bank and torchaudio's resampling in plain torch, for LanguageBind and BEATs."""
-
-import math
+"""Kaldi's filter bank in plain torch, for LanguageBind and BEATs."""
 
 import torch
 from torch import Tensor
@@ -14,9 +12,6 @@ PRE_EMPHASIS = 0.97
 MIN_HZ = 20.0
 POVEY_EXPONENT = 0.85
 FLOOR = torch.finfo(torch.float32).eps
-
-SINC_ZEROS = 6
-ROLLOFF = 0.99
 
 
 def fbank(wave: Tensor, bands: int, window: str) -> Tensor:
@@ -56,31 +51,3 @@ def mel_bank(bands: int) -> Tensor:
     rising = (bins - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - bins) / (edges[2:] - edges[1:-1])
     return F.pad(torch.minimum(rising, falling).clamp(min=0), (0, 0, 0, 1))
-
-
-def resample(wave: Tensor, rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:
-    """Resample as `torchaudio.functional.resample` does by default: Hann-windowed sinc, six zeros, roll-off 0.99.
-
-    Parameters
-    ----------
-    wave : float32 (C, samples) at `rate` per second
-
-    Returns
-    -------
-    float32 (C, ceil(samples * new_rate / rate))
-    """
-    if rate == new_rate:
-        return wave
-    divisor = math.gcd(rate, new_rate)
-    old, new = rate // divisor, new_rate // divisor
-    cutoff = min(old, new) * ROLLOFF
-    reach = math.ceil(SINC_ZEROS * old / cutoff)
-    # One filter per output phase; time in units of the cut-off's zero crossings.
-    time = torch.arange(-reach, reach + old, dtype=torch.float64) / old
-    phases = -torch.arange(new, dtype=torch.float64)[:, None] / new
-    zeros = ((time + phases) * cutoff).clamp(-SINC_ZEROS, SINC_ZEROS)
-    taper = torch.cos(zeros * math.pi / SINC_ZEROS / 2).square()
-    filters = (torch.sinc(zeros) * taper * cutoff / old).float().to(wave.device)
-    padded = F.pad(wave, (reach, reach + old))
-    found = F.conv1d(padded[:, None], filters[:, None], stride=old)
-    return found.transpose(1, 2).flatten(1)[:, : math.ceil(new * wave.shape[1] / old)]

@@ -16,7 +16,7 @@ from workflow_scripts.configuration.schema.features import (
     TranscriptFeature,
     VisualFeature,
 )
-from workflow_scripts.configuration.schema.frames import SAMPLING_OPTIONS, Resize, Sampling
+from workflow_scripts.configuration.schema.frames import SAMPLING_OPTIONS, Images, Resize, Sampling
 from workflow_scripts.configuration.schema.published import (
     Download,
     Published,
@@ -40,6 +40,7 @@ __all__ = [
     "ExtractedFeature",
     "FeatureBase",
     "FeatureRuntime",
+    "Images",
     "ImportedFeature",
     "Published",
     "PublishedResults",

@@ -2,9 +2,17 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-from workflow_scripts.configuration.schema.frames import Resize, Sampling
+from workflow_scripts.configuration.schema.frames import Images, Resize, Sampling
 from workflow_scripts.configuration.schema.section import Name, Section
 
 
@@ -56,6 +64,23 @@ class VisualFeature(ExtractedFeature):
     kind: Literal["visual"]
     sampling: Sampling
     resize: Resize | None = Field(description="null: frames keep their size, for encoders that resize in floats")
+    images: Images | None = Field(
+        None, description="folders of images that the frames come from; null: they are decoded from the videos"
+    )
+
+    @model_validator(mode="after")
+    def _check_images(self) -> Self:
+        if self.images is None or self.resize is None:
+            return self
+        if self.resize.rule in ("squash", "hero"):
+            raise ValueError(f"resize: rule {self.resize.rule} is not for images; try clip_pil or vslnet_shortside")
+        if self.resize.jpeg_roundtrip and len(self.images.files) == 2:
+            raise ValueError("resize: jpeg_roundtrip is not for flow images")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_images_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "images" or value is not None}
 
 
 class Window(Section):
@@ -75,11 +100,20 @@ class AudioFeature(ExtractedFeature):
     """Rows from a sliding window over the sound."""
 
     kind: Literal["audio"]
-    sample_rate: PositiveInt = Field(description="Hz, mono")
-    resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best"] = Field(
-        "ffmpeg", description="`soxr_hq` as librosa (published PANNs features), `kaiser_best` as torchvggish"
+    sample_rate: PositiveInt = Field(description="Hz")
+    channels: Literal["mono", "all"] = Field(
+        "mono", description="`all`: keep them, for encoders that treat stereo in their own way (LanguageBind, BEATs)"
+    )
+    resampler: Literal["ffmpeg", "soxr_hq", "kaiser_best", "sinc_hann"] = Field(
+        "ffmpeg",
+        description="`soxr_hq` as librosa (published PANNs features), `kaiser_best` as torchvggish, `sinc_hann` as "
+        "torchaudio (LanguageBind, UniQ4Cap)",
     )
     window: Window | None = Field(None, description="null: the encoder sees the whole sound at once")
+
+    @model_serializer(mode="wrap")
+    def _without_channels_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "channels" or value != "mono"}
 
 
 class TextFeature(ExtractedFeature):

@@ -1,8 +1,15 @@
 """Which frames a visual feature is made from, and what is done to them."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PositiveInt, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    model_serializer,
+    model_validator,
+)
 
 from workflow_scripts.configuration.schema.section import Rate, Section
 
@@ -113,3 +120,19 @@ class Resize(Section):
     @model_serializer(mode="wrap")
     def _without_jpeg_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {key: value for key, value in handler(self).items() if key != "jpeg_roundtrip" or value}
+
+
+ImageName = Annotated[str, StringConstraints(pattern=r"^[^{}/]*(\{video_id\}[^{}/]*)?\{frame\}[^{}/]*$")]
+
+
+class Images(Section):
+    """Frames that lie as numbered images in folders, one folder per video, instead of those of the video file."""
+
+    path: str = Field(description="folder that holds a folder <video id> for every video")
+    files: tuple[ImageName, ...] = Field(
+        description="file name of a frame, such as `img_{frame}.jpg` or `{video_id}-{frame}.jpg`; two of them, x and "
+        "y, for optical flow: `[flow_x_{frame}.jpg, flow_y_{frame}.jpg]`. Numbers run from 0 or 1 without a gap",
+        min_length=1,
+        max_length=2,
+    )
+    rate: Rate = Field(description="frames per second at which the images were taken from the video, exact")
