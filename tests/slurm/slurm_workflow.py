@@ -1,6 +1,5 @@
 """The workflow on a real, throw-away SLURM of one machine, and what the scheduler says about its jobs."""
 
-import json
 import os
 import re
 import subprocess
@@ -34,11 +33,13 @@ class Cluster:
         done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
         return done.stdout
 
-    def jobs(self, rule: str, states: str = "all") -> list[str]:
-        """Return the ids of the jobs of a rule (or of a group) in these states, oldest first."""
-        lines = self.ask("squeue", "--noheader", f"--states={states}", "--format=%i %k").splitlines()
-        found = (line.split() for line in lines)
-        return sorted((words[0] for words in found if f"rule_{rule}" in words[1]), key=int)
+    def jobs(self, folder: Path, rule: str, states: str) -> list[str]:
+        """Return the ids of the jobs of a rule (or of a group) of one workflow in these states, oldest first."""
+        lines = self.ask("squeue", "--noheader", f"--states={states}", "--format=%i|%k|%Z").splitlines()
+        found = (line.split("|") for line in lines)
+        return sorted(
+            (job for job, comment, place in found if f"rule_{rule}" in comment and place == str(folder)), key=int
+        )
 
     def show(self, job: str) -> dict[str, str]:
         """Return the fields of a job."""
@@ -64,10 +65,9 @@ class SlurmWorkflow(Workflow):
         cores = local.index("--cores")
         return [*local[:cores], *FOR_THIS_CLUSTER, *local[cores + 2 :]]
 
-    def log(self, path: str) -> str:
-        """Return a job's own log, below `results/<dataset>/logs/`, or nothing yet."""
-        file = self.results / "demo/logs" / path
-        return file.read_text() if file.is_file() else ""
+    def jobs(self, rule: str, states: str = "all") -> list[str]:
+        """Return the ids of this workflow's jobs of a rule (or of a group) in these states, oldest first."""
+        return self.cluster.jobs(self.folder, rule, states)
 
 
 def small_demo(n_videos: int = 6, n_shards: int = 1, **sections: Any) -> dict[str, Any]:
@@ -118,12 +118,6 @@ def start_cluster(folder: Path) -> Cluster:
 def stop_cluster(folder: Path) -> None:
     """Stop what `start_cluster` started; nothing else."""
     subprocess.run(["bash", str(SCRIPTS / "stop.sh"), str(folder)], check=True)
-
-
-def metrics_without_times(workflow: Workflow) -> dict[str, Any]:
-    """Return the demo's metrics without provenance, which tells times and folders."""
-    metrics = json.loads((workflow.results / "demo/img/metrics.json").read_text())
-    return {key: value for key, value in metrics.items() if key != "provenance"}
 
 
 def require_success(run: Run) -> Run:

@@ -34,16 +34,16 @@ def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
     workflow = on_slurm(small_demo(n_shards=2, features={"rgb_histogram": {"runtime": {"gpu": 1, "mem_mb": 1200}}}))
     run = require_success(workflow.run(INDEX, options=("--set-resources", "extract_visual:slurm_partition=gpu")))
     assert run.rules["extract_visual"] == 2
-    for job in workflow.cluster.jobs("extract_visual"):
+    for job in workflow.jobs("extract_visual"):
         asked = workflow.cluster.show(job)
         assert asked["Partition"] == "gpu"
         assert "gpu:1" in asked["TresPerJob"]
         assert asked["MinMemoryNode"] == "1200M"
-    (group,) = workflow.cluster.jobs("media")
+    (group,) = workflow.jobs("media")
     assert workflow.cluster.show(group)["Partition"] == "cpu"
     for rule in ("collect_manifest", "index_features"):
         assert run.rules[rule] == 1
-        assert workflow.cluster.jobs(rule) == []
+        assert workflow.jobs(rule) == []
     locally = Workflow(tmp_path / "local", workflow.config)
     locally.folder.mkdir()
     locally.finish(INDEX)
@@ -54,7 +54,7 @@ def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
 def test_a_job_killed_for_its_memory_is_sent_again_with_more(on_slurm):
     workflow = on_slurm(small_demo(features={"rgb_histogram": {"runtime": {"mem_mb": 200}}}))
     require_success(workflow.run(INDEX, options=("--retries", "3")))
-    jobs = workflow.cluster.jobs("extract_visual")
+    jobs = workflow.jobs("extract_visual")
     memory = [workflow.cluster.show(job)["MinMemoryNode"] for job in jobs]
     assert len(jobs) > 1
     assert memory == [f"{200 * attempt}M" for attempt in range(1, len(jobs) + 1)]
@@ -63,23 +63,25 @@ def test_a_job_killed_for_its_memory_is_sent_again_with_more(on_slurm):
     assert states[-1] == "COMPLETED"
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_once_is_sent_again(on_slurm):
     workflow = on_slurm(small_demo())
     in_the_way = workflow.results / FEATURE / "0000.parts"
     in_the_way.parent.mkdir(parents=True)
     in_the_way.write_text("a file where the job wants a folder")
     started = workflow.start(INDEX)
-    wait_until(lambda: workflow.cluster.jobs("extract_visual", "FAILED"), "a failed job")
+    wait_until(lambda: workflow.jobs("extract_visual", "FAILED"), "a failed job")
     in_the_way.unlink()
     require_success(wait_for_end(started))
-    assert len(workflow.cluster.jobs("extract_visual")) == 2
+    assert len(workflow.jobs("extract_visual")) == 2
 
 
+@pytest.mark.slow
 def test_a_cancelled_job_goes_on_from_its_last_finished_video(on_slurm):
     workflow = on_slurm(small_demo(n_videos=LONG))
     started = workflow.start(INDEX)
     kept = met_in_the_middle(workflow)
-    workflow.cluster.ask("scancel", *workflow.cluster.jobs("extract_visual", "RUNNING"))
+    workflow.cluster.ask("scancel", *workflow.jobs("extract_visual", "RUNNING"))
     require_success(wait_for_end(started))
     ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
     assert reused >= kept
@@ -87,6 +89,7 @@ def test_a_cancelled_job_goes_on_from_its_last_finished_video(on_slurm):
     assert computed > 0
 
 
+@pytest.mark.slow
 def test_after_ctrl_c_the_queue_is_empty_and_a_new_call_goes_on(on_slurm):
     workflow = on_slurm(small_demo(n_videos=LONG))
     started = workflow.start(INDEX)
@@ -100,6 +103,7 @@ def test_after_ctrl_c_the_queue_is_empty_and_a_new_call_goes_on(on_slurm):
     assert reused + computed == LONG
 
 
+@pytest.mark.slow
 def test_two_workflows_share_one_cache(on_slurm, tmp_path):
     config = small_demo(n_videos=12) | {"paths": {"feature_cache": str(tmp_path / "cache")}}
     pair = [on_slurm(config, name) for name in ("first", "second")]
