@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.layers.checkpoints import match_state
 from models.layers.resampling import limit_rows, rescale_rows
 from models.layers.word_vectors import read_word_vectors, tokenise
-from models.systems.checkpoints import match_state
 from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms, quarter_cosine

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.layers.checkpoints import match_state
 from models.layers.pooling import pool_tokens
 from models.layers.resampling import rescale_rows
-from models.systems.checkpoints import match_state
 from models.systems.interface import FeatureRows, Item, Prediction
 from models.systems.mrnet.candidates import candidate_cells, cell_spans, clamp_moment, hull_iou
 from models.systems.mrnet.checkpoint import detect, unwrap
