@@ -328,3 +328,35 @@ def test_early_stopping_keeps_the_first_spans_of_the_plain_suppression(seed, thr
 def test_equal_empty_spans_are_kept_once():
     spans = np.float32([[1, 1], [1, 1], [2, 3]])
     assert best_apart(np.arange(3), spans, 0.5, None) == [0, 2]
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"pooling_counts": [7]}, {"conv_kernel": 5, "conv_layers": 3}, {"conv_layers": 1}]
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_the_sparse_convolution_equals_the_dense_one(sizes, training):
+    torch.manual_seed(0)
+    both = [make_system(network={**sizes, "conv_path": path}).network().proposal_conv for path in ("dense", "sparse")]
+    with torch.no_grad():
+        for norm in both[0].bn:
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+            norm.weight.normal_()
+            norm.bias.normal_()
+    both[1].load_state_dict(both[0].state_dict())
+    outputs, gradients = [], []
+    candidates = torch.randn(3, len(both[0].first), SMALL["dim"])
+    for conv in both:
+        given = candidates.clone().requires_grad_()
+        found = conv.train(training)(given)
+        sum((part * torch.linspace(-1, 1, part.numel()).view_as(part)).sum() for part in found).backward()
+        outputs.append(found)
+        gradients.append({name: p.grad for name, p in conv.named_parameters()} | {"candidates": given.grad})
+    for dense, sparse in zip(*outputs, strict=True):
+        torch.testing.assert_close(sparse, dense, atol=1e-5, rtol=1e-4)
+    for name, dense in gradients[0].items():
+        torch.testing.assert_close(
+            gradients[1][name], dense, atol=2e-4, rtol=1e-3, msg=lambda t, name=name: f"{name}: {t}"
+        )
+    for name, dense in both[0].state_dict().items():
+        torch.testing.assert_close(both[1].state_dict()[name], dense, atol=1e-6, rtol=1e-5)
