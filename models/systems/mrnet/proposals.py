@@ -75,11 +75,11 @@ class ProposalConv(nn.Module):
         mask[tuple(cells.T)] = True
         self.register_buffer("first", torch.from_numpy(cells[:, 0].copy()), persistent=False)
         self.register_buffer("last", torch.from_numpy(cells[:, 1].copy()), persistent=False)
-        self.is_sparse = config.conv_path == "sparse"
+        self.path = config.conv_path
         weights = count_weights(mask, kernel, paddings)
         for c, weight in enumerate(weights):
             self.register_buffer(f"weight_{c}", torch.from_numpy(weight), persistent=False)
-        if self.is_sparse:
+        if self.path != "dense":
             self._plan(mask, weights, paddings)
 
     def _plan(self, mask: np.ndarray, weights: list[np.ndarray], paddings: list[int]) -> None:
@@ -101,7 +101,7 @@ class ProposalConv(nn.Module):
 
     def forward(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Map candidates (B, C, dim) to their vectors in the contrastive and in the IoU space, (B, C, dim) each."""
-        if self.is_sparse:
+        if self.path == "sparse" or (self.path == "auto" and candidates.device.type == "cpu"):
             # Its sums over single cells are in float32, whatever the precision of the training.
             with torch.autocast(candidates.device.type, enabled=False):
                 x = self.sparse_cells(candidates.float())
