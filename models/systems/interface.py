@@ -71,7 +71,14 @@ class System(Protocol):
 
     `fitted` is what a system learns from its training items before any gradient step (a vocabulary, for example):
     JSON-serialisable, stored with the checkpoint and handed back on loading.
+
+    Attributes
+    ----------
+    joins_queries : whether `sample` takes the list of all items of a video, which are answered together, instead of
+        one item; a batch then counts videos
     """
+
+    joins_queries: bool
 
     @classmethod
     def fit(cls, config: Any, items: Sequence[Item]) -> dict[str, Any]:
@@ -83,8 +90,11 @@ class System(Protocol):
     def skip_reason(self, item: Item, training: bool) -> str | None:
         """Return why an item cannot be used (`no_audio`, `no_moment`, ...), None if it can."""
 
-    def sample(self, item: Item, rng: random.Random | None) -> dict[str, Any]:
-        """Return one network input; `rng` draws what training draws at random, None for evaluation."""
+    def sample(self, item: Any, rng: random.Random | None) -> dict[str, Any]:
+        """Return one network input of an item, or of a list of them (`joins_queries`).
+
+        `rng` draws what training draws at random; None for evaluation.
+        """
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return a padded batch (tensors, and plain lists for what only `predict` needs)."""

@@ -20,6 +20,7 @@ import pytest
 HANDLERS = (
     "img_cases",
     "img_postproc_cases",
+    "mrnet_cases",
     "span_index_cases",
     "qvh_cases",
     "hirest_cases",

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from models.layers.resampling import limit_rows, rescale_rows
 from models.layers.word_vectors import read_word_vectors, tokenise
 from models.systems.img.losses import quarter_cosine
-from models.systems.img.resample import limit_rows, rescale_rows
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import build_vocabulary
 from tests.parity.harness import Check, find_data, has_files, in_group

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.layers.resampling import limit_rows, rescale_rows
 from models.layers.word_vectors import read_word_vectors, tokenise
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import quarter_cosine
-from models.systems.img.resample import limit_rows, rescale_rows
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import build_vocabulary
 

@@ -179,6 +179,8 @@ def test_a_network_predicts_in_evaluation_mode_without_gradients_from_the_given_
     seen = []
 
     class Spy:
+        joins_queries = False
+
         def sample(self, item, rng):
             assert rng is None
             return item

@@ -168,6 +168,21 @@ def _moments_by_query(moments: Any) -> dict[str, np.ndarray]:
     return {query: np.array([s[1:] for s in sorted(found)], dtype=np.float64) for query, found in spans.items()}
 
 
+def units(system: Any, items: Sequence[Item]) -> list[Any]:
+    """Return what the system's `sample` takes in turn: the items, or lists of all items of a video."""
+    if not system.joins_queries:
+        return list(items)
+    by_video: dict[str, list[Item]] = {}
+    for item in items:
+        by_video.setdefault(item.video_id, []).append(item)
+    return list(by_video.values())
+
+
+def prepared(unit: Any, prepare: Callable[[Item], Item]) -> Any:
+    """Apply a function to the item, or to every item of the list."""
+    return prepare(unit) if isinstance(unit, Item) else [prepare(item) for item in unit]
+
+
 @dataclass(frozen=True)
 class Standardiser:
     """Per-dimension shift and scale of the streams that ask for it, fitted on training items.

@@ -24,7 +24,7 @@ from workflow_scripts.errors import UserError
 from workflow_scripts.metrics.top_span import selection_thresholds, summarise, top_span_iou
 from workflow_scripts.store.atomic import write_text
 from workflow_scripts.training.checkpoint import Trained, system_class, system_config, write_checkpoint
-from workflow_scripts.training.items import Split, Standardiser
+from workflow_scripts.training.items import Split, Standardiser, prepared, units
 from workflow_scripts.training.prediction import predict_items, to_device, top_spans
 from workflow_scripts.training.state import Progress, StateFolder
 
@@ -45,15 +45,16 @@ class TrainingItems(torch.utils.data.Dataset):
     """Training samples; what a sample draws at random depends on (seed, epoch, item) alone, so a resume repeats it."""
 
     def __init__(self, system: Any, items: Sequence[Item], standardiser: Standardiser, seed: int) -> None:
-        self.system, self.items, self.standardiser, self.seed = system, items, standardiser, seed
+        self.system, self.standardiser, self.seed = system, standardiser, seed
+        self.units = units(system, items)
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self.units)
 
     def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
         epoch, index = place
         rng = random.Random(f"{self.seed}/{epoch}/{index}")
-        return self.system.sample(self.standardiser.apply(self.items[index]), rng)
+        return self.system.sample(prepared(self.units[index], self.standardiser.apply), rng)
 
 
 class EpochSampler(torch.utils.data.Sampler):
@@ -124,7 +125,6 @@ class Training:
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
         self.progress = Progress(num_workers=settings["runtime"]["num_workers"])
-        self.sampler = EpochSampler(len(train.items), seed)
         self._build(train, settings["runtime"])
         self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]
         self.stop_asked = False
@@ -132,8 +132,10 @@ class Training:
     def _build(self, train: Split, runtime: Mapping[str, Any]) -> None:
         network = self.system.network()
         optimiser = self.system.optimiser(self.system.parameter_groups(network))
+        samples = TrainingItems(self.system, train.items, self.standardiser, self.seed)
+        self.sampler = EpochSampler(len(samples), self.seed)
         loader = StatefulDataLoader(
-            TrainingItems(self.system, train.items, self.standardiser, self.seed),
+            samples,
             batch_size=self.recipe.batch_size,
             sampler=self.sampler,
             collate_fn=self.system.collate,

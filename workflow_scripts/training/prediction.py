@@ -7,9 +7,10 @@ import torch
 from tqdm import tqdm
 
 from models.systems.interface import Item, Prediction
+from workflow_scripts.training.items import prepared, units
 
 
-def batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
+def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Yield the items in order, `size` at a time."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
@@ -30,7 +31,8 @@ def predict_items(
     Parameters
     ----------
     prepare : applied to every item first (standardisation, ablation)
-    batch_size : items per forward pass; in published protocols a prediction may depend on who shares its batch
+    batch_size : items, or videos with all their items, per forward pass; in published protocols a prediction may
+        depend on who shares its batch
     seed : of the generator for systems that draw at evaluation
     progress : label of the progress bar; None for no bar
     """
@@ -39,10 +41,10 @@ def predict_items(
     found: list[Prediction] = []
     bar = tqdm(total=len(items), desc=progress, unit="query", disable=progress is None, mininterval=1)
     with torch.inference_mode(), bar:
-        for part in batches(items, batch_size):
-            samples = [system.sample(prepare(item), None) for item in part]
+        for part in batches(units(system, items), batch_size):
+            samples = [system.sample(prepared(unit, prepare), None) for unit in part]
             found += system.predict(network, to_device(system.collate(samples), device), generator)
-            bar.update(len(part))
+            bar.update(sum(1 if isinstance(unit, Item) else len(unit) for unit in part))
     return found
 
 

@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.layers.checkpoints import match_state
+from models.layers.resampling import limit_rows, rescale_rows
 from models.layers.word_vectors import read_word_vectors, tokenise
 from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms, quarter_cosine
 from models.systems.img.network import ImgNetwork
 from models.systems.img.query import CHAR_CHANNELS
-from models.systems.img.resample import limit_rows, rescale_rows
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import PAD_ID, Vocabulary, build_vocabulary
 from models.systems.interface import FeatureRows, Item, Prediction
@@ -34,6 +35,8 @@ class System:
 
     Streams: `visual`, one or more features; `audio`, one or more; `text`, one (tokens), with query kind `tokens` only.
     """
+
+    joins_queries = False
 
     @classmethod
     def fit(cls, config: Config, items: Sequence[Item]) -> dict[str, Any]:
@@ -262,17 +265,7 @@ class System:
         """
         with torch.device("meta"):
             expected = self._build_network().state_dict()
-        missing, unknown = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-        if missing or unknown:
-            raise ValueError(f"not a checkpoint of this IMG configuration: missing {missing}, unknown {unknown}")
-        wrong = [
-            f"{name}: {tuple(state[name].shape)} instead of {tuple(tensor.shape)}"
-            for name, tensor in expected.items()
-            if tuple(state[name].shape) != tuple(tensor.shape)
-        ]
-        if wrong:
-            raise ValueError(f"checkpoint does not fit this IMG configuration or vocabulary: {'; '.join(wrong)}")
-        return {name: torch.as_tensor(state[name]) for name in expected}
+        return match_state(expected, state, "IMG", " or vocabulary")
 
 
 def _pad(arrays: Sequence[np.ndarray]) -> Tensor:
