@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slurm lint bench lock envs graph accept-digest
+.PHONY: help setup demo test test-slow test-slurm lint bench lock envs graph accept-digest
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,8 +26,11 @@ demo: setup ## raw videos to metrics on the embedded demo: table and report
 	@$(BIN)/python -m workflow_scripts.show_metrics results/demo/img/metrics.json
 	@echo "Report to open: $(CURDIR)/results/demo/img/report.html"
 
-test: setup ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup tests/unit tests/parity tests/workflow
+test: setup ## all tests but the slow ones
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow
+
+test-slow: setup ## the long trials, with those on SLURM
+	$(BIN)/python -m pytest -m slow tests/workflow tests/slurm
 
 test-slurm: setup ## the workflow on a real SLURM of this machine (needs root, slurm-wlm and munge)
 	$(BIN)/python -m pytest -m "not slow" tests/slurm

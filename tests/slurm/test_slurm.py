@@ -51,6 +51,7 @@ def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
     assert workflow.run(INDEX).is_nothing_to_do
 
 
+@pytest.mark.slow
 def test_a_job_killed_for_its_memory_is_sent_again_with_more(on_slurm):
     workflow = on_slurm(small_demo(features={"rgb_histogram": {"runtime": {"mem_mb": 200}}}))
     require_success(workflow.run(INDEX, options=("--retries", "3")))

@@ -9,7 +9,7 @@ from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.tables import read_table
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 
 CONFIG = {"datasets": {"demo": {"generate": {"train": 1, "val": 1, "test": 1}, "n_shards": 1}}}
 VISUAL = ("clip_tiny", "eva_clip_tiny", "blip2_tokens_tiny", "vgg16_tiny")
