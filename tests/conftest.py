@@ -1,8 +1,10 @@
 """Options of the whole test suite; torch and BLAS run on one thread."""
 
 import os
+import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -25,3 +27,13 @@ def pytest_addoption(parser):
         default=None,
         help="folder with annotations/ and videos/ of the public datasets; checks that need it are skipped without",
     )
+
+
+@pytest.fixture(autouse=True)
+def _codec_pipeline_of_one_test():
+    """Undo an entry point's choice of zarrs, which holds for the whole process and forbids later tests to fork."""
+    yield
+    if "zarr" in sys.modules:
+        from workflow_scripts.store.shard_store import without_zarrs
+
+        without_zarrs()
