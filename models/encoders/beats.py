@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "audio"
 TAKES_CHANNELS = True
@@ -35,10 +35,8 @@ class Config(BaseModel):
     buckets: int = Field(320, gt=0, description="buckets of relative positions")
     distance: int = Field(800, gt=0, description="distance from which all positions share a bucket")
     frames: int = Field(512, gt=0, multiple_of=16, description="spectrogram frames of 10 ms; the rest is cut")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic; `bf16` and `fp16` give rows of cosine >= 0.999 to `fp32`"
-    )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

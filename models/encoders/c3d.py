@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
@@ -22,10 +22,8 @@ class Config(BaseModel):
     pixel_mean: float = Field(0.0, description="subtracted from levels 0 to 255; the PyTorch port subtracts nothing")
     pixel_scale: float = Field(1.0, gt=0, description="levels are divided by it")
     base_width: int = Field(64, gt=0, description="channels of the first convolution; rows are 64 x as wide")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic; `bf16` and `fp16` give rows of cosine >= 0.999 to `fp32`"
-    )
-    random_gain: float = Field(2.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 2.0
 
 
 def load(config: Config, weights: Weights, device: str, pca: Weights = None) -> Encoder:

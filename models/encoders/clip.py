@@ -1,11 +1,11 @@
 """CLIP image tower by open_clip (Radford et al. 2021, arXiv 2103.00020)."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 2
@@ -32,10 +32,8 @@ class Config(BaseModel):
     architecture: str | Architecture = Field(
         "ViT-B-32-quickgelu", description="an open_clip model name (the published weights need `-quickgelu`), or sizes"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="of matrix products; reduced ones keep the cosine of every row above 0.999"
-    )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.clip import Architecture
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, RandomGain, Weights
 
 KIND = "text"
 RECIPE_VERSION = 1
@@ -28,7 +28,7 @@ class Config(BaseModel):
     max_tokens: int = Field(
         77, ge=3, description="incl. start and end, longer sentences lose their end; 32 in Moment-DETR"
     )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
@@ -39,10 +39,8 @@ class Config(BaseModel):
         description="`reference`: drop branches of the network at random, as HiREST's script does by never calling "
         "eval(); an experiment, seeded by each frame's pixels",
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="of matrix products; reduced ones keep the cosine of every row above 0.999"
-    )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

@@ -1,12 +1,10 @@
 """EVA ViT-g as BLIP-2 uses it: 39 blocks, all tokens (Li et al. 2023, arXiv 2301.12597; salesforce/LAVIS)."""
 
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.eva_clip import VisionSizes
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
@@ -20,10 +18,10 @@ class Config(BaseModel):
     vision: VisionSizes = Field(
         default_factory=lambda: VisionSizes(layers=39), description="sizes of the image tower, which has 39 blocks"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
+    precision: Precision = Field(
         "fp32", description="of matrix products; CALCE's own is fp16; the cosine of every token stays above 0.999"
     )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "audio"
 TAKES_CHANNELS = True
@@ -33,10 +33,8 @@ class Config(BaseModel):
     from_image_clip: bool = Field(
         False, description="the weights are an image tower's: its square of positions is resized to the spectrogram's"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic; `bf16` and `fp16` give rows of cosine >= 0.999 to `fp32`"
-    )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

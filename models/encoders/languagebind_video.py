@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
@@ -28,10 +28,8 @@ class Config(BaseModel):
     image: int = Field(224, gt=0, description="side of a frame after resizing, pixels")
     patch: int = Field(14, gt=0, description="side of a patch, pixels")
     n_frames: int = Field(8, gt=0, description="frames of a clip; the sampling rule must give as many")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic; `bf16` and `fp16` give rows of cosine >= 0.999 to `fp32`"
-    )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

@@ -3,7 +3,7 @@
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, RandomGain, Weights
 from models.weights import seeded_state
 
 KIND = "audio"
@@ -16,7 +16,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_width: int = Field(64, gt=0, description="channels of the first block; 64 is published, rows are 32 x as wide")
-    random_gain: float = Field(2.0, gt=0, description="gain of random weights; no meaning with published ones")
+    random_gain: RandomGain = 2.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

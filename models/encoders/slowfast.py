@@ -1,11 +1,9 @@
 """SlowFast R50 8x8 clip features by the rules of HERO (Feichtenhofer et al. 2019, arXiv 1812.03982)."""
 
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
@@ -22,10 +20,8 @@ class Config(BaseModel):
     base_width: int = Field(
         64, gt=0, multiple_of=8, description="channels of the slow stem; 64 is published, rows are 36 x as wide"
     )
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="arithmetic; `bf16` and `fp16` give rows of cosine >= 0.999 to `fp32`"
-    )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, RandomGain, Weights
 from models.weights import seeded_state
 
 KIND = "spoken"
@@ -62,7 +62,7 @@ class Config(BaseModel):
     sizes: dict[str, Any] = Field(
         default_factory=dict, description="fields of transformers' configuration that differ from the base model's"
     )
-    random_gain: float = Field(1.0, gt=0, description="gain of random weights; no meaning with published ones")
+    random_gain: RandomGain = 1.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

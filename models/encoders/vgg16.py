@@ -1,11 +1,9 @@
 """VGG16 fc7 values of a frame (Simonyan and Zisserman 2015, arXiv 1409.1556), by torchvision."""
 
-from typing import Literal
-
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
@@ -21,8 +19,8 @@ class Config(BaseModel):
 
     width: int = Field(64, gt=0, description="channels of the first convolution, published 64; rows are 64 x as wide")
     relu: bool = Field(True, description="values after fc7's ReLU; false: before it")
-    precision: Literal["fp32", "bf16", "fp16"] = Field("fp32", description="of convolutions and matrix products")
-    random_gain: float = Field(2.0, gt=0, description="gain of random weights; no meaning with published ones")
+    precision: Precision = "fp32"
+    random_gain: RandomGain = 2.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:

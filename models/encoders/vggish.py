@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, Weights
+from models.encoders.interface import Encoder, RandomGain, Weights
 from models.weights import seeded_state
 
 KIND = "audio"
@@ -23,7 +23,7 @@ class Config(BaseModel):
         "rounded to 0..255 (AudioSet, torchvggish; readers of ActivityNet's file divide by 255)",
     )
     width_divisor: int = Field(1, ge=1, le=32, description="layers are this many times narrower; 1 is published")
-    random_gain: float = Field(2.0, gt=0, description="gain of random weights; no meaning with published ones")
+    random_gain: RandomGain = 2.0
 
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:
