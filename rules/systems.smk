@@ -10,6 +10,8 @@ rule train:
         annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
+        transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
+        prior=lambda wc: PLAN.systems.prior_of_training(wc.dataset, wc.system, wc.seed),
     output:
         checkpoint="results/{dataset}/{system}/seed{seed}/checkpoint.safetensors",
         history="results/{dataset}/{system}/seed{seed}/history.jsonl",
@@ -41,6 +43,10 @@ rule predict:
         annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
+        transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
+        prior=lambda wc: PLAN.systems.prior_answers(
+            wc.dataset, wc.system, wc.seed, wc.split
+        ),
     output:
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",

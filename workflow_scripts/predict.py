@@ -30,6 +30,7 @@ def main() -> None:
     from workflow_scripts.training.checkpoint import build_system, read_checkpoint
     from workflow_scripts.training.items import Reader
     from workflow_scripts.training.prediction import predict_items
+    from workflow_scripts.training.prior import Prior
 
     use_zarrs()
     trained = read_checkpoint(args.checkpoint)
@@ -40,8 +41,8 @@ def main() -> None:
     network = system.network().to(device)
     network.load_state_dict(trained.state, strict=True)
     results = args.settings.parent.parent
-    annotated = results.parent / settings["annotations"]
-    split = Reader(results, settings["config"], settings["recipes"], annotated).read(args.split)
+    annotated, prior = results.parent / settings["annotations"], Prior(settings, args.seed)
+    split = Reader(results, settings["config"], settings["recipes"], annotated, prior.answers).read(args.split)
     split = split.usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"

@@ -30,26 +30,30 @@ def main() -> None:
     from workflow_scripts.extraction.networks import resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.items import Reader
+    from workflow_scripts.training.prior import Prior
     from workflow_scripts.training.state import StateFolder
 
     settings["device"] = resolve_device(settings["device"])
-    # The reader reads everything before the loop forks any data-loader worker, and those get arrays, no stores.
-    use_zarrs()
+    # Data-loader workers are forked, and zarrs cannot read after a fork: they get arrays that were read before, or the
+    # stores are read without it.
+    if all(stream["in_memory"] for stream in settings["config"]["streams"].values()):
+        use_zarrs()
     splits = settings["config"]["splits"]
     results = args.settings.parent.parent
-    annotated = results.parent / settings["annotations"]
-    reader = Reader(results, settings["config"], settings["recipes"], annotated)
+    annotated, prior = results.parent / settings["annotations"], Prior(settings, args.seed)
+    reader = Reader(results, settings["config"], settings["recipes"], annotated, prior.answers)
     train, select = reader.read(splits["train"]), reader.read(splits["select"])
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:
             raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
-    state = StateFolder(args.out / "state", digest_json([args.key, args.seed, train.digest, select.digest]))
+    data = [args.key, args.seed, train.digest, select.digest, *prior.checkpoint_digest]
+    state = StateFolder(args.out / "state", digest_json(data))
     if state.is_finished:
         log.info("already trained on exactly these settings and data; taken as it is")
     else:
         from workflow_scripts.training.loop import Training
 
-        Training(settings, train, select, reader.stream_dims(), args.out, state, args.seed).run()
+        Training(settings, train, select, reader.stream_dims(), args.out, state, args.seed, prior.weights()).run()
     for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
         with atomic_path(args.out / target) as temporary:
             shutil.copyfile(source, temporary)

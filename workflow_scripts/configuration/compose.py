@@ -267,15 +267,15 @@ class Configuration:
                 f"{source_of(layers, ('channels',))}: channels: encoder {feature.encoder!r} takes only mono"
             )
         if isinstance(feature, TranscriptFeature):
-            self._check_transcripts(feature.of, source_of(layers, ("of",)))
+            self._check_transcripts(feature.of, source_of(layers, ("of",)), "of")
         params = _complete(encoder.Config, layers, "params")
         return feature.model_copy(update={"params": params})
 
-    def _check_transcripts(self, name: str, where: str) -> None:
+    def _check_transcripts(self, name: str, where: str, key: str) -> None:
         """Refuse a source of transcripts that makes none."""
         known = [feature for feature in self.known("features") if self.feature_kind(feature) == "speech"]
         if name not in known:
-            raise UserError(f"{where}: of: no speech feature {name!r}; {nearest(name, known)}")
+            raise UserError(f"{where}: {key}: no speech feature {name!r}; {nearest(name, known)}")
 
     def _check_weights(self, feature: ExtractedFeature, takes_weights: bool, where: str) -> None:
         """Refuse weights where the encoder has none, none where it has some, and names that nobody knows."""
@@ -320,6 +320,7 @@ class Configuration:
                     f"{where}: evaluation.zero_streams: unknown stream {stream!r}; {nearest(stream, system.streams)}"
                 )
         self._check_annotations(dataset, system, layers)
+        self._check_chain(dataset, system, name, layers)
         settings = _complete(config.Config, layers, "settings")
         return system.model_copy(update={"settings": settings})
 
@@ -341,6 +342,25 @@ class Configuration:
                 f"{where}: datasets.{dataset}.annotations: {source} has its videos in {there}, {dataset} in {here}; "
                 "name a dataset that annotates the same videos"
             )
+
+    def _check_chain(self, dataset: str, system: System, name: str, layers: list[Layer]) -> None:
+        """Refuse transcripts that nobody makes and priors that do not exist, go round, or lack a seed."""
+        if system.transcript is not None:
+            self._check_transcripts(system.transcript, source_of(layers, ("transcript",)), "transcript")
+        if system.prior is None:
+            return
+        where, prior = f"{source_of(layers, ('prior',))}: prior.system", system.prior.system
+        if prior not in self.known("systems"):
+            raise UserError(f"{where}: unknown system {prior!r}; {nearest(prior, self.known('systems'))}")
+        chain = [name]
+        while prior is not None:
+            if prior in chain:
+                raise UserError(f"{where}: goes round in a circle: {' -> '.join((*chain, prior))}")
+            chain.append(prior)
+            content: Mapping[str, Any] = {}
+            for _, layer in self._layers("systems", prior, dataset):
+                content = merge(content, layer)
+            prior = (content.get("prior") or {}).get("system")
 
     @staticmethod
     def _member(package: str, name: str, layers: list[Layer], key: str) -> Any:

@@ -9,7 +9,20 @@ from workflow_scripts.planning.features import Features
 from workflow_scripts.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.store.digest import digest_json
 
-TRAIN_SECTIONS = ("system", "protocol", "streams", "queries", "splits", "precision", "selection", "settings")
+TRAIN_SECTIONS = (
+    *(
+        "system",
+        "protocol",
+        "streams",
+        "transcript",
+        "prior",
+        "queries",
+        "splits",
+        "precision",
+        "selection",
+        "settings",
+    ),
+)
 """Sections of a system file that decide its trained weights; the rest may change without training again."""
 
 
@@ -42,6 +55,7 @@ class Systems:
             "runtime": system.runtime.model_dump(mode="json"),
             "device": configuration.root.device,
             "train_key": self.train_key(dataset, name),
+            "prior": self._prior_places(dataset, name),
         }
 
     # Keys
@@ -51,12 +65,19 @@ class Systems:
         system, recipes = self._system(dataset, name), self._recipes(dataset, name)
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
         decisive["splits"].pop("test")
-        return digest_json({"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)})
+        for stream in decisive["streams"].values():
+            stream.pop("in_memory")
+        key = {"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)}
+        if system.prior is not None:
+            key["prior"] = self.train_key(dataset, system.prior.system)
+        return digest_json(key)
 
     def prediction_key(self, dataset: str, name: str) -> str:
         """Return the digest of what decides which predictions a trained system is asked for."""
         system = self._system(dataset, name)
-        asked = system.model_dump(mode="json", include={"streams", "queries"})
+        asked = system.model_dump(mode="json", include={"streams", "transcript", "prior", "queries"})
+        for stream in asked["streams"].values():
+            stream.pop("in_memory")
         source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
         return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed})
 
@@ -94,6 +115,40 @@ class Systems:
         """Return the trained checkpoint that a system is evaluated with."""
         source = self._system(dataset, name).checkpoint_from or dataset
         return f"{RESULTS}/{source}/{name}/seed{seed}/checkpoint.safetensors"
+
+    def transcripts(self, dataset: str, name: str) -> list[str]:
+        """Return the index of the transcripts that a system reads, and their shards."""
+        feature = self._system(dataset, name).transcript
+        if feature is None:
+            return []
+        index = f"{RESULTS}/{dataset}/transcripts/{feature}/index.parquet"
+        return [index, *self._features.transcript_shards(dataset, feature)]
+
+    def prior_of_training(self, dataset: str, name: str, seed: str) -> list[str]:
+        """Return the files of the prior that a training needs: its checkpoint, its answers on both splits."""
+        splits = self._system(dataset, name).splits
+        answers = [
+            file for split in (splits.train, splits.select) for file in self.prior_answers(dataset, name, seed, split)
+        ]
+        places = self._prior_places(dataset, name) or {}
+        checkpoint = places.get("checkpoint")
+        return [*([] if checkpoint is None else [checkpoint.format(seed=seed)]), *dict.fromkeys(answers)]
+
+    def prior_answers(self, dataset: str, name: str, seed: str, split: str) -> list[str]:
+        """Return the predictions of the prior that are told with the queries of a split."""
+        places = self._prior_places(dataset, name) or {}
+        answers = places.get("answers")
+        return [] if answers is None else [f"{answers.format(seed=seed)}/{split}/predictions.parquet"]
+
+    def _prior_places(self, dataset: str, name: str) -> dict[str, str | None] | None:
+        """Return where the results of the prior are, with `{seed}` for the seed."""
+        prior = self._system(dataset, name).prior
+        if prior is None:
+            return None
+        return {
+            "checkpoint": self.checkpoint(dataset, prior.system, "{seed}") if prior.weights else None,
+            "answers": f"{RESULTS}/{dataset}/{prior.system}/seed{{seed}}" if prior.answers == "predicted" else None,
+        }
 
     def evaluations(self, dataset: str, name: str) -> list[str]:
         """Return the metrics files of all seeds and reported splits."""

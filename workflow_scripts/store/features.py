@@ -138,12 +138,14 @@ class FeatureStore:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        table = read_table(self.root / "index.parquet", ["id", "shard", "key"])
+        table = read_table(self.root / "index.parquet", ["id", "shard", "key", "status"])
         metadata = table.schema.metadata
         self.recipe: dict[str, Any] = json.loads(metadata[b"recipe"])
         self.dim = int(metadata[b"dim"])
-        self._shard_of = dict(zip(table.column("id").to_pylist(), table.column("shard").to_pylist(), strict=True))
-        self._key_of = dict(zip(table.column("id").to_pylist(), table.column("key").to_pylist(), strict=True))
+        ids = table.column("id").to_pylist()
+        self._shard_of, self._key_of, self._status_of = (
+            dict(zip(ids, table.column(name).to_pylist(), strict=True)) for name in ("shard", "key", "status")
+        )
         self._shards: dict[str, _Shard] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -179,6 +181,12 @@ class FeatureStore:
         if video_id not in self._key_of:
             raise self._unknown(video_id)
         return self._key_of[video_id]
+
+    def status_of(self, video_id: str) -> str:
+        """Return the status of an id, without reading its rows."""
+        if video_id not in self._status_of:
+            raise self._unknown(video_id)
+        return self._status_of[video_id]
 
     def _unknown(self, video_id: str) -> UnknownId:
         feature, dataset = self.root.name, self.root.parent.parent.name

@@ -60,25 +60,39 @@ class Reader:
     config : the system's resolved settings (streams, queries, ...)
     recipes : feature -> digest of the recipe its rows must have
     annotated : folder of the results of the dataset whose annotations, and rows of queries, are used; None: the same
+    prior : folder of the answers of the system before this one, a folder per split; None: there is none
     """
 
     def __init__(
-        self, results: Path, config: Mapping[str, Any], recipes: Mapping[str, str], annotated: Path | None = None
+        self,
+        results: Path,
+        config: Mapping[str, Any],
+        recipes: Mapping[str, str],
+        annotated: Path | None = None,
+        prior: Path | None = None,
     ) -> None:
         annotated = annotated or results
         self.tables = annotated / "annotations"
-        self.config = config
+        self.config, self.prior = config, prior
         self.stores = {
-            name: FeatureStore((annotated if stream == "text" else results) / "features" / name).preload()
+            name: FeatureStore((annotated if stream == "text" else results) / "features" / name)
             for stream, content in config["streams"].items()
             for name in content["names"]
         }
+        self._kept = {
+            name for content in config["streams"].values() if content["in_memory"] for name in content["names"]
+        }
+        for name in self._kept:
+            self.stores[name].preload()
         for name, store in self.stores.items():
             if recipes[name] != digest_json(store.recipe):
                 raise UserError(
                     f"{store.root}: rows of another recipe than the one asked for. Start the workflow again"
                 )
-        self._rows: dict[tuple[str, str], FeatureRows] = {}
+        self._rows: dict[tuple[str, str], FeatureRows | RowsInStore] = {}
+        self._transcripts = (
+            Transcripts(results / "transcripts" / config["transcript"]) if config["transcript"] else None
+        )
         videos = read_table(self.tables / "videos.parquet")
         viewed = videos_view(videos, config["queries"]["moments"])
         self._durations = {row["video_id"]: row["duration_s"] for row in viewed.to_pylist()}
@@ -105,7 +119,7 @@ class Reader:
         UserError
             the annotations have no such split
         """
-        kinds = self.config["queries"]["kinds"]
+        kinds, answers = self.config["queries"]["kinds"], self._prior_answers(split)
         rows = [row for row in self._queries if row["split"] == split]
         found = Split(skipped=self._left_out(split, kinds))
         if not (rows or found.skipped):
@@ -115,32 +129,60 @@ class Reader:
             extra = json.loads(row["extra_json"] or "{}")
             if kinds is not None and extra.get("kind") not in kinds:
                 continue
-            reason = self._unusable(row)
+            told = self._told(row, extra, answers)
+            reason = self._unusable(row, told)
             if reason:
                 found.skipped[reason] += 1
                 continue
-            found.items.append(self._item(row, extra))
-            found.keys.append(self._key(row))
+            found.items.append(self._item(row, extra | told))
+            found.keys.append(self._key(row, told))
         return found
+
+    def _prior_answers(self, split: str) -> dict[str, list[list[float]]] | None:
+        """Return the spans that the prior answered, best first, by query; None if it is not asked."""
+        return None if self.prior is None else spans_by_query(self.prior / split / "predictions.parquet")
+
+    def _told(
+        self, row: Mapping[str, Any], extra: Mapping[str, Any], answers: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        """Return what is known of a query besides text and features."""
+        told: dict[str, Any] = {}
+        if row["items"] is not None:
+            told["items"] = row["items"]
+        if self._transcripts is not None:
+            told["transcript"] = self._transcripts.of(row["video_id"])
+        if self.config["prior"] is not None:
+            told["prior_spans"] = answers.get(row["query_id"]) if answers is not None else extra.get("stage1_result")
+        return told
 
     def _owner(self, stream: str, row: Mapping[str, Any]) -> str:
         return row["query_id"] if stream == "text" else row["video_id"]
 
-    def _unusable(self, row: Mapping[str, Any]) -> str | None:
+    def _unusable(self, row: Mapping[str, Any], told: Mapping[str, Any]) -> str | None:
         status = self._media.get(row["video_id"], "missing")
         if status != "ok":
             return f"video {status}"
+        if "transcript" in told and told["transcript"] is None:
+            return f"{self.config['transcript']} failed"
+        if "prior_spans" in told and told["prior_spans"] is None:
+            return f"no answer of {self.config['prior']['system']}"
         for stream, content in self.config["streams"].items():
             for name in content["names"]:
                 if self._feature(name, self._owner(stream, row)).status == "failed":
                     return f"{name} failed"
         return None
 
-    def _feature(self, name: str, owner: str) -> FeatureRows:
+    def _feature(self, name: str, owner: str) -> "FeatureRows | RowsInStore":
         if (name, owner) not in self._rows:
-            rows = self.stores[name][owner]
-            self._rows[name, owner] = FeatureRows(rows.values.astype(np.float32), rows.times, rows.status)
+            self._rows[name, owner] = self._read_feature(name, owner)
         return self._rows[name, owner]
+
+    def _read_feature(self, name: str, owner: str) -> "FeatureRows | RowsInStore":
+        store = self.stores[name]
+        if name not in self._kept:
+            return RowsInStore(store, owner, store.status_of(owner))
+        rows = store[owner]
+        return FeatureRows(rows.values.astype(np.float32), rows.times, rows.status)
 
     def _item(self, row: Mapping[str, Any], extra: dict[str, Any]) -> Item:
         streams = {
@@ -151,14 +193,73 @@ class Reader:
         duration = self._durations[row["video_id"]]
         return Item(row["query_id"], row["video_id"], row["text"] or "", duration, moments, streams, extra)
 
-    def _key(self, row: Mapping[str, Any]) -> list[Any]:
+    def _key(self, row: Mapping[str, Any], told: Mapping[str, Any]) -> list[Any]:
         keys = [
             self.stores[name].key_of(self._owner(stream, row))
             for stream, content in self.config["streams"].items()
             for name in content["names"]
         ]
         moments = self._moments.get(row["query_id"], np.zeros((0, 2)))
-        return [row["query_id"], row["text"], self._durations[row["video_id"]], moments.tolist(), keys]
+        return [
+            row["query_id"],
+            row["text"],
+            self._durations[row["video_id"]],
+            moments.tolist(),
+            keys,
+            *([told] if told else []),
+        ]
+
+
+@dataclass(frozen=True)
+class RowsInStore:
+    """`FeatureRows` that are read whenever they are asked for, and not kept."""
+
+    store: FeatureStore
+    owner: str
+    status: str
+
+    @property
+    def values(self) -> np.ndarray:
+        """Read the values, float32 (T, D)."""
+        return self.store[self.owner].values
+
+    @property
+    def times(self) -> np.ndarray:
+        """Read start and end second of every row, float32 (T, 2)."""
+        return self.store[self.owner].times
+
+
+class Transcripts:
+    """The transcripts that a speech feature made of a dataset's videos.
+
+    Parameters
+    ----------
+    folder : `results/<dataset>/transcripts/<feature>`
+    """
+
+    def __init__(self, folder: Path) -> None:
+        index = read_table(folder / "index.parquet", ["video_id", "shard", "status"]).to_pylist()
+        self._said: dict[str, list[tuple[float, float, str]]] = {
+            row["video_id"]: [] for row in index if row["status"] != "failed"
+        }
+        for shard in sorted({row["shard"] for row in index}):
+            segments = read_table(folder / f"{shard}.parquet", ["video_id", "start_s", "end_s", "text"])
+            for row in segments.to_pylist():
+                self._said[row["video_id"]].append((row["start_s"], row["end_s"], row["text"]))
+
+    def of(self, video_id: str) -> list[tuple[float, float, str]] | None:
+        """Return start, end (seconds) and text of what is said in a video; None if it could not be listened to."""
+        return self._said.get(video_id)
+
+
+def spans_by_query(predictions: Path) -> dict[str, list[list[float]]]:
+    """Return the predicted [start, end] (seconds) of every query, best first; answers that say nothing are left out."""
+    rows = read_table(predictions, ["query_id", "rank", "start_s", "end_s"]).to_pylist()
+    found: dict[str, list[list[float]]] = {row["query_id"]: [] for row in rows}
+    for row in sorted(rows, key=lambda row: row["rank"]):
+        if row["start_s"] is not None:
+            found[row["query_id"]].append([row["start_s"], row["end_s"]])
+    return found
 
 
 def _moments_by_query(moments: Any) -> dict[str, np.ndarray]:
@@ -214,7 +315,9 @@ class Standardiser:
                 for rows, (mean, scale) in zip(streams[stream], moments, strict=True)
             ]
         if zeroed is not None:
-            streams[zeroed] = [replace(rows, values=np.zeros_like(rows.values)) for rows in streams[zeroed]]
+            streams[zeroed] = [
+                FeatureRows(np.zeros_like(rows.values), rows.times, rows.status) for rows in streams[zeroed]
+            ]
         return replace(item, streams=streams)
 
 

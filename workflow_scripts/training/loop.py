@@ -81,6 +81,7 @@ class Training:
     stream_dims : stream -> width of each of its features
     out : folder of this seed's results
     state : resumable state of this very training
+    initial : weights to start from; None: those that the system draws
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Training:
         out: Path,
         state: StateFolder,
         seed: int,
+        initial: Mapping[str, torch.Tensor] | None = None,
     ) -> None:
         self.config, self.seed, self.out, self.state = settings["config"], seed, out, state
         self.selection = settings["config"]["selection"]
@@ -125,12 +127,14 @@ class Training:
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
         self.progress = Progress(num_workers=settings["runtime"]["num_workers"])
-        self._build(train, settings["runtime"])
+        self._build(train, settings["runtime"], initial)
         self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]
         self.stop_asked = False
 
-    def _build(self, train: Split, runtime: Mapping[str, Any]) -> None:
+    def _build(self, train: Split, runtime: Mapping[str, Any], initial: Mapping[str, torch.Tensor] | None) -> None:
         network = self.system.network()
+        if initial is not None:
+            network.load_state_dict(initial, strict=True)
         optimiser = self.system.optimiser(self.system.parameter_groups(network))
         samples = TrainingItems(self.system, train.items, self.standardiser, self.seed)
         self.sampler = EpochSampler(len(samples), self.seed)

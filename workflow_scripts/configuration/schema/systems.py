@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from workflow_scripts.configuration.schema.section import Name, Section
 
@@ -13,6 +13,29 @@ class Stream(Section):
     names: tuple[Name, ...] = Field(description="features, in the order in which the system joins them", min_length=1)
     standardise: bool = Field(
         False, description="per-dimension zero mean and unit variance over the training split, cut at 5 deviations"
+    )
+    in_memory: bool = Field(
+        True,
+        description="read all rows once and keep them; false: read them from the store for every sample, for features "
+        "larger than the memory",
+    )
+
+    @model_validator(mode="after")
+    def _standardise_needs_all_rows(self) -> "Stream":
+        if self.standardise and not self.in_memory:
+            raise ValueError("standardise needs all rows of the training split; set in_memory: true or leave it out")
+        return self
+
+
+class Prior(Section):
+    """The system that comes before this one in a chain, trained and asked on the same dataset with the same seed."""
+
+    system: Name = Field(description="its file in config/systems/")
+    weights: bool = Field(True, description="training starts from its checkpoint")
+    answers: Literal["predicted", "annotated"] = Field(
+        "predicted",
+        description="what this system is told of each query: the prior's own predictions, or those that the annotation "
+        "files bring along (`stage1_result`), for which the prior need not be trained",
     )
 
 
@@ -82,6 +105,10 @@ class System(Section):
     system: Name = Field(description="a package of models/systems/")
     protocol: Literal["published", "clean"] = Field("published", description="as published, or comparable and honest")
     streams: dict[Name, Stream] = Field(description="stream -> features")
+    transcript: Name | None = Field(
+        None, description="speech feature whose transcripts the system reads; null: it is told of no speech"
+    )
+    prior: Prior | None = Field(None, description="the system before this one in a chain; null: none")
     queries: Queries = Field(default_factory=Queries)
     splits: Splits = Field(default_factory=Splits)
     seeds: tuple[int, ...] = Field(
