@@ -81,12 +81,12 @@ def made_splits() -> tuple[Split, Split]:
     return Split(items[:N_TRAIN], keys=list(numbers[:N_TRAIN])), Split(items[N_TRAIN:], keys=list(numbers[N_TRAIN:]))
 
 
-def made_training(out: Path, settings: dict[str, Any], key: str = "key", seed: int = 3) -> Any:
+def made_training(out: Path, settings: dict[str, Any], key: str = "key", seed: int = 3, initial: Any = None) -> Any:
     """Return the training in the folder `out`, with whatever state an earlier one left there."""
     from workflow_scripts.training.loop import Training
 
     train, select = made_splits()
-    return Training(settings, train, select, DIMS, out, StateFolder(out / "state", key), seed)
+    return Training(settings, train, select, DIMS, out, StateFolder(out / "state", key), seed, initial)
 
 
 def signal_after(training: Any, n_steps: int, number: int) -> None:

@@ -21,7 +21,13 @@ from tqdm import tqdm
 
 from models.systems.interface import Item
 from workflow_scripts.errors import UserError
-from workflow_scripts.metrics.top_span import selection_thresholds, summarise, top_span_iou
+from workflow_scripts.metrics.top_span import (
+    average_recall,
+    nearest_moment,
+    selection_thresholds,
+    summarise,
+    top_span_iou,
+)
 from workflow_scripts.store.atomic import write_text
 from workflow_scripts.training.checkpoint import Trained, system_class, system_config, write_checkpoint
 from workflow_scripts.training.items import Split, Standardiser, prepared, units
@@ -276,9 +282,10 @@ class Training:
             self.accelerator.device,
             self.seed,
         )
-        reference = {item.query_id: tuple(item.moments[0]) for item in self.select.items if len(item.moments)}
-        iou = top_span_iou(top_spans(found), reference)
-        metrics = summarise(list(iou.values()), selection_thresholds(self.selection["metric"]))
+        spans, items = top_spans(found), [item for item in self.select.items if len(item.moments)]
+        reference = {item.query_id: nearest_moment(spans.get(item.query_id), item.moments) for item in items}
+        iou = list(top_span_iou(spans, reference).values())
+        metrics = summarise(iou, selection_thresholds(self.selection["metric"])) | {"R1-avg": average_recall(iou)}
         if self.selection["metric"] not in metrics:
             raise UserError(
                 f"selection.metric: {self.selection['metric']!r} is not computed; choose from {list(metrics)}"
