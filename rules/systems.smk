@@ -11,6 +11,7 @@ rule train:
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
         transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
+        weights=lambda wc: PLAN.systems.weights(wc.dataset, wc.system),
         prior=lambda wc: PLAN.systems.prior_of_training(wc.dataset, wc.system, wc.seed),
     output:
         checkpoint="results/{dataset}/{system}/seed{seed}/checkpoint.safetensors",
@@ -44,6 +45,7 @@ rule predict:
         manifest="results/{dataset}/media/manifest.parquet",
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
         transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
+        weights=lambda wc: PLAN.systems.weights(wc.dataset, wc.system),
         prior=lambda wc: PLAN.systems.prior_answers(
             wc.dataset, wc.system, wc.seed, wc.split
         ),

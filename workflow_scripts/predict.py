@@ -25,7 +25,7 @@ def main() -> None:
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
     from workflow_scripts.datasets.predictions import write_ablations, write_predictions
-    from workflow_scripts.extraction.networks import resolve_device
+    from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.checkpoint import build_system, read_checkpoint
     from workflow_scripts.training.items import Reader
@@ -38,7 +38,8 @@ def main() -> None:
     config = trained.notes["config"]
     system = build_system(config["system"], config["settings"], trained.notes["fitted"], trained.notes["stream_dims"])
     device = resolve_device(settings["device"])
-    network = system.network().to(device)
+    base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
+    network = system.network(base).to(device)
     network.load_state_dict(trained.state, strict=True)
     results = args.settings.parent.parent
     annotated, prior = results.parent / settings["annotations"], Prior(settings, args.seed)

@@ -27,7 +27,7 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.extraction.networks import resolve_device
+    from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.items import Reader
     from workflow_scripts.training.prior import Prior
@@ -53,7 +53,9 @@ def main() -> None:
     else:
         from workflow_scripts.training.loop import Training
 
-        Training(settings, train, select, reader.stream_dims(), args.out, state, args.seed, prior.weights()).run()
+        base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
+        dims, started_from = reader.stream_dims(), prior.weights()
+        Training(settings, train, select, dims, args.out, state, args.seed, started_from, base).run()
     for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
         with atomic_path(args.out / target) as temporary:
             shutil.copyfile(source, temporary)

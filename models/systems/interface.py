@@ -2,7 +2,8 @@
 
 A system is a package `models/systems/<name>/` with
 
-- `config.py`: `Config`, a pydantic model (importable without torch) holding every hyper-parameter;
+- `config.py`: `Config`, a pydantic model (importable without torch) holding every hyper-parameter; and, if parts of the
+  network come from published weights, `base_weights(config)`: their names in `config/weights.yaml`;
 - `system.py`: `System`, a class with the methods of the protocol below.
 """
 
@@ -36,7 +37,10 @@ class Item:
 
     Attributes
     ----------
-    moments : float64 (n, 2), seconds, clipped to the video; empty where none is annotated
+    moments : float64 (n, 2), seconds, in the view that the system wants; empty where none is annotated
+    extra : what the annotations say besides, `items` (noun phrases) among it; `transcript`, (start_s, end_s, text) of
+        what is said in the video, if the system reads transcripts; `prior_spans`, [start_s, end_s] of the answers of
+        the system before it, best first, if it has one
     streams : stream name (`visual`, `audio`, `text`, ...) -> rows of each feature of that stream, in the order in
         which the system's configuration names them
     """
@@ -99,8 +103,11 @@ class System(Protocol):
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return a padded batch (tensors, and plain lists for what only `predict` needs)."""
 
-    def network(self) -> Any:
-        """Return the initialised `torch.nn.Module`; draws from torch's global generator."""
+    def network(self, base: Mapping[str, Any] | None = None) -> Any:
+        """Return the initialised `torch.nn.Module`; draws from torch's global generator.
+
+        `base`: name -> state dict of what `base_weights` of `config.py` asks for.
+        """
 
     def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Any]:
         """Return named scalar loss terms; `total` is the one that is minimised."""

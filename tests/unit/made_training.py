@@ -24,6 +24,7 @@ SETTINGS: dict[str, Any] = {
     "recipes": {"frames": "r1", "sounds": "r2", "words": "r3"},
     "weights": {"frames": "random(0)"},
     "prior": None,
+    "base_weights": [],
     "runtime": {"num_workers": 0, "checkpoint_minutes": 1000.0},
     "config": {
         "system": "img",

@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from workflow_scripts.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, Configuration
-from workflow_scripts.configuration.schema import ExtractedFeature, FeatureBase, ImportedFeature
+from workflow_scripts.configuration.schema import ExtractedFeature, FeatureBase, ImportedFeature, System
 from workflow_scripts.errors import UserError
 
 # What only tells people about a feature, and how it is computed.
@@ -32,7 +32,15 @@ def published_weights(configuration: Configuration, feature: FeatureBase) -> lis
     return [entry for name in named for entry in (name, *configuration.weight(name).parts)]
 
 
-def _known_by(configuration: Configuration, weights: str) -> str:
+def base_weights(system: System) -> tuple[str, ...]:
+    """Return the registry entries that parts of a system's network are filled from."""
+    module = importlib.import_module(f"models.systems.{system.system}.config")
+    if not hasattr(module, "base_weights"):
+        return ()
+    return module.base_weights(module.Config.model_validate(system.settings))
+
+
+def known_by(configuration: Configuration, weights: str) -> str:
     """Return the checksums of a weights file and its parts, or their names where nobody has verified one."""
     sums = {name: configuration.weight(name).sha256 for name in (weights, *configuration.weight(weights).parts)}
     return "+".join(f"unverified:{name}" if sha256 == "unverified" else sha256 for name, sha256 in sums.items())
@@ -46,10 +54,10 @@ def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[s
     left_out = dict.fromkeys([*_DECIDES_NOTHING, "more_weights"], True)
     settings = feature.model_dump(mode="json", exclude=left_out | {"images": {"path"}})
     if is_published(feature.weights):
-        settings["weights_sha256"] = _known_by(configuration, feature.weights)
+        settings["weights_sha256"] = known_by(configuration, feature.weights)
     if feature.more_weights:
         settings["more_weights"] = {
-            role: _known_by(configuration, weights) if is_published(weights) else weights
+            role: known_by(configuration, weights) if is_published(weights) else weights
             for role, weights in feature.more_weights.items()
         }
     settings["recipe_version"] = encoder.RECIPE_VERSION

@@ -23,9 +23,10 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
         "feature": name,
         "recipe": feature_recipe(configuration, feature),
         "runtime": feature.runtime.model_dump(mode="json"),
-        "weights": _weights(configuration, feature.weights),
+        "weights": weights_settings(configuration, feature.weights),
         "more_weights": {
-            role: _weights(configuration, weights) for role, weights in getattr(feature, "more_weights", {}).items()
+            role: weights_settings(configuration, weights)
+            for role, weights in getattr(feature, "more_weights", {}).items()
         },
         "device": configuration.root.device,
         "feature_cache": paths.feature_cache,
@@ -33,7 +34,8 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
     }
 
 
-def _weights(configuration: Configuration, name: str) -> dict[str, Any]:
+def weights_settings(configuration: Configuration, name: str) -> dict[str, Any]:
+    """Return what a job needs to know of weights: nothing, a seed, or file, loader and checksum."""
     if name == NO_WEIGHTS:
         return {}
     seed = random_seed(name)

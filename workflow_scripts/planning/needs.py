@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import published_weights
+from workflow_scripts.configuration.recipe import base_weights, published_weights
 from workflow_scripts.configuration.schema import Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
@@ -68,6 +68,9 @@ def weights_needed(configuration: Configuration) -> list[Need]:
     for name in features:
         for weights in published_weights(configuration, configuration.feature(dataset, name)):
             used.setdefault(weights, []).append(name)
+    for system in _systems_of_target(configuration):
+        for weights in base_weights(configuration.system(dataset, system)):
+            used.setdefault(weights, []).append(system)
     names = used if configuration.root.needed_by else configuration.weight_names()
     return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]
 
@@ -94,11 +97,24 @@ def _features_of_target(configuration: Configuration) -> tuple[str, Iterable[str
     dataset = target["dataset"]
     if target["feature"]:
         return dataset, [target["feature"]]
-    if target["system"] not in configuration.known("systems"):
-        # Annotations, the manifest and the like need no weights.
-        return dataset, []
-    streams = configuration.system(dataset, target["system"]).streams.values()
-    return dataset, sorted({feature for stream in streams for feature in stream.names})
+    # Annotations, the manifest and the like need no weights.
+    systems = [configuration.system(dataset, name) for name in _systems_of_target(configuration)]
+    read = {feature for system in systems for stream in system.streams.values() for feature in stream.names}
+    return dataset, sorted(read | {system.transcript for system in systems if system.transcript})
+
+
+def _systems_of_target(configuration: Configuration) -> list[str]:
+    """Return the system of the target with those before it in its chain; all systems without a target."""
+    known = configuration.known("systems")
+    if not configuration.root.needed_by:
+        return known
+    target = _target(configuration)
+    chain, name = [], target["system"]
+    while name in known:
+        chain.append(name)
+        prior = configuration.system(target["dataset"], name).prior
+        name = prior and prior.system
+    return chain
 
 
 def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:

@@ -3,7 +3,9 @@
 from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.configuration.recipe import base_weights, known_by
 from workflow_scripts.configuration.schema import System, SystemRuntime
+from workflow_scripts.extraction.settings import weight_path, weights_settings
 from workflow_scripts.planning.benchmarks import published_rows, scoring
 from workflow_scripts.planning.features import Features
 from workflow_scripts.planning.planned_files import RESULTS, PlannedFiles
@@ -56,6 +58,7 @@ class Systems:
             "device": configuration.root.device,
             "train_key": self.train_key(dataset, name),
             "prior": self._prior_places(dataset, name),
+            "base_weights": [weights_settings(configuration, weights) for weights in base_weights(system)],
         }
 
     # Keys
@@ -70,6 +73,8 @@ class Systems:
         key = {"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)}
         if system.prior is not None:
             key["prior"] = self.train_key(dataset, system.prior.system)
+        if base := base_weights(system):
+            key["base_weights"] = [known_by(self._configuration, weights) for weights in base]
         return digest_json(key)
 
     def prediction_key(self, dataset: str, name: str) -> str:
@@ -115,6 +120,11 @@ class Systems:
         """Return the trained checkpoint that a system is evaluated with."""
         source = self._system(dataset, name).checkpoint_from or dataset
         return f"{RESULTS}/{source}/{name}/seed{seed}/checkpoint.safetensors"
+
+    def weights(self, dataset: str, name: str) -> list[str]:
+        """Return the weights files that parts of a system's network are filled from."""
+        entries = [self._configuration.weight(weights) for weights in base_weights(self._system(dataset, name))]
+        return [str(weight_path(entry, self._configuration.root.paths.weights)) for entry in entries]
 
     def transcripts(self, dataset: str, name: str) -> list[str]:
         """Return the index of the transcripts that a system reads, and their shards."""

@@ -88,6 +88,7 @@ class Training:
     out : folder of this seed's results
     state : resumable state of this very training
     initial : weights to start from; None: those that the system draws
+    base : published weights that parts of the network are filled from, by name
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class Training:
         state: StateFolder,
         seed: int,
         initial: Mapping[str, torch.Tensor] | None = None,
+        base: Mapping[str, Any] | None = None,
     ) -> None:
         self.config, self.seed, self.out, self.state = settings["config"], seed, out, state
         self.selection = settings["config"]["selection"]
@@ -133,12 +135,18 @@ class Training:
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
         self.progress = Progress(num_workers=settings["runtime"]["num_workers"])
-        self._build(train, settings["runtime"], initial)
+        self._build(train, settings["runtime"], initial, base)
         self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]
         self.stop_asked = False
 
-    def _build(self, train: Split, runtime: Mapping[str, Any], initial: Mapping[str, torch.Tensor] | None) -> None:
-        network = self.system.network()
+    def _build(
+        self,
+        train: Split,
+        runtime: Mapping[str, Any],
+        initial: Mapping[str, torch.Tensor] | None,
+        base: Mapping[str, Any] | None,
+    ) -> None:
+        network = self.system.network(base)
         if initial is not None:
             network.load_state_dict(initial, strict=True)
         optimiser = self.system.optimiser(self.system.parameter_groups(network))

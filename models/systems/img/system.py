@@ -181,7 +181,7 @@ class System:
         widths = (sum(self.stream_dims["visual"]), sum(self.stream_dims["audio"]), text_dim)
         return ImgNetwork(self.config.network, *widths, vocabulary_sizes=sizes)
 
-    def network(self) -> ImgNetwork:
+    def network(self, base: Mapping[str, Any] | None = None) -> ImgNetwork:
         """Return the initialised network; draws from torch's global generator."""
         network = self._build_network()
         if self.is_glove:

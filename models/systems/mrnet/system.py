@@ -151,7 +151,7 @@ class System:
     def _build_network(self) -> MrnetNetwork:
         return MrnetNetwork(self.config.network, sum(self.stream_dims["visual"]), self.stream_dims["text"][0])
 
-    def network(self) -> MrnetNetwork:
+    def network(self, base: Mapping[str, Any] | None = None) -> MrnetNetwork:
         """Return the initialised network; draws from torch's global generator."""
         return self._build_network()
 
