@@ -7,6 +7,7 @@ share of answers that could not be read.
 import ast
 import re
 import warnings
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,6 +76,7 @@ def evaluate(
     durations_s: Sequence[float] | None = None,
     empty_as_miss: bool = False,
     clip: bool = False,
+    merge_repeats: bool = False,
 ) -> CalceScores:
     """Score windows in the order in which they were written.
 
@@ -84,6 +86,8 @@ def evaluate(
     durations_s : duration of every row's video; needed to clip and to notice windows outside their video
     empty_as_miss : count a query without windows as missed, instead of refusing
     clip : cut predicted windows to the video first
+    merge_repeats : take rows of the same query as the published script does, instead of refusing them: they become one
+        query with the windows of all of them. It met such rows when a sampler for several GPUs had filled up a batch
 
     Returns
     -------
@@ -105,13 +109,26 @@ def evaluate(
         raise BadReference("no query to score")
     ids = [row["qid"] for row in rows]
     refuse_other_ids(rows, "qid")
+    counts = Counter(ids)
+    if merge_repeats:
+        rows, ids = _merge(rows), list(counts)
     refuse_duplicates(ids)
     predicted = read_windows(ids, [row["pred_relevant_windows"] for row in rows], False, empty_as_miss)
     without = [row["qid"] for row in rows if not row["relevant_windows"]]
     if without:
         raise BadReference(f"rows without 'relevant_windows': query {name_some(without)}")
     targets = read_windows(ids, [row["relevant_windows"] for row in rows], False, False)
-    return score(ids, predicted, targets, durations_s, clip=clip)
+    return score(ids, predicted, targets, durations_s, clip=clip, n_rows=np.array([counts[i] for i in ids]))
+
+
+def _merge(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row per query, with the windows of all its rows."""
+    merged: dict[Any, dict[str, Any]] = {}
+    for row in rows:
+        found = merged.setdefault(row["qid"], {"qid": row["qid"], "pred_relevant_windows": [], "relevant_windows": []})
+        for field in ("pred_relevant_windows", "relevant_windows"):
+            found[field] = [*found[field], *row[field]]
+    return list(merged.values())
 
 
 def score(
@@ -121,6 +138,7 @@ def score(
     durations_s: Sequence[float] | None = None,
     *,
     clip: bool = False,
+    n_rows: np.ndarray | None = None,
 ) -> CalceScores:
     """Score windows that are in arrays already; see `evaluate`.
 
@@ -129,6 +147,7 @@ def score(
     ids : N names
     predicted : Windows; `UNREADABLE` stands for an answer that could not be read
     targets : Windows of the same queries, at least one each
+    n_rows : int (N,), rows that every query was merged from, for the share of invalid ones; None is one each
     """
     is_unreadable = (predicted.spans == UNREADABLE).all(axis=-1)
     is_invalid = (predicted.spans[:, 0] == UNREADABLE[0]).any(axis=-1) & (predicted.counts > 0)
@@ -144,10 +163,13 @@ def score(
     columns = {f"AP@{t}": ap[:, i] for i, t in enumerate(THRESHOLDS)}
     per_query = {"query_id": np.array([str(i) for i in ids], dtype=object), **columns}
     per_query |= {"AP": ap.mean(axis=1), "IoU": iou, "is_invalid": is_invalid}
-    return CalceScores(*_numbers(ap, iou, is_invalid), per_query, cautions)
+    weights = np.ones(len(iou), np.int64) if n_rows is None else n_rows
+    return CalceScores(*_numbers(ap, iou, is_invalid, weights), per_query, cautions)
 
 
-def _numbers(ap: np.ndarray, iou: np.ndarray, is_invalid: np.ndarray) -> tuple[dict[str, Any], dict[str, Any]]:
+def _numbers(
+    ap: np.ndarray, iou: np.ndarray, is_invalid: np.ndarray, n_rows: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any]]:
     mean_ap = ap.mean(axis=0)
     recall = {str(t): float(np.mean(iou >= t) * 100) for t in THRESHOLDS}
     precision = {str(t): float(100 * value) for t, value in zip(THRESHOLDS, mean_ap, strict=True)}
@@ -159,9 +181,9 @@ def _numbers(ap: np.ndarray, iou: np.ndarray, is_invalid: np.ndarray) -> tuple[d
         "R1_avg": float(np.mean(list(rounded.values()))),
         "mAP": {t: round_percent(value) for t, value in precision.items()},
         "mIoU": float(iou.mean()),
-        "invalid_predictions": float(is_invalid.mean()),
-        "invalid_pred_num": int(is_invalid.sum()),
-        "total": len(iou),
+        "invalid_predictions": float(np.average(is_invalid, weights=n_rows)),
+        "invalid_pred_num": int(n_rows[is_invalid].sum()),
+        "total": int(n_rows.sum()),
     }
     exact = {"R1": recall, "R1_avg": float(np.mean(list(recall.values()))), "mAP": precision}
     return official, exact | {"mIoU": float(100 * iou.mean()), "invalid": float(100 * is_invalid.mean())}
