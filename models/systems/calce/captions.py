@@ -150,5 +150,5 @@ def select(
     """
     if not captions:
         return []
-    best = torch.argsort(similarities, descending=True, stable=True)[:top].tolist()
-    return [captions[i] for i in best if float(similarities[i]) > threshold]
+    best = torch.argsort(similarities, descending=True, stable=True)[:top]
+    return [captions[i] for i in best[similarities[best] > threshold].tolist()]

@@ -92,7 +92,7 @@ def layout(
     spoken = [piece for caption in captions or [NO_CAPTION] for piece in _caption_ids(caption, tokenizer)]
     spoken.append(SECOND_SENTINEL)
     words = tokenizer.ids(text_prompt)
-    is_cut = len(words) == MAX_TOKENS and len(tokenizer.pieces(text_prompt)) >= MAX_TOKENS
+    is_cut = len(tokenizer.pieces(text_prompt)) >= MAX_TOKENS
     ids = torch.tensor(frames + spoken + words)
     return Prompt(ids, (len(frames), len(spoken), len(words)), is_cut)
 

@@ -1,0 +1,79 @@
+"""CALCE's choice of frames once more, as plainly as its description reads: loops over frames, one step at a time."""
+
+import math
+
+import torch
+from torch import BoolTensor, Tensor
+
+
+def plain_compress(
+    key: BoolTensor, other: BoolTensor, target: int, generator: torch.Generator
+) -> tuple[BoolTensor, BoolTensor]:
+    """Halve the longest runs in turn, at most 1000 times; then drop drawn frames by chance."""
+    masks = {"other": other.clone(), "key": key.clone()}
+    for _ in range(1000):
+        if _count(masks) <= target:
+            break
+        _halve_longest_run(masks["other"])
+        if _count(masks) <= target or not bool(masks["key"].any()):
+            break
+        _halve_longest_run(masks["key"])
+    while _count(masks) > target:
+        for name, chance in (("other", 0.7), ("key", 0.3)):
+            frames = [i for i in range(len(key)) if bool(masks[name][i])]
+            if frames:
+                drawn = frames[int(torch.randint(0, len(frames), (1,), generator=generator))]
+                if float(torch.rand(1, generator=generator)) < chance:
+                    masks[name][drawn] = False
+    return masks["key"], masks["other"]
+
+
+def _count(masks: dict[str, BoolTensor]) -> int:
+    return sum(1 for mask in masks.values() for i in range(len(mask)) if bool(mask[i]))
+
+
+def _halve_longest_run(mask: BoolTensor) -> None:
+    longest: list[int] = []
+    run: list[int] = []
+    for i in range(len(mask)):
+        run = [*run, i] if bool(mask[i]) else []
+        if len(run) > len(longest):
+            longest = run
+    for i in longest[1::2]:
+        mask[i] = False
+
+
+def plain_cluster(features: Tensor, n_clusters: int, noise: Tensor, mask: BoolTensor | None) -> Tensor:
+    """Density peaks clustering with five neighbours, frame by frame; distances come from `torch.cdist`."""
+    n_frames, width = features.shape
+    distance = (torch.cdist(features, features) / math.sqrt(width)).clone()
+    if mask is not None:
+        far = float(distance.max()) + 1
+        for j in range(n_frames):
+            if not bool(mask[j]):
+                distance[:, j] = far
+    density = torch.zeros(n_frames)
+    for i in range(n_frames):
+        nearest = torch.sort(distance[i]).values[:5]
+        density[i] = torch.exp(-(nearest**2).mean()) + 1e-6 * noise[i]
+        if mask is not None and not bool(mask[i]):
+            density[i] = 0
+    separation = torch.full((n_frames,), float(distance.max()))
+    for i in range(n_frames):
+        for j in range(n_frames):
+            if density[j] > density[i]:
+                separation[i] = min(separation[i], distance[i, j])
+    centres = (separation * density).topk(n_clusters).indices.tolist()
+    ids = torch.zeros(n_frames, dtype=torch.long)
+    for i in range(n_frames):
+        ids[i] = min(range(n_clusters), key=lambda rank: float(distance[centres[rank], i]))
+    for rank, centre in enumerate(centres):
+        ids[centre] = rank
+    return ids
+
+
+def plain_dilate(mask: BoolTensor, reach: int) -> BoolTensor:
+    """Mark every frame that has a marked one within reach."""
+    n = len(mask)
+    near = [any(bool(mask[j]) for j in range(max(0, i - reach), min(n, i + reach + 1))) for i in range(n)]
+    return torch.tensor(near, dtype=torch.bool)
