@@ -5,6 +5,39 @@ import math
 import torch
 from torch import BoolTensor, Tensor
 
+from models.systems.calce.events import SecondStage
+
+
+def plain_second_stage(
+    rows: Tensor, times_s: Tensor, windows: list, noises: tuple[Tensor, Tensor], options: SecondStage
+) -> tuple[BoolTensor, BoolTensor]:
+    """Choose the frames of the second stage for a query that is not about talking."""
+    n_frames = len(times_s)
+    features = torch.stack([torch.cat([token / token.norm() for token in frame]) for frame in rows])
+    ids = plain_cluster(features, options.n_clusters, noises[0], None).tolist()
+    marked = torch.zeros(n_frames, dtype=torch.bool)
+    counts = [0] * options.n_clusters
+    seconds = [round(float(time_s)) for time_s in times_s]
+    for start_s, end_s in windows:
+        first = min(i for i in range(n_frames) if seconds[i] >= start_s)
+        last = max(i for i in range(n_frames) if seconds[i] <= end_s)
+        for i in range(first, last):
+            marked[i] = True
+            counts[ids[i]] += 1
+    ranking = sorted(range(options.n_clusters), key=lambda event: counts[event])
+    top = [event for event in ranking[-options.top_clusters :] if counts[event] > 0]
+    kept = torch.tensor([bool(marked[i]) or ids[i] in top for i in range(n_frames)])
+    kept = plain_dilate(kept, options.filter_reach)
+    inside = plain_cluster(features, options.n_clusters, noises[1], kept).tolist()
+    inside = [inside[i] if bool(kept[i]) else -1 for i in range(n_frames)]
+    key = torch.zeros(n_frames, dtype=torch.bool)
+    key[0] = key[n_frames - 1] = True
+    for i in range(1, n_frames):
+        if inside[i] != inside[i - 1]:
+            key[i - 1] = key[i] = True
+    key = plain_dilate(key, options.reach) & kept
+    return key, kept & ~key
+
 
 def plain_compress(
     key: BoolTensor, other: BoolTensor, target: int, generator: torch.Generator
@@ -29,7 +62,7 @@ def plain_compress(
 
 
 def _count(masks: dict[str, BoolTensor]) -> int:
-    return sum(1 for mask in masks.values() for i in range(len(mask)) if bool(mask[i]))
+    return sum(int(mask.sum()) for mask in masks.values())
 
 
 def _halve_longest_run(mask: BoolTensor) -> None:

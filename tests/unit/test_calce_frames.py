@@ -15,7 +15,7 @@ from models.systems.calce.events import (
     second_stage_frames,
     spoken_frames,
 )
-from tests.unit.plain_calce import plain_cluster, plain_compress, plain_dilate
+from tests.unit.plain_calce import plain_cluster, plain_compress, plain_dilate, plain_second_stage
 
 
 def rows(n_frames: int, n_events: int = 4, seed: int = 0) -> torch.Tensor:
@@ -49,6 +49,16 @@ def test_clusters_equal_the_plain_loop(seed):
     assert torch.equal(cluster(features, 12, noise), plain_cluster(features, 12, noise, None))
     inside = cluster(features, 12, noise, mask)
     assert torch.equal(inside[mask], plain_cluster(features, 12, noise, mask)[mask])
+
+
+@pytest.mark.parametrize("windows", [[[0, 60]], [[10, 14], [30, 45]], [[58, 59]]])
+def test_the_second_stage_equals_the_plain_loop(windows):
+    noises = torch.rand(2, 60, generator=torch.Generator().manual_seed(1))
+    given = rows(60), torch.arange(60).float()
+    options = SecondStage(filter_reach=2)
+    found = second_stage_frames(*given, windows, "a dog", [], 60, options, (noises[0], noises[1]))
+    expected = plain_second_stage(*given, windows, (noises[0], noises[1]), options)
+    assert all(torch.equal(ours, plain) for ours, plain in zip(found, expected, strict=True))
 
 
 @given(st.lists(st.booleans(), max_size=40), st.integers(0, 4))

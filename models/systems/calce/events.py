@@ -50,13 +50,25 @@ def cluster(
     RuntimeError
         With `strict_reference`, if there are fewer frames than clusters.
     """
-    n_frames, width = features.shape
+    return _group(_distances(features), n_clusters, noise, mask, strict_reference)
+
+
+def _distances(features: Tensor) -> Tensor:
+    """Return the distances (T, T) of frames by their features (T, C), over the root of C."""
+    features = features.float()
+    return torch.cdist(features, features) / features.shape[1] ** 0.5
+
+
+def _group(
+    distance: Tensor, n_clusters: int, noise: Tensor | None, mask: Tensor | None, strict_reference: bool
+) -> LongTensor:
+    """Do what `cluster` says with distances (T, T)."""
+    n_frames = len(distance)
     n_neighbours = N_NEIGHBOURS if n_clusters >= N_NEIGHBOURS else min(3, max(n_clusters // 2, 1))
     if not strict_reference:
         n_clusters, n_neighbours = min(n_clusters, n_frames), min(n_neighbours, n_frames)
     if n_frames == 0:
-        return torch.zeros(0, dtype=torch.long, device=features.device)
-    distance = torch.cdist(features.float(), features.float()) / width**0.5
+        return torch.zeros(0, dtype=torch.long, device=distance.device)
     if mask is not None:
         distance = torch.where(mask, distance, distance.max() + 1)
     density = _density(distance, n_neighbours, noise, mask)
@@ -215,10 +227,10 @@ def second_stage_frames(
     """
     n_frames = len(times_s)
     strict = options.strict_reference
-    features = F.normalize(qformer_rows.float(), dim=-1).flatten(1)
-    ids = cluster(features, options.n_clusters, noises[0], strict_reference=strict).cpu()
+    distance = _distances(F.normalize(qformer_rows.float(), dim=-1).flatten(1))
+    ids = _group(distance, options.n_clusters, noises[0], None, strict).cpu()
     kept = _kept_frames(ids, times_s, windows, options)
-    inside = cluster(features, options.n_clusters, noises[1], kept.to(features.device), strict_reference=strict).cpu()
+    inside = _group(distance, options.n_clusters, noises[1], kept.to(distance.device), strict).cpu()
     if speech_spans and is_about_talking(query):
         key = spoken_frames(n_frames, duration_s, speech_spans)
     else:
