@@ -15,7 +15,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="written if nothing is odd")
     arguments = parser.parse_args()
     files = paths_by_split(arguments.file)
-    annotations, _ = import_source(arguments.format, files, arguments.dataset, arguments.manifest, strict=True)
+    source = (arguments.format, files, arguments.dataset, arguments.manifest)
+    annotations, _ = import_source(*source, strict=True, items=arguments.items)
     n_spans = len(annotations.moments) + len(annotations.steps)
     write_text(arguments.out, f"{n_spans} spans, none of them odd\n")
 

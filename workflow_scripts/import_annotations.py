@@ -29,11 +29,11 @@ def main() -> None:
     arguments = parse_arguments()
     files = paths_by_split(arguments.file)
     annotations, left_out = import_source(
-        arguments.format, files, arguments.dataset, arguments.manifest, arguments.strict
+        arguments.format, files, arguments.dataset, arguments.manifest, arguments.strict, arguments.items
     )
     metadata = {
         "importer": importer_name(arguments.format),
-        "source_sha256": {split: content_sha256(path) for split, path in files.items()},
+        "source_sha256": {name: content_sha256(path) for name, path in _sources(files, arguments.items).items()},
         METADATA_KEY: left_out,
     }
     write_annotations(arguments.out, annotations, metadata)
@@ -52,6 +52,10 @@ def main() -> None:
         len(annotations.captions),
         flags or "none",
     )
+
+
+def _sources(files: dict[str, Path], items: list[Path]) -> dict[str, Path]:
+    return files | {f"items: {path.name}": path for path in items}
 
 
 if __name__ == "__main__":

@@ -1,15 +1,20 @@
 """From source annotation files to complete, checked annotations in memory: what importing and checking share."""
 
 import argparse
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.datasets.durations import fill_durations
+from workflow_scripts.datasets.item_files import join_items
 from workflow_scripts.datasets.left_out import leave_out
 from workflow_scripts.datasets.readers import known_formats, read_annotations
 from workflow_scripts.datasets.tables import Annotations, add_flags
 from workflow_scripts.datasets.validation import refuse_flags, validate
 from workflow_scripts.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 def add_source_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,6 +24,7 @@ def add_source_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--file", required=True, action="append", metavar="SPLIT=PATH", help="a split's file; may be repeated"
     )
+    parser.add_argument("--items", type=Path, action="append", default=[], help="file with items; may be repeated")
     parser.add_argument("--manifest", type=Path, help="media manifest; read only if durations are missing")
 
 
@@ -40,7 +46,12 @@ def paths_by_split(arguments: list[str]) -> dict[str, Path]:
 
 
 def import_source(
-    source_format: str, files: dict[str, Path], dataset: str, manifest: Path | None, strict: bool
+    source_format: str,
+    files: dict[str, Path],
+    dataset: str,
+    manifest: Path | None,
+    strict: bool,
+    items: Sequence[Path] = (),
 ) -> tuple[Annotations, list[dict[str, Any]]]:
     """Read, complete and check annotations.
 
@@ -51,6 +62,7 @@ def import_source(
     dataset : key of the dataset
     manifest : media manifest, for durations that the files leave open
     strict : whether odd spans are errors
+    items : files with noun phrases of the queries, see `join_items`
 
     Returns
     -------
@@ -65,6 +77,9 @@ def import_source(
         A subclass named after what is wrong.
     """
     annotations = read_annotations(source_format, files, dataset)
+    if items:
+        n_joined = join_items(annotations, list(items))
+        log.info("items: %d of %d queries have theirs from a file", n_joined, len(annotations.queries))
     left_out = leave_out(annotations, fill_durations(annotations, manifest))
     add_flags(annotations)
     validate(annotations)

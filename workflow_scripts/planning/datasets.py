@@ -127,6 +127,10 @@ class Datasets:
         """Return the source annotation files of a dataset, as they are kept: plain or `.gz`."""
         return [str(stored_path(Path(path))) for path in self._dataset(dataset).annotations.files.values()]
 
+    def item_files(self, dataset: str) -> list[str]:
+        """Return the files with items of the queries, as they are kept: plain or `.gz`."""
+        return [str(stored_path(Path(path))) for path in self._dataset(dataset).annotations.items]
+
     def durations_from(self, dataset: str) -> list[str]:
         """Return the media manifest if the annotation files leave durations open, else nothing."""
         if self._dataset(dataset).generate or self._annotated_videos(dataset).have_durations:
@@ -135,8 +139,9 @@ class Datasets:
 
     def annotation_arguments(self, dataset: str) -> str:
         """Return the reader's command-line arguments."""
+        items = "".join(f" --items {shlex.quote(path)}" for path in self._dataset(dataset).annotations.items)
         manifest = "".join(f" --manifest {path}" for path in self.durations_from(dataset))
-        return f"{self.source_arguments(dataset)}{manifest}"
+        return f"{self.source_arguments(dataset)}{items}{manifest}"
 
     def source_arguments(self, dataset: str) -> str:
         """Return the command-line arguments that name the format and the files of a dataset's annotations."""

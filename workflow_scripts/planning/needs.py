@@ -125,7 +125,7 @@ def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need
 
 def _downloads(configuration: Configuration, dataset: str) -> Iterable[Need]:
     found = configuration.dataset(dataset)
-    for path in found.annotations.files.values():
+    for path in (*found.annotations.files.values(), *found.annotations.items):
         owner = configuration.single_downloads().get(path)
         if owner:
             download = configuration.dataset(owner[0]).downloads[owner[1]]

@@ -22,6 +22,9 @@ class AnnotationSource(Section):
 
     format: str = Field(description="a reader of workflow_scripts/datasets/")
     files: dict[Name, str] = Field(description="split -> annotation file (plain or .gz)", min_length=1)
+    items: tuple[str, ...] = Field(
+        (), description="files with noun phrases of the queries, in a form of CALCE (docs/datasets.md)"
+    )
 
 
 class BenchmarkEvaluation(Section):
