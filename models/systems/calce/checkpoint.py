@@ -142,7 +142,6 @@ def fill_network(network: CalceNetwork, base: Mapping[str, Mapping[str, Any]] | 
     with torch.no_grad():
         for name, value in state.items():
             parameters[name].copy_(torch.as_tensor(value))
-    network.finish()
     return network
 
 
@@ -160,7 +159,6 @@ def fill_from_state(network: CalceNetwork, state: Mapping[str, Any]) -> CalceNet
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(torch.as_tensor(mapped[name]))
-    network.finish()
     return network
 
 
@@ -226,6 +224,7 @@ def _is_new(name: str) -> bool:
 
 def _allocate(network: CalceNetwork) -> None:
     """Give memory to all tensors, and initial values to those that training adds."""
+    network.choose_formats()
     materialise(network)
     for module in network.modules():
         if hasattr(module, "reset_lora_parameters"):

@@ -162,6 +162,11 @@ class DataConfig(_Section):
         description="Frames of a video (150 in stage 2; 60 and 120 on Charades-STA). A feature with twice as many "
         "gives every second one.",
     )
+    target_numbers: Literal["substring", "whole", "keep"] = Field(
+        "substring",
+        description="What becomes of numbers of a target that are several tokens, e.g. 112. substring: replaced by a "
+        "neighbour wherever their digits stand (published); whole: as whole numbers only; keep: written as they are.",
+    )
     augment: Literal["none", "crop"] = Field(
         "none", description="Training frames: as they are, or one random resized crop per video (rows: frames)."
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from transformers import GenerationConfig, T5ForConditionalGeneration
 
@@ -10,19 +9,15 @@ from models.systems.calce.config import DecodingConfig
 from models.systems.calce.language_model import END, PAD
 
 
-def generate(t5: T5ForConditionalGeneration, embedded: Tensor, mask: Tensor, options: DecodingConfig) -> Tensor:
-    """Return the ids of one answer per query, int64 (B, <= max_tokens + 1), padded with PAD; the first is the start.
-
-    Parameters
-    ----------
-    embedded, mask : inputs_embeds (B, L, width) and attention_mask (B, L) of the encoder
+def search(options: DecodingConfig) -> GenerationConfig:
+    """Return the settings of the search.
 
     Notes
     -----
-    Settings of the published code, which also names others in its configuration files and does not pass them on:
-    at least one token, no sampling, no penalties.
+    Those of the published code, which names others in its configuration files and does not pass them on: at least one
+    token, no sampling, no penalties. Its key-value cache goes unused with newer libraries; here it is used.
     """
-    settings = GenerationConfig(
+    return GenerationConfig(
         num_beams=options.beams,
         max_new_tokens=options.max_tokens,
         min_length=1,
@@ -32,7 +27,16 @@ def generate(t5: T5ForConditionalGeneration, embedded: Tensor, mask: Tensor, opt
         pad_token_id=PAD,
         eos_token_id=END,
     )
-    return t5.generate(inputs_embeds=embedded, attention_mask=mask, generation_config=settings)
+
+
+def generate(t5: T5ForConditionalGeneration, embedded: Tensor, mask: Tensor, options: DecodingConfig) -> Tensor:
+    """Return the ids of one answer per query, int64 (B, <= max_tokens + 1), padded with PAD; the first is the start.
+
+    Parameters
+    ----------
+    embedded, mask : inputs_embeds (B, L, width) and attention_mask (B, L) of the encoder
+    """
+    return t5.generate(inputs_embeds=embedded, attention_mask=mask, generation_config=search(options))
 
 
 def packs(lengths: Sequence[int], budget: int) -> list[list[int]]:

@@ -59,4 +59,5 @@ def frozen_matrices_to(t5: nn.Module, dtype: torch.dtype) -> None:
 def shifted(labels: Tensor) -> Tensor:
     """Return decoder inputs for labels (B, M): one to the right, starting with the pad; -100 becomes the pad."""
     start = labels.new_full((len(labels), 1), PAD)
-    return torch.cat([start, labels[:, :-1]], dim=1).masked_fill(torch.cat([start, labels[:, :-1]], dim=1) < 0, PAD)
+    inputs = torch.cat([start, labels[:, :-1]], dim=1)
+    return inputs.masked_fill(inputs < 0, PAD)

@@ -6,7 +6,7 @@ It turns frames into vectors and prompts into language-model inputs; which frame
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -19,11 +19,13 @@ from models.encoders.networks.eva import image_tower, tokens_before_norm
 from models.encoders.networks.filling import DTYPES
 from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
 from models.encoders.networks.pixels import ready as ready_tower
-from models.systems.calce.config import NetworkConfig, QformerSizes
+from models.systems.calce.config import DecodingConfig, NetworkConfig, QformerSizes
+from models.systems.calce.generation import generate, packs, trimmed
 from models.systems.calce.language_model import frozen_matrices_to, language_model, shifted
+from models.systems.calce.prompt import VISUAL
 
-VISUAL, PADDING = -1, -2
-"""In the ids of an input: place of a visual vector, place of a vector of zeros that is not attended to."""
+PADDING = -2
+"""In the ids of an input: place of a vector of zeros that is not attended to."""
 FRAMES_PER_PASS = 32
 """Frames that the image tower sees at a time."""
 IGNORED = -100
@@ -48,6 +50,25 @@ def qformer(sizes: QformerSizes, token_width: int) -> Blip2QFormerModel:
     )
     config._attn_implementation = "sdpa"
     return Blip2QFormerModel(config)
+
+
+@dataclass(frozen=True)
+class VisualPrompt:
+    """Input of the language model for one query.
+
+    Attributes
+    ----------
+    segments : int64 ids of the parts of frames, captions and text; VISUAL stands for a visual vector
+    vectors : (n, T5 width), the visual vectors in order
+    """
+
+    segments: Sequence[Tensor]
+    vectors: Tensor
+
+    @property
+    def length(self) -> int:
+        """Number of vectors, visual ones and tokens."""
+        return sum(len(part) for part in self.segments)
 
 
 class CalceNetwork(nn.Module):
@@ -104,10 +125,12 @@ class CalceNetwork(nn.Module):
         names = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         return names | {"ln_vision.weight", "ln_vision.bias"}
 
-    def finish(self) -> None:
-        """Bring the network, whose weights are filled, to its number formats."""
+    def choose_formats(self) -> None:
+        """Bring the network to its number formats, before it is given memory: no float32 copy is ever made."""
         if self.config.precision == "bf16":
             frozen_matrices_to(self.t5_model, torch.bfloat16)
+        if self.visual_encoder is not None:
+            ready_tower(self.visual_encoder, "meta", self.config.vision_precision)
         if self.config.gradient_checkpointing:
             self.t5_model.gradient_checkpointing_enable({"use_reentrant": False})
 
@@ -185,18 +208,10 @@ class CalceNetwork(nn.Module):
         order = torch.cat(places).argsort()
         return self.t5_proj(torch.cat(parts)[order])
 
-    def inputs(self, ids: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the language model's inputs.
-
-        Parameters
-        ----------
-        ids : int64 (B, L): token ids, VISUAL where a visual vector stands, PADDING
-        vectors : (n, T5 width), the visual vectors of the whole batch in order
-
-        Returns
-        -------
-        inputs_embeds (B, L, T5 width) float32 and attention_mask int64 (B, L)
-        """
+    def inputs(self, prompts: Sequence["VisualPrompt"]) -> tuple[Tensor, Tensor]:
+        """Return inputs_embeds (B, L, T5 width) float32 and attention_mask int64 (B, L) of prompts."""
+        ids = padded([prompt.segments for prompt in prompts], self.config.padding).to(self.query_tokens.device)
+        vectors = torch.cat([prompt.vectors for prompt in prompts])
         embedded = self.t5_model.shared(ids.clamp_min(0))
         embedded = embedded.masked_fill((ids < 0)[..., None], 0)
         embedded = embedded.masked_scatter((ids == VISUAL)[..., None], vectors.to(embedded.dtype))
@@ -227,20 +242,28 @@ class CalceNetwork(nn.Module):
         select : a `selection.Selector`
         """
         labels = batch["labels"]
-        return self.loss(self.logits(*self.prompts(batch, select), labels), labels)
+        return self.loss(self.logits(*self.inputs(self.prompts(batch, select)), labels), labels)
 
-    def prompts(self, batch: Mapping[str, Any], select: Any) -> tuple[Tensor, Tensor]:
-        """Return inputs_embeds and attention_mask of a batch, after the choice of frames and captions."""
+    def prompts(self, batch: Mapping[str, Any], select: Any) -> list["VisualPrompt"]:
+        """Return the prompt of every query of a batch, after the choice of frames and captions."""
         rows, means = self.frame_rows(batch["rows"])
-        counts = batch["n_frames"]
-        vectors, segments = [], []
-        for i, (own, mean) in enumerate(zip(rows.split(counts), means.split(counts), strict=True)):
-            chosen = select(self, own, mean, batch["samples"][i])
+        counts, found = batch["n_frames"], []
+        for own, mean, sample in zip(rows.split(counts), means.split(counts), batch["samples"], strict=True):
+            chosen = select(self, own, mean, sample)
             kept = chosen.is_kept
-            vectors.append(self.visual_vectors(own[kept], chosen.is_key[kept]))
-            segments.append(chosen.segments)
-        ids = padded(segments, self.config.padding).to(rows.device)
-        return self.inputs(ids, torch.cat(vectors))
+            found.append(VisualPrompt(chosen.segments, self.visual_vectors(own[kept], chosen.is_key[kept])))
+        return found
+
+    def answers(self, prompts: Sequence["VisualPrompt"], options: DecodingConfig) -> list[list[int]]:
+        """Return the token ids that answer each prompt; prompts of like length are decoded together."""
+        found: list[list[int]] = [[] for _ in prompts]
+        for places in packs([prompt.length for prompt in prompts], options.batch_tokens):
+            embedded, mask = self.inputs([prompts[place] for place in places])
+            with self._reduced():
+                ids = generate(self.t5_model, embedded, mask, options)
+            for place, answer in zip(places, trimmed(ids), strict=True):
+                found[place] = answer
+        return found
 
     def frame_rows(self, stored: Tensor) -> tuple[Tensor, Tensor]:
         """Return the Q-Former's rows (n, queries, width) of stored rows, and frame means for stage 1's events.
