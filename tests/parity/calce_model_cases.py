@@ -1,10 +1,13 @@
 """Cases of CALCE's network: `model_cases.{json,safetensors}` with the weights in `model_state.safetensors`.
 
+`state_dict_full.json.gz` lists the tensors of the full-size model.
+
 Every case holds the frames of one or two queries, all stages on the way to the loss, gradient norms and what greedy and
 beam search write. Noise of the clusterings and random deletions come from torch's global generator, as in the published
 code.
 """
 
+import gzip
 import json
 from collections.abc import Callable
 from functools import cached_property, partial
@@ -19,7 +22,7 @@ from models.encoders.networks.eva import tokens_before_norm
 from models.systems.calce import events, parsing, selection
 from models.systems.calce.captions import Caption
 from models.systems.calce.checkpoint import TRAINED_PARTS, fill_from_state, our_name, published_shapes, trained_state
-from models.systems.calce.config import Config
+from models.systems.calce.config import Config, NetworkConfig
 from models.systems.calce.generation import search, trimmed
 from models.systems.calce.language_model import END
 from models.systems.calce.network import PADDING, CalceNetwork, padded
@@ -43,15 +46,22 @@ GRADIENT_TOLERANCE = 1e-3
 """Relative: norms of float32 gradients of up to 60."""
 
 
+CASE_FILES = ("model_cases.json", "model_cases.safetensors", "model_state.safetensors")
+FULL_LIST = "state_dict_full.json.gz"
+
+
 def claims(folder: Path) -> bool:
-    """Return whether the folder has the three files."""
-    return has_files(folder, "model_cases.json", "model_cases.safetensors", "model_state.safetensors")
+    """Return whether the folder has the three files of cases, or the list."""
+    return has_files(folder, *CASE_FILES) or has_files(folder, FULL_LIST)
 
 
 def checks(folder: Path) -> list[Check]:
-    """Return the checks of the weights and of all cases."""
+    """Return the checks of the list, of the weights and of all cases."""
+    found = [Check("full-size", partial(check_full_size, folder / FULL_LIST))] if has_files(folder, FULL_LIST) else []
+    if not has_files(folder, *CASE_FILES):
+        return found
     shared = Shared(folder)
-    found = [Check("state", shared.check_state)]
+    found.append(Check("state", shared.check_state))
     for name in shared.meta["cases"]:
         case = ModelCase(shared, name)
         found += [Check(f"{name}-{check.__name__.removeprefix('check_')}", partial(_run, check, case)) for check in ALL]
@@ -67,6 +77,17 @@ def close(actual: Tensor, expected: Tensor, name: str, atol: float, rtol: float 
     torch.testing.assert_close(
         actual.detach().to(expected.dtype), expected, atol=atol, rtol=rtol, msg=lambda text: f"{name}: {text}"
     )
+
+
+def check_full_size(path: Path, data_path: Path | None) -> None:
+    """Names, shapes and what is trained of the full-size network; no memory is taken for it."""
+    listed = json.loads(gzip.decompress(path.read_bytes()))
+    config = NetworkConfig()
+    assert published_shapes(config) == {name: tuple(entry["shape"]) for name, entry in listed.items()}
+    trained = {our_name(name) for name, entry in listed.items() if entry["trainable"]}
+    network = CalceNetwork(config)
+    assert {name for name, p in network.named_parameters() if p.requires_grad} == trained
+    assert network.state_dict().keys() == trained
 
 
 class Shared:

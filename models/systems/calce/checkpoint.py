@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.encoders.networks.eva import materialise, resampled_positions
-from models.systems.calce.config import NetworkConfig
+from models.systems.calce.config import BERT, BLIP2, LANGUAGE_MODEL, TOWER, NetworkConfig
 from models.systems.calce.language_model import ADAPTED
 from models.systems.calce.network import CalceNetwork
 from models.weights import seeded_state
@@ -33,14 +33,6 @@ LEFTOVERS = {*TIED, "Qformer.bert.embeddings.position_ids"}
 """What a published checkpoint holds beside its 872 trained tensors: it drops frozen parameters by name only."""
 TRAINED_PARTS = ("ln_vision.", "query_proj.", "t5_proj.")
 BERT_TEXT = (".intermediate.", ".output.", "word_embeddings.", "position_embeddings.")
-
-BASE_FILES = {
-    "blip2_flan_t5_xl": "Q-Former, ln_vision and t5_proj of BLIP-2",
-    "flan_t5_xl": "language model",
-    "bert_base_uncased": "text feed-forward parts and embeddings of the Q-Former",
-}
-"""Entry of the weights registry -> what it fills; `blip2_eva_vit_g` joins them where the image tower runs."""
-TOWER_FILE = "blip2_eva_vit_g"
 
 
 def our_name(published: str) -> str | None:
@@ -124,7 +116,7 @@ def fill_network(network: CalceNetwork, base: Mapping[str, Mapping[str, Any]] | 
 
     Parameters
     ----------
-    base : entry of the weights registry (BASE_FILES) -> state dict; not looked at if the weights are random
+    base : entry of the weights registry (`config.base_weights`) -> state dict; not looked at if weights are random
 
     Raises
     ------
@@ -170,22 +162,20 @@ def published_base(network: nn.Module, base: Mapping[str, Mapping[str, Any]]) ->
     The Q-Former is a mixture: BLIP-2 was trained without text, so what serves text alone comes from bert-base-uncased,
     while attention and the embeddings' norm are those of BLIP-2.
     """
-    wanted_files = BASE_FILES | ({TOWER_FILE: "image tower"} if network.visual_encoder is not None else {})
-    absent = [f"{name} ({what})" for name, what in wanted_files.items() if name not in base]
-    if absent:
-        raise ValueError(
-            f"network.weights published needs {', '.join(absent)}; `random(0)` in its place makes a network for tests"
-        )
-    blip2 = base["blip2_flan_t5_xl"]
-    state = {our_name(name): value for name, value in blip2.get("model", blip2).items()}
-    state |= {our_name(f"Qformer.{name}"): value for name, value in _bert_text(base["bert_base_uncased"]).items()}
-    state |= {our_name(f"{T5}{name}"): value for name, value in base["flan_t5_xl"].items()}
+    wanted = (BLIP2, LANGUAGE_MODEL, BERT, *((TOWER,) if network.visual_encoder is not None else ()))
+    _require(
+        set(wanted) - base.keys(),
+        "network.weights published is made of weights that were not given (or say random(0)):",
+    )
+    state = {our_name(name): value for name, value in base[BLIP2].items()}
+    state |= {our_name(f"Qformer.{name}"): value for name, value in _bert_text(base[BERT]).items()}
+    state |= {our_name(f"{T5}{name}"): value for name, value in base[LANGUAGE_MODEL].items()}
     if network.visual_encoder is not None:
-        state |= _tower(base[TOWER_FILE], network)
+        state |= _tower(base[TOWER], network)
     shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if not _is_new(name)}
-    _require(shapes.keys() - state.keys(), f"{', '.join(wanted_files)}: missing")
+    _require(shapes.keys() - state.keys(), f"missing in {', '.join(wanted)}:")
     wrong = [name for name, shape in shapes.items() if tuple(state[name].shape) != shape]
-    _require(wrong, "of another shape than the configuration says (network): ")
+    _require(wrong, f"in {', '.join(wanted)}, of another shape than the sizes of `network` say:")
     return {name: state[name] for name in shapes}
 
 
@@ -198,7 +188,7 @@ def _bert_text(state: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in renamed.items()
-        if name.startswith("bert.") and any(part in name for part in BERT_TEXT) and ".attention.output." not in name
+        if name.startswith("bert.") and any(part in name for part in BERT_TEXT) and "attention.output." not in name
     }
 
 

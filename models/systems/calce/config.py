@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.encoders.eva_clip import VisionSizes
 
 RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
+BLIP2, LANGUAGE_MODEL, BERT, TOWER = "blip2_flan_t5_xl", "flan_t5_xl", "bert_base_uncased", "blip2_eva_vit_g"
+"""Entries of the weights registry that fill the frozen parts."""
 NEVER = 1e9
 """A gradient norm that is not reached: the published training does not clip."""
 
@@ -127,8 +129,8 @@ class EventsConfig(_Section):
     clusters: int = Field(12, gt=0, description="Clusters of frames.")
     density_noise: bool = Field(
         False,
-        description="Add the published noise (1e-6) to the density of frames, drawn per query from the seed; published: "
-        "true, from the device's generator.",
+        description="Add noise (1e-6) to the density of frames, drawn per query; published: true, from the device's "
+        "generator, so that results are not repeatable.",
     )
     key_frames: Literal["event", "information", "interval", "none"] = Field(
         "event", description="How stage 1 chooses key frames; published: event."
@@ -191,7 +193,7 @@ class TrainConfig(_Section):
     warmup_queries: int = Field(
         9020,
         ge=0,
-        description="Queries during which the rate rises (published: 2255 batches on each of 4 GPUs; 1800 in stage 1 of "
+        description="Queries during which the rate rises (2255 batches on each of 4 GPUs; 1800 in stage 1 of "
         "Charades-STA, 1024 in stage 2).",
     )
     betas: tuple[float, float] = Field((0.9, 0.999), description="Moment decay rates of AdamW.")
@@ -208,8 +210,8 @@ class DecodingConfig(_Section):
     batch_tokens: int = Field(
         24_000,
         gt=0,
-        description="Vectors of the language model's inputs, padding included, that are decoded at a time. Queries of a "
-        "batch are packed by length under this bound.",
+        description="Vectors of the language model's inputs, padding included, that are decoded at a time. Queries of "
+        "a batch are packed by length under this bound.",
     )
 
 
@@ -231,3 +233,10 @@ class Config(_Section):
         if self.data.augment == "crop" and self.network.rows != "frames":
             raise ValueError("data.augment crop needs network.rows frames: stored rows show one crop only")
         return self
+
+
+def base_weights(config: Config) -> tuple[str, ...]:
+    """Return the entries of the weights registry that the network starts from; none if its weights are random."""
+    if config.network.seed is not None:
+        return ()
+    return (BLIP2, LANGUAGE_MODEL, BERT, *((TOWER,) if config.network.rows == "frames" else ()))

@@ -132,7 +132,7 @@ class CalceNetwork(nn.Module):
         if self.visual_encoder is not None:
             ready_tower(self.visual_encoder, "meta", self.config.vision_precision)
         if self.config.gradient_checkpointing:
-            self.t5_model.gradient_checkpointing_enable({"use_reentrant": False})
+            self.t5_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def train(self, mode: bool = True) -> "CalceNetwork":
         """Set the mode; the image tower stays in evaluation, and the Q-Former unless its dropout is wanted."""

@@ -1,7 +1,6 @@
 """CALCE as the training loop sees it, either stage."""
 
 import hashlib
-import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.systems.calce import parsing
 from models.systems.calce.captions import NO_SPEECH, Speech, from_rows
-from models.systems.calce.checkpoint import BASE_FILES, TOWER_FILE, fill_network, published_name, trained_state
+from models.systems.calce.checkpoint import fill_network, published_name, trained_state
 from models.systems.calce.config import Config
 from models.systems.calce.frames import crop_box, resized_crop
 from models.systems.calce.network import IGNORED, CalceNetwork
@@ -23,8 +22,6 @@ from models.systems.calce.selection import Selector
 from models.systems.calce.tokens import t5
 from models.systems.interface import FeatureRows, Item, Prediction
 
-log = logging.getLogger(__name__)
-
 UNDECAYED = ("bias", "ln", "bn")
 """Parameters with one of these in their published name have no weight decay."""
 
@@ -32,13 +29,8 @@ UNDECAYED = ("bias", "ln", "bn")
 class System:
     """Implements `models.systems.interface.System`.
 
-    Streams: `visual`, one feature (`network.rows` says of what). `Item.extra` holds `items` (noun phrases of the query),
-    `transcript` ((start_s, end_s, text) of the video's speech, in order) and, in stage 2, `prior_windows` (starts and
-    ends in whole seconds that stage 1 answered).
-
-    Attributes
-    ----------
-    base : entry of the weights registry -> state dict, for every name in `base_files`; to be set before `network`
+    Streams: `visual`, one feature (`network.rows` says of what). `Item.extra` holds `items`, `transcript` and, in
+    stage 2, `prior_spans`, the answers of stage 1.
     """
 
     joins_queries = False
@@ -67,23 +59,17 @@ class System:
                 f"{'a multiple of ' if config.network.rows == 'tokens' else ''}{width}; check network.vision"
             )
         self.select = Selector(config)
-        self.base: Mapping[str, Mapping[str, Any]] = {}
-
-    @property
-    def base_files(self) -> tuple[str, ...]:
-        """Entries of the weights registry that the network starts from; none if its weights are random."""
-        if self.config.network.seed is not None:
-            return ()
-        return (*BASE_FILES, *([TOWER_FILE] if self.config.network.rows == "frames" else []))
 
     def skip_reason(self, item: Item, training: bool) -> str | None:
-        """Return why an item cannot be used: `no_visual`, `no_moment` (training), `no_prior_windows` (stage 2)."""
-        if not len(item.streams["visual"][0].values):
+        """Return why an item cannot be used: `no_visual`, `no_moment` (training), `no_prior_spans` (stage 2)."""
+        rows = item.streams["visual"][0]
+        # Rows of some 200 MB may lie in a store, and are read whenever they are looked at.
+        if rows.status != "ok" or (isinstance(rows, FeatureRows) and not len(rows.values)):
             return "no_visual"
         if training and not len(item.moments):
             return "no_moment"
-        if self.config.stage == 2 and item.extra.get("prior_windows") is None:
-            return "no_prior_windows"
+        if self.config.stage == 2 and item.extra.get("prior_spans") is None:
+            return "no_prior_spans"
         return None
 
     def sample(self, item: Item, rng: random.Random | None) -> dict[str, Any]:
@@ -125,11 +111,12 @@ class System:
         Of a feature of all frames of a short video, or of twice as many frames, these are the frames that the rule
         would take of the video.
         """
-        n_stored = len(feature.values)
+        values, starts_s = feature.values, feature.times[:, 0].astype(np.float32)
+        n_stored = len(values)
         n_frames = min(self.config.data.n_frames, n_stored)
         chosen = np.linspace(0, n_stored, n_frames + 1).astype(np.int64)[:-1]
-        rows = torch.from_numpy(feature.values[chosen])
-        times_s = torch.from_numpy(feature.times[chosen, 0].astype(np.float32))
+        rows = torch.from_numpy(values[chosen])
+        times_s = torch.from_numpy(starts_s[chosen])
         if self.config.stage == 2:
             # parity: only stage 2 rounds times.
             times_s = times_s.round(decimals=2)
@@ -153,7 +140,7 @@ class System:
     def _prior_windows(self, item: Item, duration_s: int) -> list[list[int]] | None:
         if self.config.stage == 1:
             return None
-        windows = [[int(start), int(end)] for start, end in item.extra["prior_windows"]]
+        windows = [[int(start), int(end)] for start, end in item.extra["prior_spans"]]
         return windows or [[0, duration_s]]
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -174,15 +161,17 @@ class System:
             batch["labels"] = pad_sequence([sample["labels"] for sample in samples], True, IGNORED)
         return batch
 
-    def network(self) -> CalceNetwork:
+    def network(self, base: Mapping[str, Any] | None = None) -> CalceNetwork:
         """Return the network with its initial weights; adapters are drawn from torch's global generator.
+
+        `base`: entry of the weights registry -> state dict, for every name of `config.base_weights`.
 
         Raises
         ------
         ValueError
-            If `base` lacks a file, or a file does not fit the configuration.
+            If `base` lacks an entry, or a file does not fit the configuration.
         """
-        return fill_network(CalceNetwork(self.config.network), self.base)
+        return fill_network(CalceNetwork(self.config.network), base)
 
     def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Tensor]:
         """Return the cross-entropy of the target's tokens, which is all of the loss."""
