@@ -224,8 +224,7 @@ class ModelCase:
             close(noise, self.stored(f"ctm{j}.noise"), f"noise {j}", 0.0)
         batch = {"rows": self.tokens.flatten(1), "n_frames": [self.meta["t"]] * len(samples), "samples": samples}
         with (
-            mock.patch.object(selection, "cluster", recorded("cluster", selection.cluster)),
-            mock.patch.object(events, "cluster", recorded("cluster", events.cluster)),
+            mock.patch.object(events, "_group", recorded("cluster", events._group)),
             mock.patch.object(selection, "compress", recorded("compress", selection.compress)),
         ):
             # The tower's output is what a feature store would deliver.
