@@ -29,6 +29,7 @@ HANDLERS = (
     "calce_evaluator_cases",
     "calce_text_cases",
     "calce_keyframe_cases",
+    "calce_model_cases",
     "ranked_spans_cases",
     "score_maps_cases",
     "weight_recipe_cases",

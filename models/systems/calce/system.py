@@ -1,0 +1,259 @@
+"""CALCE as the training loop sees it, either stage."""
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from models.systems.calce import parsing
+from models.systems.calce.captions import NO_SPEECH, Speech, from_rows
+from models.systems.calce.checkpoint import fill_network, published_name, trained_state
+from models.systems.calce.config import Config
+from models.systems.calce.frames import crop_box, resized_crop
+from models.systems.calce.network import IGNORED, CalceNetwork
+from models.systems.calce.prompt import target, whole_seconds
+from models.systems.calce.schedule import Schedule, learning_rate
+from models.systems.calce.selection import Selector
+from models.systems.calce.tokens import t5
+from models.systems.interface import FeatureRows, Item, Prediction
+
+UNDECAYED = ("bias", "ln", "bn")
+"""Parameters with one of these in their published name have no weight decay."""
+
+
+class System:
+    """Implements `models.systems.interface.System`.
+
+    Streams: `visual`, one feature (`network.rows` says of what). `Item.extra` holds `items`, `transcript` and, in
+    stage 2, `prior_spans`, the answers of stage 1.
+    """
+
+    joins_queries = False
+
+    @classmethod
+    def fit(cls, config: Config, items: Sequence[Item]) -> dict[str, Any]:
+        """Return nothing: the vocabulary is that of Flan-T5."""
+        return {}
+
+    def __init__(self, config: Config, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
+        """`stream_dims`: stream name -> width of each of its features.
+
+        Raises
+        ------
+        ValueError
+            If there is not exactly one visual feature, or its rows are not those of `network.rows`.
+        """
+        self.config = config
+        dims = list(stream_dims.get("visual", []))
+        if len(dims) != 1:
+            raise ValueError(f"CALCE needs exactly one visual feature; the streams given are {dict(stream_dims)}")
+        width = _row_width(config)
+        if dims[0] % width if config.network.rows == "tokens" else dims[0] != width:
+            raise ValueError(
+                f"rows of {dims[0]} values are not those of network.rows {config.network.rows}, which have "
+                f"{'a multiple of ' if config.network.rows == 'tokens' else ''}{width}; check network.vision"
+            )
+        self.select = Selector(config)
+
+    def skip_reason(self, item: Item, training: bool) -> str | None:
+        """Return why an item cannot be used: `no_visual`, `no_moment` (training), `no_prior_spans` (stage 2)."""
+        rows = item.streams["visual"][0]
+        # Rows of some 200 MB may lie in a store, and are read whenever they are looked at.
+        if rows.status != "ok" or (isinstance(rows, FeatureRows) and not len(rows.values)):
+            return "no_visual"
+        if training and not len(item.moments):
+            return "no_moment"
+        if self.config.stage == 2 and item.extra.get("prior_spans") is None:
+            return "no_prior_spans"
+        return None
+
+    def sample(self, item: Item, rng: random.Random | None) -> dict[str, Any]:
+        """Return one query with the rows of its frames; with `rng` also the target, and its draws differ by epoch.
+
+        Raises
+        ------
+        ValueError
+            If `skip_reason` of the item is not None.
+        """
+        reason = self.skip_reason(item, training=rng is not None)
+        if reason is not None:
+            raise ValueError(f"query {item.query_id} on video {item.video_id} cannot be used: {reason}")
+        # The published annotations have whole seconds.
+        duration_s = max(1, round(item.duration_s))
+        rows, times_s = self._frames(item.streams["visual"][0], rng)
+        speech = self._speech(item)
+        sample = {
+            "query_id": item.query_id,
+            "video_id": item.video_id,
+            "query": item.text,
+            "items": list(item.extra.get("items") or ()),
+            "duration_s": duration_s,
+            "rows": rows,
+            "times_s": times_s,
+            "captions": speech.captions,
+            "speech_spans": speech.spans,
+            "windows": self._prior_windows(item, duration_s),
+            "seed": _seed_of(item.query_id) if rng is None else rng.getrandbits(62),
+        }
+        if rng is not None:
+            written = target(whole_seconds(item.moments), numbers=self.config.data.target_numbers)
+            sample["labels"] = torch.tensor(t5().ids(written))
+        return sample
+
+    def _frames(self, feature: FeatureRows, rng: random.Random | None) -> tuple[Tensor, Tensor]:
+        """Return rows (T, D) and times (T,) of the frames that LAVIS's rule `head` takes.
+
+        Of a feature of all frames of a short video, or of twice as many frames, these are the frames that the rule
+        would take of the video.
+        """
+        values, starts_s = feature.values, feature.times[:, 0].astype(np.float32)
+        n_stored = len(values)
+        n_frames = min(self.config.data.n_frames, n_stored)
+        chosen = np.linspace(0, n_stored, n_frames + 1).astype(np.int64)[:-1]
+        rows = torch.from_numpy(values[chosen])
+        times_s = torch.from_numpy(starts_s[chosen])
+        if self.config.stage == 2:
+            # parity: only stage 2 rounds times.
+            times_s = times_s.round(decimals=2)
+        if self.config.network.rows == "frames":
+            rows = self._cropped(rows, rng)
+        return rows, times_s
+
+    def _cropped(self, rows: Tensor, rng: random.Random | None) -> Tensor:
+        data = self.config.data
+        if rng is None or data.augment == "none":
+            return rows.to(torch.uint8)
+        size = self.config.network.vision.image_size
+        frames = rows.to(torch.uint8).unflatten(1, (size, size, 3))
+        return resized_crop(frames, crop_box(size, size, rng), data.clamp_after_bicubic).flatten(1)
+
+    def _speech(self, item: Item) -> Speech:
+        if not self.config.captions.use:
+            return NO_SPEECH
+        return from_rows(item.extra.get("transcript") or ())
+
+    def _prior_windows(self, item: Item, duration_s: int) -> list[list[int]] | None:
+        if self.config.stage == 1:
+            return None
+        windows = [[int(start), int(end)] for start, end in item.extra["prior_spans"]]
+        return windows or [[0, duration_s]]
+
+    def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        """Return a batch.
+
+        Returns
+        -------
+        dict
+            `rows` (all frames of all samples, D), `n_frames` (list), `labels` (B, M) with -100 after the end, and
+            `samples`, what is needed of every sample besides.
+        """
+        batch: dict[str, Any] = {
+            "rows": torch.cat([sample["rows"] for sample in samples]),
+            "n_frames": [len(sample["rows"]) for sample in samples],
+            "samples": [{k: v for k, v in sample.items() if k not in ("rows", "labels")} for sample in samples],
+        }
+        if "labels" in samples[0]:
+            batch["labels"] = pad_sequence([sample["labels"] for sample in samples], True, IGNORED)
+        return batch
+
+    def network(self, base: Mapping[str, Any] | None = None) -> CalceNetwork:
+        """Return the network with its initial weights; adapters are drawn from torch's global generator.
+
+        `base`: entry of the weights registry -> state dict, for every name of `config.base_weights`.
+
+        Raises
+        ------
+        ValueError
+            If `base` lacks an entry, or a file does not fit the configuration.
+        """
+        return fill_network(CalceNetwork(self.config.network), base)
+
+    def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Tensor]:
+        """Return the cross-entropy of the target's tokens, which is all of the loss."""
+        return {"total": network(batch, self.select)}
+
+    def predict(self, network: Any, batch: dict[str, Any], generator: torch.Generator | None) -> list[Prediction]:
+        """Return the windows of every query in the order of their starts, each with the whole answer as its text.
+
+        An answer that cannot be read stands for the whole video, as published; `parsing.read` tells it from the text.
+        What is drawn depends on the query alone, not on `generator`.
+        """
+        prompts = network.prompts(batch, self.select)
+        found = []
+        for sample, ids in zip(batch["samples"], network.answers(prompts, self.config.decoding), strict=True):
+            answer = t5().decode(ids)
+            windows = parsing.windows(answer, sample["duration_s"])
+            found += [
+                Prediction(sample["query_id"], sample["video_id"], rank, float(start), float(end), None, answer)
+                for rank, (start, end) in enumerate(windows)
+            ]
+        return found
+
+    def parameter_groups(self, network: Any) -> list[dict[str, Any]]:
+        """Return two groups of what learns: matrices, which are decayed, and the rest."""
+        learning = [(published_name(name), p) for name, p in network.named_parameters() if p.requires_grad]
+        decayed = [p for name, p in learning if p.ndim >= 2 and not any(part in name for part in UNDECAYED)]
+        kept = {id(p) for p in decayed}
+        rest = [p for _, p in learning if id(p) not in kept]
+        return [
+            {"params": decayed, "weight_decay": self.config.train.weight_decay},
+            {"params": rest, "weight_decay": 0.0},
+        ]
+
+    def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """Return AdamW."""
+        train = self.config.train
+        return torch.optim.AdamW(groups, lr=train.learning_rate, betas=train.betas, eps=train.eps)
+
+    def schedule(self, optimiser: torch.optim.Optimizer, n_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
+        """Return the published rate: it rises batch by batch, then falls epoch by epoch.
+
+        Notes
+        -----
+        parity: the published code sets the rate before every batch; an optimiser step has that of its last one.
+        """
+        train = self.config.train
+        steps_per_epoch = max(1, n_steps // train.epochs)
+        rate = Schedule(
+            train.learning_rate,
+            train.min_learning_rate,
+            train.epochs,
+            train.warmup_queries // train.batch_size,
+            train.warmup_learning_rate,
+        )
+
+        def factor(step: int) -> float:
+            epoch, step_in_epoch = divmod(step, steps_per_epoch)
+            last_batch = (step_in_epoch + 1) * train.accumulation - 1
+            n_batches = steps_per_epoch * train.accumulation
+            return learning_rate(rate, epoch, last_batch, n_batches) / train.learning_rate
+
+        return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+
+    def import_checkpoint(self, state: Mapping[str, Any]) -> dict[str, Tensor]:
+        """Return the network's state dict for a published checkpoint file or its state dict.
+
+        Raises
+        ------
+        ValueError
+            If one of the 872 trained tensors is missing or has another shape.
+        """
+        return trained_state(CalceNetwork(self.config.network), state)
+
+
+def _row_width(config: Config) -> int:
+    network = config.network
+    if network.rows == "tokens":
+        return network.vision.width
+    if network.rows == "frames":
+        return 3 * network.vision.image_size**2
+    return network.qformer.queries * network.qformer.width
+
+
+def _seed_of(query_id: str) -> int:
+    return int.from_bytes(hashlib.sha256(query_id.encode()).digest()[:7], "little")
