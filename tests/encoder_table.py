@@ -9,6 +9,7 @@ from tests.config_reference import escape
 from workflow_scripts.configuration.compose import FEATURE_KINDS, NO_WEIGHTS, Configuration
 from workflow_scripts.configuration.recipe import random_seed
 from workflow_scripts.configuration.schema import (
+    ExtractedFeature,
     FeatureBase,
     ImportedFeature,
     Sampling,
@@ -76,7 +77,7 @@ def line(configuration: Configuration, name: str) -> list[str]:
     weights, licence = feature.weights, ""
     if weights != NO_WEIGHTS and random_seed(weights) is None:
         licence = configuration.weight(weights).licence
-    encoder = "import" if isinstance(feature, ImportedFeature) else feature.encoder
+    encoder = feature.encoder if isinstance(feature, ExtractedFeature) else "import"
     return [
         f"`{name}`",
         feature.description,
