@@ -49,13 +49,13 @@ def seconds(value: float | str | Fraction) -> str:
 
 def sampling_stride(sampling: Sampling) -> str:
     """Return the stride that a sampling rule leads to."""
-    if sampling.n_frames:
-        return f"{sampling.n_frames} per video"
     if sampling.rule == "hero_clips":
         return seconds(sampling.clip_s)
     if sampling.rule in ("windows", "i3d_chunks"):
         frames = f"{sampling.stride or sampling.window} frames" if sampling.window else "as the network"
         return f"{frames} at {sampling.rate} fps" if sampling.rate else frames
+    if sampling.n_frames:
+        return f"{sampling.n_frames} per video"
     return seconds(1 / Fraction(sampling.rate or 1))
 
 
