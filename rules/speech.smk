@@ -1,6 +1,7 @@
-# Speech: the sound of videos -> transcripts with times; the sound of spoken queries -> rows.
+# Speech: the sound of videos, or subtitle files -> transcripts with times; the sound of spoken queries -> rows.
 localrules:
     collect_transcripts,
+    import_transcripts,
 
 
 rule transcribe:
@@ -35,6 +36,28 @@ rule transcribe:
         " --threads {threads} > {log} 2>&1"
 
 
+rule import_transcripts:
+    input:
+        settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
+        videos="results/{dataset}/annotations/videos.parquet",
+    output:
+        "results/{dataset}/transcripts/{feature}/{shard}.parquet",
+    log:
+        "results/{dataset}/logs/{feature}/{shard}.log",
+    wildcard_constraints:
+        feature=one_of(PLAN.features.imported_transcripts()),
+    conda:
+        "../envs/media.yaml"
+    params:
+        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        source=lambda wc: PLAN.features.import_source(wc.dataset, wc.feature, wc.shard),
+        n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
+    shell:
+        "python -m workflow_scripts.import_transcripts --settings {input.settings} --recipe {params.recipe}"
+        " --rows-of {input.videos} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        " --out {output} > {log} 2>&1"
+
+
 rule collect_transcripts:
     input:
         shards=lambda wc: PLAN.features.transcript_shards(wc.dataset, wc.feature),
@@ -45,7 +68,9 @@ rule collect_transcripts:
     log:
         "results/{dataset}/logs/{feature}/collect_transcripts.log",
     wildcard_constraints:
-        feature=one_of(PLAN.features.computed("speech")),
+        feature=one_of(
+            PLAN.features.computed("speech") + PLAN.features.imported_transcripts()
+        ),
     conda:
         "../envs/media.yaml"
     shell:

@@ -126,6 +126,7 @@ def sections() -> Iterator[tuple[str, str]]:
     for kind, model in FEATURE_KINDS.items():
         yield f"Features of kind `{kind}`", table(model, extracted)
     yield "Features with `source: import`", table(schema.ImportedFeature, common)
+    yield "Features of kind `speech` with `source: import`", table(schema.ImportedTranscripts, common)
     for name in module_names("models.encoders"):
         encoder = importlib.import_module(f"models.encoders.{name}")
         yield f"`params` of the encoder `{name}` ({encoder.KIND})", table(encoder.Config)

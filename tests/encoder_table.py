@@ -9,6 +9,7 @@ from tests.config_reference import escape
 from workflow_scripts.configuration.compose import FEATURE_KINDS, NO_WEIGHTS, Configuration
 from workflow_scripts.configuration.recipe import random_seed
 from workflow_scripts.configuration.schema import (
+    ExtractedFeature,
     FeatureBase,
     ImportedFeature,
     Sampling,
@@ -48,13 +49,13 @@ def seconds(value: float | str | Fraction) -> str:
 
 def sampling_stride(sampling: Sampling) -> str:
     """Return the stride that a sampling rule leads to."""
-    if sampling.n_frames:
-        return f"{sampling.n_frames} per video"
     if sampling.rule == "hero_clips":
         return seconds(sampling.clip_s)
     if sampling.rule in ("windows", "i3d_chunks"):
         frames = f"{sampling.stride or sampling.window} frames" if sampling.window else "as the network"
         return f"{frames} at {sampling.rate} fps" if sampling.rate else frames
+    if sampling.n_frames:
+        return f"{sampling.n_frames} per video"
     return seconds(1 / Fraction(sampling.rate or 1))
 
 
@@ -76,7 +77,7 @@ def line(configuration: Configuration, name: str) -> list[str]:
     weights, licence = feature.weights, ""
     if weights != NO_WEIGHTS and random_seed(weights) is None:
         licence = configuration.weight(weights).licence
-    encoder = "import" if isinstance(feature, ImportedFeature) else feature.encoder
+    encoder = feature.encoder if isinstance(feature, ExtractedFeature) else "import"
     return [
         f"`{name}`",
         feature.description,

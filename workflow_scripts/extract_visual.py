@@ -30,8 +30,7 @@ def require_frames(frames_per_row: list[int] | None, min_frames: int) -> None:
 def main() -> None:
     args, settings = parse_job(__doc__)
     images = settings["recipe"].get("images")
-    # A video without usable images is listed with the reason; one that cannot be demuxed is so in the manifest.
-    plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist() if images or row["status"] == "ok"}
+    plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist()}
     paths = {row["video_id"]: args.videos / row["path"] for row in read_table(args.media).to_pylist() if row["path"]}
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()

@@ -1,13 +1,14 @@
 """PANNs Cnn14 audio embedding (Kong et al. 2020, arXiv 1912.10211)."""
 
+from typing import Any
+
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, RandomGain, Weights
-from models.weights import seeded_state
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "audio"
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 class Config(BaseModel):
@@ -16,6 +17,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_width: int = Field(64, gt=0, description="channels of the first block; 64 is published, rows are 32 x as wide")
+    precision: Precision = "fp32"
     random_gain: RandomGain = 2.0
 
 
@@ -30,24 +32,23 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     import torch
 
     from models.encoders.networks.cnn14 import ANALYTIC_KEYS, Cnn14
+    from models.encoders.networks.filling import convolutions_ready, fill
 
     class PannsEncoder:
         """Embedding after the first fully connected layer and ReLU, one row per waveform."""
 
         def __init__(self) -> None:
             network = Cnn14(config.base_width)
-            if isinstance(weights, int):
-                shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
-                arrays = seeded_state(shapes, weights, config.random_gain)
-                state = {key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()}
-            else:
-                state = {key: value for key, value in weights.items() if not key.startswith(ANALYTIC_KEYS)}
-            network.load_state_dict(state, strict=True)
-            self.network = network.eval().to(device)
+            fill(network, weights, config.random_gain, without_front_end)
+            self.network = network.eval().requires_grad_(False).to(device)
+            convolutions_ready(network.convolutions(), device, config.precision)
             self.dim = network.dim
 
         @torch.inference_mode()
         def encode(self, batch: np.ndarray) -> np.ndarray:
-            return self.network(torch.from_numpy(batch).to(device))[0].float().cpu().numpy()
+            return self.network(torch.from_numpy(batch).to(device))[0].cpu().numpy()
+
+    def without_front_end(published: dict[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in published.items() if not key.startswith(ANALYTIC_KEYS)}
 
     return PannsEncoder()

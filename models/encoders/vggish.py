@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.encoders.interface import Encoder, RandomGain, Weights
+from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 from models.weights import seeded_state
 
 KIND = "audio"
@@ -23,6 +23,7 @@ class Config(BaseModel):
         "rounded to 0..255 (AudioSet, torchvggish; readers of ActivityNet's file divide by 255)",
     )
     width_divisor: int = Field(1, ge=1, le=32, description="layers are this many times narrower; 1 is published")
+    precision: Precision = "fp32"
     random_gain: RandomGain = 2.0
 
 
@@ -36,6 +37,7 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     """
     import torch
 
+    from models.encoders.networks.filling import convolutions_ready
     from models.encoders.networks.vggish import DIM, PCA_KEYS, AudioSetPca, Vggish
 
     class VggishEncoder:
@@ -56,7 +58,8 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
                     pca_state["pca_means"] = pca_state["pca_means"].reshape(-1, 1)
                 self.pca.load_state_dict(pca_state, strict=True)
                 self.pca.to(device)
-            self.network.eval().to(device)
+            self.network.eval().requires_grad_(False).to(device)
+            convolutions_ready([self.network.features], device, config.precision)
 
         @staticmethod
         def _seeded(network: torch.nn.Module | None) -> dict[str, torch.Tensor]:

@@ -316,7 +316,9 @@ def schema_of(path: Path) -> str:
     if path.parent.name != "features":
         return path.parent.name.removesuffix("s")
     loaded = Configuration({}, CONFIG)
-    return "imported_feature" if loaded.is_imported(path.stem) else f"{loaded.feature_kind(path.stem)}_feature"
+    kind = loaded.feature_kind(path.stem)
+    imported = "imported_transcripts" if kind == "speech" else "imported_feature"
+    return imported if loaded.is_imported(path.stem) else f"{kind}_feature"
 
 
 @pytest.mark.parametrize("path", sorted(CONFIG.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIG)))

@@ -5,7 +5,7 @@ import pytest
 from tests.encoder_table import DATASET, PAGE, ROOT, page, seconds
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
-from workflow_scripts.configuration.schema import ImportedFeature
+from workflow_scripts.configuration.schema import ExtractedFeature
 from workflow_scripts.extraction.networks import load_encoder
 from workflow_scripts.extraction.settings import feature_settings
 
@@ -15,7 +15,7 @@ FEATURES = CONFIGURATION.known("features")
 
 def runs_without_download(name: str) -> bool:
     feature = CONFIGURATION.feature(DATASET, name)
-    if isinstance(feature, ImportedFeature) or feature.kind == "speech":
+    if not isinstance(feature, ExtractedFeature) or feature.kind == "speech":
         return False
     weights = feature.weights
     return weights == NO_WEIGHTS or random_seed(weights) is not None or bool(CONFIGURATION.weight(weights).package)

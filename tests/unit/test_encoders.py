@@ -175,6 +175,38 @@ def test_every_parameter_of_an_encoder_is_described_and_unknown_ones_are_refused
         config.model_validate(CASES[name].params | {"unheard_of": 1})
 
 
+@pytest.mark.parametrize("name", [name for name in STATE_DICTS if module_of(name).KIND in ("visual", "audio")])
+def test_every_network_of_pictures_or_sound_can_run_in_half_precision(name):
+    assert "precision" in module_of(name).Config.model_fields
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("panns", {"base_width": 8}), ("vggish", {"width_divisor": 8, "postprocess": "raw"}), ("vgg16", {"width": 8})],
+)
+def test_half_precision_rows_of_plain_convolutions_point_where_float32_rows_do(name, params):
+    module, inputs = module_of(name), CASES[name].inputs(3)
+    full, half = (
+        np.stack(module.load(module.Config(**params, precision=p), 0, "cpu").encode(inputs)) for p in ("fp32", "bf16")
+    )
+    cosine = (full * half).sum(1) / np.linalg.norm(full, axis=1) / np.linalg.norm(half, axis=1)
+    assert cosine.min() >= 0.999
+    assert not np.array_equal(full, half)
+
+
+def test_folded_batch_norms_change_the_last_digits_only():
+    from models.encoders.networks.cnn14 import Cnn14
+    from models.encoders.networks.filling import convolutions_ready, fill
+
+    plain, folded = Cnn14(4), Cnn14(4)
+    for network in (plain, folded):
+        fill(network.eval().requires_grad_(False), 0, 2.0)
+    convolutions_ready(folded.convolutions(), "cpu", "fp32")
+    assert not any("conv_block" in key and "bn" in key for key in folded.state_dict())
+    wave = torch.from_numpy(waves(2))
+    torch.testing.assert_close(folded(wave)[0], plain(wave)[0], rtol=1e-4, atol=1e-4 * plain(wave)[0].std().item())
+
+
 def test_encoder_modules_are_importable_without_torch():
     imports = "; ".join(f"import models.encoders.{name}" for name in ENCODERS)
     heavy = {"torch", "open_clip", "timm", "transformers", "sentence_transformers"}

@@ -26,7 +26,7 @@ EXAMPLES = [
     {"rule": "linspace_clip", "n_frames": 3},
     {"rule": "hero_clips", "clip_s": "3/2", "end": "int"},
     {"rule": "windows", "window": 4, "tail": "shift_back", "rate": "24"},
-    {"rule": "windows", "window": 8, "stride": 3, "tail": "pad"},
+    {"rule": "windows", "window": 8, "stride": 3, "tail": "pad", "n_frames": 4},
     {"rule": "windows", "window": 4, "tail": "shift_back", "skip_last": True, "block": 10},
     {"rule": "i3d_chunks"},
     {"rule": "i3d_chunks", "rate": "25"},

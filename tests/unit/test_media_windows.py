@@ -23,6 +23,7 @@ WINDOW_RULES = [
     {"rule": "windows", "window": 5, "stride": 3, "tail": "shift_back"},
     {"rule": "windows", "window": 4, "tail": "shift_back", "skip_last": True, "block": 20},
     {"rule": "windows", "window": 8, "rate": "24"},
+    {"rule": "windows", "window": 12, "stride": 5, "n_frames": 4},
     {"rule": "hero_clips"},
     {"rule": "hero_clips", "clip_s": "3/2", "end": "int"},
     {"rule": "i3d_chunks"},
@@ -99,6 +100,15 @@ def test_windows_run_over_the_frames_of_the_fps_filter():
     plan = plan_frames({"rule": "windows", "window": 4, "rate": 2}, media(60, 10))
     assert rows_of(plan) == [[2, 7, 12, 17], [22, 27, 32, 37], [42, 47, 52, 57]]
     np.testing.assert_allclose(plan.times, [[0, 2], [2, 4], [4, 6]])
+
+
+@pytest.mark.parametrize(("n_frames", "n_rows"), [(63, 0), (64, 1), (75, 1), (76, 2), (9_000, 745)])
+def test_tall_sees_16_frames_of_every_64(n_frames, n_rows):
+    plan = plan_frames({"rule": "windows", "window": 64, "stride": 12, "n_frames": 16}, media(n_frames, 30))
+    assert len(plan.times) == n_rows == max(0, (n_frames - 64) // 12 + 1)
+    for i, row in enumerate(rows_of(plan)[:n_rows]):
+        assert row == list(range(12 * i, 12 * i + 64, 4))
+        assert plan.times[i].tolist() == pytest.approx([12 * i / 30, (12 * i + 64) / 30])
 
 
 @pytest.mark.parametrize(

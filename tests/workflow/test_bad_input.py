@@ -9,6 +9,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import pytest
 
+from tests.unit.made_clips import make_clip
 from tests.workflow.own_videos import (
     LIGHT_FEATURE,
     LIGHT_INDEX,
@@ -101,6 +102,24 @@ def test_with_skip_the_good_videos_go_on_and_what_is_lost_is_counted(bad_videos)
     log = (skipping.results / "clips/logs/import_annotations.log").read_text()
     assert "left out: 2 queries of split test (video missing)" in log
     assert "left out: 1 queries of split test (video unreadable)" in log
+
+
+def test_a_video_that_a_sampling_rule_cannot_use_is_failed_with_the_reason_and_tried_again_when_replaced(tmp_path):
+    rule = {"rule": "windows", "rate": 10, "window": 8, "tail": "shift_back", "skip_last": True}
+    queries = [query(f"{name}.mp4") for name in ("a", "short")]
+    workflow = own_videos(tmp_path, queries, features={LIGHT_FEATURE: {"sampling": rule}}, n_shards=1)
+    make_clip(tmp_path / "videos/short.mp4", n_frames=1)
+    workflow.finish(LIGHT_INDEX)
+    folder = (workflow.results / LIGHT_INDEX).parent
+    found = FeatureStore(folder)
+    assert {name: found[name].status for name in found} == {"a": "ok", "short": "failed"}
+    assert "too short for its sampling rule: of 1 frame(s)" in found["short"].reason
+    reasons = {row["id"]: row["reason"] for row in read_table(workflow.results / LIGHT_INDEX).to_pylist()}
+    assert reasons == {"a": "", "short": found["short"].reason}
+    make_clip(tmp_path / "videos/short.mp4", n_frames=20)
+    workflow.finish(LIGHT_INDEX)
+    assert workflow.reused_and_computed("clips", LIGHT_FEATURE)["0000"] == (1, 1)
+    assert len(FeatureStore(folder)["short"].values) == 3
 
 
 # Annotations

@@ -22,6 +22,7 @@ from workflow_scripts.configuration.schema import (
     ExtractedFeature,
     FeatureBase,
     ImportedFeature,
+    ImportedTranscripts,
     PublishedResults,
     PublishedRow,
     Root,
@@ -248,7 +249,7 @@ class Configuration:
         if kind not in FEATURE_KINDS:
             raise UserError(f"{layers[0][0]}: kind: unknown kind {kind!r}; {nearest(str(kind), FEATURE_KINDS)}")
         if self.is_imported(name):
-            return validate(ImportedFeature, layers)
+            return validate(ImportedTranscripts if kind == "speech" else ImportedFeature, layers)
         if any("source" in content for _, content in layers):
             where = source_of(layers, ("source",))
             raise UserError(

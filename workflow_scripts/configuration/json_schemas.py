@@ -10,6 +10,7 @@ from workflow_scripts.configuration.schema import (
     AudioFeature,
     Dataset,
     ImportedFeature,
+    ImportedTranscripts,
     PublishedResults,
     Rate,
     Root,
@@ -31,6 +32,7 @@ EXTENDABLE: dict[str, type[BaseModel]] = {
     "spoken_feature": SpokenFeature,
     "text_feature": TextFeature,
     "imported_feature": ImportedFeature,
+    "imported_transcripts": ImportedTranscripts,
     "system": System,
 }
 """Name of a schema -> model of the files that it describes, which may say `extends`."""

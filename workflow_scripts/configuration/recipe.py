@@ -4,7 +4,7 @@ import importlib
 from typing import Any
 
 from workflow_scripts.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, Configuration
-from workflow_scripts.configuration.schema import ExtractedFeature, FeatureBase, ImportedFeature, System
+from workflow_scripts.configuration.schema import ExtractedFeature, FeatureBase, System
 from workflow_scripts.errors import UserError
 
 # What only tells people about a feature, and how it is computed.
@@ -48,7 +48,7 @@ def known_by(configuration: Configuration, weights: str) -> str:
 
 def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[str, Any]:
     """Return the recipe of a feature: everything that may change its rows and nothing else."""
-    if isinstance(feature, ImportedFeature):
+    if not isinstance(feature, ExtractedFeature):
         return feature.model_dump(mode="json", exclude=_DECIDES_NOTHING | _OF_IMPORT_PLACE)
     encoder = importlib.import_module(f"models.encoders.{feature.encoder}")
     left_out = dict.fromkeys([*_DECIDES_NOTHING, "more_weights"], True)

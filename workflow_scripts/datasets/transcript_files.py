@@ -33,7 +33,14 @@ INDEX = pa.schema(
 )
 
 
-def write_shard(path: Path, dataset: str, model: str, found: Mapping[str, Row], recipe: Mapping[str, Any]) -> None:
+def write_shard(
+    path: Path,
+    dataset: str,
+    model: str | None,
+    found: Mapping[str, Row],
+    recipe: Mapping[str, Any],
+    source: str = SOURCE,
+) -> None:
     """Write the transcripts of one shard: the columns of `transcripts`, and the state of every video as a note.
 
     Parameters
@@ -41,17 +48,19 @@ def write_shard(path: Path, dataset: str, model: str, found: Mapping[str, Row], 
     path : Path
         The Parquet file.
     dataset, model : str
-        Key of the dataset; what recognised the speech.
+        Key of the dataset; what recognised the speech, None if that is not known.
     found : dict of str to dict
         Video id -> `key`, `status` (`ok`, `no_speech`, `no_audio`, `failed`), `reason`, `language`,
         `language_probability` and `segments` (each `start_s`, `end_s`, `text`, `words`).
     recipe : dict
         Everything that decides the text; kept as a note.
+    source : {"whisper", "srt"}
+        Recognised here, or read from subtitle files.
     """
     rows, videos = [], []
     for video_id, transcript in sorted(found.items()):
         segments = transcript["segments"]
-        shared = {"dataset": dataset, "video_id": video_id, "source": SOURCE, "model": model}
+        shared = {"dataset": dataset, "video_id": video_id, "source": source, "model": model}
         for index, segment in enumerate(segments):
             rows.append({**shared, "segment_index": index, "language": transcript["language"], **segment})
         state = {key: value for key, value in transcript.items() if key != "segments"}
@@ -75,7 +84,7 @@ def video_states(path: Path) -> list[Row]:
     """
     notes = read_table(path, ["video_id"]).schema.metadata or {}
     if VIDEOS_KEY not in notes:
-        raise UserError(f"{path}: no state of videos in it; it was not made by the rule `transcribe`")
+        raise UserError(f"{path}: no state of videos in it; no rule for transcripts made it")
     return json.loads(notes[VIDEOS_KEY])
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
-from workflow_scripts.configuration.schema import ImportedFeature, Weight
+from workflow_scripts.configuration.schema import ExtractedFeature, Weight
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.digest import digest_json
 
@@ -16,7 +16,7 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
     """Return what an extraction job needs to know: the recipe, which decides the rows, and how to run it."""
     feature = configuration.feature(dataset, name)
     paths = configuration.root.paths
-    is_imported = isinstance(feature, ImportedFeature)
+    is_imported = not isinstance(feature, ExtractedFeature)
     return {
         "source": feature.model_dump(include={"path", "id_pattern"}) if is_imported else None,
         "dataset": dataset,

@@ -237,6 +237,7 @@ def _plan_windows(
     skip_last: bool = False,
     block: int | None = None,
     rate: int | float | str | None = None,
+    n_frames: int | None = None,
 ) -> FramePlan:
     if tail not in TAILS:
         raise UserError(f"sampling: rule windows: tail must be one of {', '.join(TAILS)}, found {tail!r}.")
@@ -247,7 +248,7 @@ def _plan_windows(
         spans = windows_in(len(frames), window, stride or window, tail, skip_last)
     else:
         spans = windows_in_blocks(len(frames), block, window, stride or window, tail=tail, skip_last=skip_last)
-    return _plan_spans(frames, edges, spans, len(frames) - skip_last)
+    return _plan_spans(frames, edges, spans, len(frames) - skip_last, n_frames)
 
 
 def _plan_i3d_chunks(media: FrameTimes, rate: int | float | str | None = None) -> FramePlan:
@@ -263,14 +264,24 @@ def _sequence(media: FrameTimes, rate: int | float | str | None) -> tuple[np.nda
     return plan.frame_idx, np.append(plan.times[:, 0], plan.times[-1:, 1])
 
 
-def _plan_spans(frames: np.ndarray, edges: np.ndarray, spans: list[tuple[int, int]], usable: int) -> FramePlan:
-    """Turn windows over `frames` into a plan; what lies past the first `usable` frames repeats the last of them."""
+def _plan_spans(
+    frames: np.ndarray, edges: np.ndarray, spans: list[tuple[int, int]], usable: int, n_seen: int | None = None
+) -> FramePlan:
+    """Turn windows over `frames` into a plan; what lies past the first `usable` frames repeats the last of them.
+
+    `n_seen`: only so many frames of each window, the first of as many equal parts; None: all.
+    """
     if any(start >= min(stop, usable) for start, stop in spans):
         raise MediaError(f"too short for its sampling rule: of {len(frames)} frame(s) a window would see none.")
-    rows = [frames[np.minimum(np.arange(start, stop), usable - 1)] for start, stop in spans]
+    seen = [start + _starts_of_parts(stop - start, n_seen or stop - start) for start, stop in spans]
+    rows = [frames[np.minimum(positions, usable - 1)] for positions in seen]
     times = [(edges[start], edges[min(stop, usable)]) for start, stop in spans]
     frame_idx = np.concatenate([np.zeros(0, np.int64), *rows])
     return FramePlan(frame_idx, np.array(times, float).reshape(-1, 2), np.array([len(row) for row in rows], np.int64))
+
+
+def _starts_of_parts(length: int, n_parts: int) -> np.ndarray:
+    return np.arange(n_parts) * length // n_parts
 
 
 RULES: dict[str, Callable[..., FramePlan]] = {

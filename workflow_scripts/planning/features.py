@@ -40,7 +40,14 @@ class Features:
         return [name for name in names if configuration.feature_kind(name) == kind]
 
     def imported(self) -> list[str]:
-        """Return the names of all features with `source: import`."""
+        """Return the names of all features with `source: import` that have rows."""
+        return [name for name in self._all_imported() if not self._makes_transcripts(name)]
+
+    def imported_transcripts(self) -> list[str]:
+        """Return the names of all speech features with `source: import`."""
+        return [name for name in self._all_imported() if self._makes_transcripts(name)]
+
+    def _all_imported(self) -> list[str]:
         return [name for name in self.names() if self._configuration.is_imported(name)]
 
     # What every job of a feature needs

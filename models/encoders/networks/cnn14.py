@@ -47,6 +47,8 @@ def mel_filters() -> np.ndarray:
 class ConvBlock(nn.Module):
     """Two 3x3 convolutions, each with batch norm and ReLU."""
 
+    FOLDS = (("conv1", "bn1"), ("conv2", "bn2"))
+
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(n_in, n_out, 3, padding=1, bias=False)
@@ -97,6 +99,10 @@ class Cnn14(nn.Module):
         power = spectrum.real.square() + spectrum.imag.square()
         return 10 * torch.log10((power.transpose(1, 2) @ self.filters).clamp(min=FLOOR_POWER))
 
+    def convolutions(self) -> list[nn.Module]:
+        """Return the six blocks, which may run in another precision than the rest."""
+        return [getattr(self, f"conv_block{i}") for i in range(1, 7)]
+
     def forward(self, wave: Tensor) -> tuple[Tensor, Tensor]:
         """Embed waveforms.
 
@@ -116,11 +122,12 @@ class Cnn14(nn.Module):
         if wave.shape[-1] < MIN_SAMPLES:
             raise ValueError(f"Cnn14 needs at least {MIN_SAMPLES} samples (0.31 s at 32 kHz), got {wave.shape[-1]}")
         x = self.log_mel(wave).unsqueeze(1)
-        x = self.bn0(x.transpose(1, 3)).transpose(1, 3)
-        for i in range(1, 7):
-            x = getattr(self, f"conv_block{i}")(x)
-            if i < 6:
-                x = F.avg_pool2d(x, 2)
-        x = x.mean(dim=3)
+        # The front end and the pooled rows stay in float32, the convolutions have the type of their weights.
+        x = self.bn0(x.transpose(1, 3)).transpose(1, 3).to(self.conv_block1.conv1.weight.dtype)
+        *halving, last = self.convolutions()
+        for block in halving:
+            x = F.avg_pool2d(block(x), 2)
+        x = last(x)
+        x = x.float().mean(dim=3)
         embedding = F.relu(self.fc1(x.amax(dim=2) + x.mean(dim=2)))
         return embedding, torch.sigmoid(self.fc_audioset(embedding))

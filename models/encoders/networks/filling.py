@@ -1,6 +1,6 @@
 """Fill a network with published or seeded weights, strictly, and make it quick to run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import numpy as np
@@ -64,7 +64,7 @@ def fold_batch_norms(network: nn.Module) -> None:
     for module in list(network.modules()):
         for conv, norm in getattr(module, "FOLDS", ()):
             children = module._modules
-            if conv in children and isinstance(children[norm], nn.BatchNorm3d):
+            if conv in children and isinstance(children[norm], (nn.BatchNorm2d, nn.BatchNorm3d)):
                 children[conv] = fuse_conv_bn_eval(children[conv], children[norm])
                 children[norm] = nn.Identity()
 
@@ -75,6 +75,19 @@ def ready(network: nn.Module, device: str, precision: Precision) -> nn.Module:
     network.requires_grad_(False)
     fold_batch_norms(network)
     return network.to(device=device, dtype=DTYPES[precision], memory_format=torch.channels_last_3d)
+
+
+def convolutions_ready(parts: Iterable[nn.Module], device: str, precision: Precision) -> None:
+    """Make the parts of an eval-mode network that convolve pictures quick: batch norms folded, then cast.
+
+    Notes
+    -----
+    Channels last on a GPU, where its matrix units want them; on a CPU oneDNN is slower so for few channels.
+    """
+    memory_format = torch.contiguous_format if device == "cpu" else torch.channels_last
+    for part in parts:
+        fold_batch_norms(part)
+        part.to(dtype=DTYPES[precision], memory_format=memory_format)
 
 
 def video_tensor(batch: np.ndarray, device: str) -> torch.Tensor:

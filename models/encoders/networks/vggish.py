@@ -85,7 +85,8 @@ class Vggish(nn.Module):
 
     def embed(self, log_mel: Tensor) -> Tensor:
         """Embed spectrograms: float32 (B, 96, 64) -> (B, 128), not negative."""
-        maps = self.features(log_mel.unsqueeze(1))
+        # The front end and the dense layers stay in float32, the convolutions have the type of their weights.
+        maps = self.features(log_mel.unsqueeze(1).to(self.features[0].weight.dtype)).float()
         # The dense layers come from TensorFlow, where channels are last.
         return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
 

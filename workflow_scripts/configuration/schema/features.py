@@ -195,3 +195,19 @@ class ImportedFeature(FeatureBase):
     def weights(self) -> str:
         """No network, no weights."""
         return "none"
+
+
+class ImportedTranscripts(FeatureBase):
+    """Transcripts from subtitle files that somebody published; nothing is recognised."""
+
+    kind: Literal["speech"]
+    source: Literal["import"] = Field(description="what makes them imported transcripts")
+    path: str = Field(description="folder with a .srt file per video")
+    layout: Literal["srt"] = Field("srt", description="form of the files")
+    id_pattern: str = Field("{video_id}.srt", description="file below `path` of a video")
+    language: str | None = Field(None, description="code of the spoken language, such as `en`, where it is known")
+
+    @property
+    def weights(self) -> str:
+        """No network, no weights."""
+        return "none"

@@ -21,7 +21,7 @@ SAMPLING_OPTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "linspace": (frozenset({"n_frames"}), frozenset()),
     "linspace_clip": (frozenset({"n_frames"}), frozenset()),
     "hero_clips": (frozenset(), frozenset({"clip_s", "end"})),
-    "windows": (frozenset({"window"}), frozenset({"stride", "tail", "skip_last", "block", "rate"})),
+    "windows": (frozenset({"window"}), frozenset({"stride", "tail", "skip_last", "block", "rate", "n_frames"})),
     "i3d_chunks": (frozenset(), frozenset({"rate"})),
 }
 """Sampling rule -> options that it needs, and options that it may have."""
@@ -53,13 +53,15 @@ class Sampling(Section):
     )
     short_clip_guard: bool = Field(False, description="raise the rate for clips shorter than one slot (HERO)")
     n_frames: PositiveInt | None = Field(
-        None, description="`lavis_*`, `linspace`: rows per video; `linspace_clip`: frames of its row"
+        None,
+        description="`lavis_*`, `linspace`: rows per video; `linspace_clip`: frames of its row; `windows`: frames that "
+        "are seen of each window, evenly spaced from its first one (null: all)",
     )
     clip_s: Rate = Field("2", description="`hero_clips`: seconds per row, exact: `2`, `3/2`")
     end: Literal["float", "int"] = Field(
         "float", description="`hero_clips`: rounding of a clip's last frame, `float` as HERO, `int` as lighthouse"
     )
-    window: PositiveInt | None = Field(None, description="`windows`: frames per row")
+    window: PositiveInt | None = Field(None, description="`windows`: frames that a row spans")
     stride: PositiveInt | None = Field(None, description="`windows`: frames between rows; null: the window")
     tail: Literal["drop", "shift_back", "pad"] = Field(
         "drop", description="`windows`: what happens to a window that does not fit"
