@@ -22,7 +22,7 @@ rule train:
         "results/{dataset}/benchmarks/{system}/train_seed{seed}.tsv"
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).threads
+    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).all_threads
     resources:
         mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
@@ -61,7 +61,7 @@ rule predict:
     resources:
         mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
-        gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
+        gpu=lambda wc: min(1, PLAN.systems.runtime(wc.dataset, wc.system).gpu),
         runtime=60,
     params:
         key=lambda wc: PLAN.systems.prediction_key(wc.dataset, wc.system),

@@ -18,7 +18,7 @@ FOR_THIS_CLUSTER = (
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"),
 )
-WAIT_S = 120
+WAIT_S = 300
 
 
 @dataclass(frozen=True)

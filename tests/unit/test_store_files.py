@@ -52,7 +52,7 @@ def test_only_leftovers_of_dead_processes_are_swept(tmp_path):
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     mine = atomic.sibling(tmp_path / "a.zarr", "tmp")
     dead = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{gone.stdout.strip()}-"))
-    foreign = mine.with_name(mine.name.replace(atomic._HOST, "elsewhere"))
+    foreign = mine.with_name(mine.name.replace(atomic.HOST, "elsewhere"))
     aged = foreign.with_name(f"{foreign.name[:-8]}0123abcd")
     other = dead.with_name(dead.name.replace("a.zarr", "b.zarr"))
     for path in (mine, dead, foreign, aged, other):
