@@ -1,7 +1,10 @@
 """The workflow on a real, throw-away SLURM of one machine, and what the scheduler says about its jobs."""
 
+import contextlib
+import json
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -49,6 +52,25 @@ class Cluster:
     def is_empty(self) -> bool:
         """Tell whether no job waits or runs."""
         return not self.ask("squeue", "--noheader", "--format=%i").strip()
+
+    def kill_node(self, node: str, job: str) -> None:
+        """Let a node die with everything that it runs of a job."""
+        for process in [*_processes_of(job, "slurmstepd"), *_processes_of(job, "")]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        os.kill(int((self.folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+
+    def revive_node(self, node: str) -> None:
+        """Start the daemon of a node that was killed."""
+        subprocess.run(
+            ["slurmd", "-N", node, "-f", self.environment["SLURM_CONF"]],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        wait_until(lambda: "NOT_RESPONDING" not in self.ask("scontrol", "show", "node", node), "an answering node")
+        self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
 class SlurmWorkflow(Workflow):
@@ -98,6 +120,26 @@ def read_index(workflow: Workflow, feature: str) -> dict[str, Any]:
 
     store = FeatureStore(workflow.results / "demo/features" / feature)
     return {video_id: store[video_id].values for video_id in sorted(store)}
+
+
+def finished_results(path: Path) -> dict[str, Any]:
+    """Return a metrics file without what differs from run to run: when, how long, in which folder, at which commit."""
+    content = json.loads(path.read_text())
+    content["provenance"].pop("wall_seconds")
+    return content
+
+
+def _processes_of(job: str, name: str) -> list[int]:
+    """Return the processes of a job: its daemons (`slurmstepd`), or what these started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            is_daemon = command.startswith(f"slurmstepd: [{job}.")
+            if is_daemon if name else f"SLURM_JOB_ID={job}".encode() in environment:
+                found.append(int(folder.name))
+    return found
 
 
 def start_cluster(folder: Path) -> Cluster:

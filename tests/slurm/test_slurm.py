@@ -118,6 +118,26 @@ def test_two_workflows_share_one_cache(on_slurm, tmp_path):
     assert third.reused_and_computed("demo", "rgb_histogram") == {"0000": (12, 0)}
 
 
+@pytest.mark.slow
+def test_a_job_of_a_node_that_dies_goes_on_on_another_from_its_last_finished_video(on_slurm):
+    workflow = on_slurm(small_demo(n_videos=LONG))
+    started = workflow.start(INDEX)
+    kept = met_in_the_middle(workflow)
+    (job,) = workflow.jobs("extract_visual", "RUNNING")
+    node = workflow.cluster.show(job)["NodeList"]
+    workflow.cluster.ask("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=to be killed")
+    workflow.cluster.kill_node(node, job)
+    try:
+        require_success(wait_for_end(started))
+    finally:
+        workflow.cluster.revive_node(node)
+    last = workflow.jobs("extract_visual")[-1]
+    assert workflow.cluster.show(last)["NodeList"] != node
+    ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
+    assert reused >= kept
+    assert reused + computed == LONG
+
+
 def met_in_the_middle(workflow: SlurmWorkflow) -> int:
     """Wait until the extraction has finished some videos; return how many at least."""
     parts = workflow.results / FEATURE

@@ -303,14 +303,14 @@ class Training:
         self._require_finite(terms["total"], terms)
         weight = float(number < n_batches)
         self.accelerator.backward(weight * self.n_processes / self.recipe.accumulation * terms["total"])
-        in_row = min(self.n_processes, n_batches - progress.step_in_epoch)
-        progress.step_in_epoch += in_row
-        progress.step += in_row
+        done = min(progress.step_in_epoch + self.n_processes, n_batches)
+        if done % self.recipe.accumulation == 0 or done == n_batches:
+            self._optimise(terms)
+        progress.step += done - progress.step_in_epoch
+        progress.step_in_epoch = done
         sums = self._summed([weight * value.item() for value in terms.values()])
         for key, value in zip(terms, sums, strict=True):
             progress.sums[key] = progress.sums.get(key, 0.0) + value
-        if progress.step_in_epoch % self.recipe.accumulation == 0 or progress.step_in_epoch == n_batches:
-            self._optimise(terms)
 
     def _optimise(self, terms: Mapping[str, torch.Tensor]) -> None:
         self._average_gradients()
