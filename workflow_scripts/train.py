@@ -28,6 +28,7 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
+    from workflow_scripts.extraction.gpus import take_gpus
     from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.items import Reader
@@ -36,6 +37,8 @@ def main() -> None:
     from workflow_scripts.training.state import StateFolder
 
     if n_processes > 1 and not is_launched():
+        if settings["device"] != "cpu":
+            take_gpus(n_processes)
         launch("workflow_scripts.train", n_processes)
     settings["device"] = resolve_device(settings["device"])
     processes = join(settings["device"])

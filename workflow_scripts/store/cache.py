@@ -1,8 +1,8 @@
 """The feature cache that datasets, people and branches may share: what is in it, and what nobody needs any more.
 
 Layout: `<cache>/<encoder>-<recipe digest>/` holds `recipe.json`, the finished videos as `<2 digits>/<key>.npz` (or
-`.json`, transcripts), beside them a `<key>.claim` while a job is computing one, and `users/`, one file per settings file
-of a results folder that works with this recipe.
+`.json`, transcripts), beside them a `<key>.claim` while a job is computing one, and `users/`, one file per settings
+file of a results folder that works with this recipe.
 """
 
 import json
