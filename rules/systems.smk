@@ -28,11 +28,13 @@ rule train:
         * attempt,
         gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
         runtime=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).runtime_min,
+        nodes=1,
     params:
         key=lambda wc: PLAN.systems.train_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
-        " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
+        " --threads {threads} --nodes {resources.nodes}"
+        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
         # The signals by which a cluster announces the end are for the training: it logs while it saves its state.
         " | (trap '' TERM USR1; exec tee {log})"
 

@@ -20,6 +20,7 @@ def main() -> None:
     parser.add_argument("--key", required=True, help="digest of the settings this job is for")
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, shared by the processes")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of a SLURM job, which share the processes")
     parser.add_argument("--out", required=True, type=Path, help="folder of this seed's results")
     args = parser.parse_args()
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
@@ -39,7 +40,7 @@ def main() -> None:
     if n_processes > 1 and not is_launched():
         if settings["device"] != "cpu":
             take_gpus(n_processes)
-        launch("workflow_scripts.train", n_processes)
+        launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
     settings["device"] = resolve_device(settings["device"])
     processes = join(settings["device"])
     # Data-loader workers are forked, and zarrs cannot read after a fork: they get arrays that were read before, or the

@@ -170,6 +170,7 @@ def test_the_number_of_shards_is_counted_once(tmp_path):
     assert shards.frozen_shard_count(record, lambda: pytest.fail("counted again")) == 11
     assert json.loads(record.read_text())["n_shards"] == 11
     assert shards.frozen_shard_count(tmp_path / "few.json", lambda: 3) == 1
+    assert shards.frozen_shard_count(tmp_path / "million.json", lambda: 1_000_000) == shards.MOST_SHARDS
 
 
 def test_a_folder_that_cannot_be_written_still_gives_a_number(tmp_path):

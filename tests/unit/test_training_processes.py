@@ -108,7 +108,6 @@ def test_every_batch_of_an_epoch_goes_to_one_process(n_items, n_processes):
     assert len(given) - len(whole) < n_processes
 
 
-def test_processes_that_the_nodes_cannot_share_are_refused(monkeypatch):
-    monkeypatch.setenv("SLURM_JOB_NUM_NODES", "2")
+def test_processes_that_the_nodes_cannot_share_are_refused():
     with pytest.raises(UserError, match="3 cannot be shared equally by the 2 nodes"):
-        launch("workflow_scripts.train", 3)
+        launch("workflow_scripts.train", 3, 2, 1)

@@ -21,17 +21,19 @@ def is_launched() -> bool:
     return "RANK" in os.environ
 
 
-def launch(module: str, n_processes: int) -> None:
+def launch(module: str, n_processes: int, n_nodes: int, n_threads: int) -> None:
     """Become torchrun, which starts `module` with this command line in every process; does not return.
 
-    In a SLURM job of several nodes (`nodes`, `tasks` and `mpi: srun` of the profile) every node gets an equal share.
+    Parameters
+    ----------
+    n_processes, n_threads : of all nodes together
+    n_nodes : nodes of the SLURM job in whose batch step this process runs; 1 needs no SLURM
 
     Raises
     ------
     UserError
         the nodes cannot share the processes equally
     """
-    n_nodes = int(os.environ.get("SLURM_JOB_NUM_NODES", 1))
     if n_processes % n_nodes:
         raise UserError(
             f"runtime.processes: {n_processes} cannot be shared equally by the {n_nodes} nodes of this job; make it a "
@@ -44,13 +46,14 @@ def launch(module: str, n_processes: int) -> None:
         *("--module", module, *sys.argv[1:]),
     ]
     if n_nodes > 1:
-        # One torchrun per node. This process is on the first one, whatever that is called.
-        command[:0] = ["srun", "--nodes", str(n_nodes), "--ntasks", str(n_nodes), "--ntasks-per-node", "1"]
-        command[1:1] = ["--kill-on-bad-exit=1"]
+        # One torchrun per node.
+        share = ["--nodes", n_nodes, "--ntasks", n_nodes, "--cpus-per-task", max(1, n_threads // n_nodes)]
+        command[:0] = ["srun", "--kill-on-bad-exit=1", *map(str, share)]
     os.execvp(command[0], command)
 
 
 def _meeting_point(n_nodes: int) -> list[str]:
+    """Return torchrun's options for processes that meet on this node, the first of the job."""
     job = os.environ["SLURM_JOB_ID"]
     endpoint = f"{socket.gethostname()}:{_FIRST_PORT + int(job) % _N_PORTS}"
     return ["--nnodes", str(n_nodes), "--rdzv-backend", "c10d", "--rdzv-id", job, "--rdzv-endpoint", endpoint]
