@@ -1,7 +1,6 @@
 """The workflow on a real, throw-away SLURM of one machine, and what the scheduler says about its jobs."""
 
 import contextlib
-import json
 import os
 import re
 import signal
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.workflow.run_snakemake import ROOT, Run, Workflow
+from tests.workflow.run_snakemake import ROOT, Workflow
 
 SCRIPTS = Path(__file__).with_name("cluster")
 FOR_THIS_CLUSTER = (
@@ -122,13 +121,6 @@ def read_index(workflow: Workflow, feature: str) -> dict[str, Any]:
     return {video_id: store[video_id].values for video_id in sorted(store)}
 
 
-def finished_results(path: Path) -> dict[str, Any]:
-    """Return a metrics file without what differs from run to run: when, how long, in which folder, at which commit."""
-    content = json.loads(path.read_text())
-    content["provenance"].pop("wall_seconds")
-    return content
-
-
 def _processes_of(job: str, name: str) -> list[int]:
     """Return the processes of a job: its daemons (`slurmstepd`), or what these started."""
     found = []
@@ -160,9 +152,3 @@ def start_cluster(folder: Path) -> Cluster:
 def stop_cluster(folder: Path) -> None:
     """Stop what `start_cluster` started; nothing else."""
     subprocess.run(["bash", str(SCRIPTS / "stop.sh"), str(folder)], check=True)
-
-
-def require_success(run: Run) -> Run:
-    """Return the run; fail with what it printed if it failed."""
-    assert run.status == 0, run.output
-    return run

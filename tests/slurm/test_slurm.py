@@ -10,11 +10,10 @@ from tests.slurm.slurm_workflow import (
     SlurmWorkflow,
     finished_videos,
     read_index,
-    require_success,
     small_demo,
     wait_until,
 )
-from tests.workflow.run_snakemake import Workflow, wait_for_end
+from tests.workflow.run_snakemake import Workflow, require_success, wait_for_end
 
 pytestmark = pytest.mark.workflow
 

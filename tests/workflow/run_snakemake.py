@@ -171,6 +171,18 @@ def wait_for_end(process: subprocess.Popen[str]) -> Run:
     return Run(process.returncode, output)
 
 
+def require_success(run: Run) -> Run:
+    """Return the run; fail with what it printed if it failed."""
+    assert run.status == 0, run.output
+    return run
+
+
+def without_timings(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a metrics file without the seconds that its jobs took."""
+    provenance = {key: value for key, value in metrics["provenance"].items() if key != "wall_seconds"}
+    return {**metrics, "provenance": provenance}
+
+
 def _obey_ctrl_c() -> None:
     """Let the process started next heed SIGINT, which a shell makes its background jobs, and their tests, ignore."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
