@@ -15,7 +15,7 @@ from tests.slurm.slurm_workflow import (
 )
 from tests.workflow.run_snakemake import Workflow, require_success, wait_for_end
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.timeout(1800)]
 
 FEATURE = "demo/features/rgb_histogram"
 INDEX = f"{FEATURE}/index.parquet"

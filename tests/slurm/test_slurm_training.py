@@ -10,17 +10,22 @@ from tests.slurm.slurm_workflow import SlurmWorkflow, wait_until
 from tests.workflow.run_snakemake import Workflow, require_success, wait_for_end, without_timings
 from workflow_scripts.training.checkpoint import read_checkpoint
 
-pytestmark = [pytest.mark.workflow, pytest.mark.slow]
+pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.timeout(3600)]
 
 METRICS = "demo/img/metrics.json"
-LONG, SHORT = 150, 4
+LONG, SHORT = 150, 2
 """Epochs that take longer than the time limit of a minute, which SLURM takes for up to two, and few."""
 
 
 def tiny_training(epochs: int, **runtime: float) -> dict:
     """Return the demo with few videos and a training of so many epochs, two batches per step."""
     train = {"epochs": epochs, "batch_size": 4, "accumulation": 2}
-    system = {"settings": {"train": train}, "runtime": {"checkpoint_minutes": 0.1, **runtime}}
+    system = {
+        "streams": {"visual": {"names": ["rgb_histogram"], "standardise": True}},
+        "settings": {"train": train},
+        "runtime": {"checkpoint_minutes": 0.1, **runtime},
+        "evaluation": {"zero_streams": []},
+    }
     generate = {"train": 6, "val": 2, "test": 2}
     return {"datasets": {"demo": {"generate": generate, "n_shards": 1, "systems": {"img": system}}}}
 
