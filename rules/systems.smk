@@ -22,17 +22,19 @@ rule train:
         "results/{dataset}/benchmarks/{system}/train_seed{seed}.tsv"
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).threads
+    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).all_threads
     resources:
         mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
         gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
         runtime=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).runtime_min,
+        nodes=1,
     params:
         key=lambda wc: PLAN.systems.train_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
-        " --threads {threads} --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
+        " --threads {threads} --nodes {resources.nodes}"
+        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
         # The signals by which a cluster announces the end are for the training: it logs while it saves its state.
         " | (trap '' TERM USR1; exec tee {log})"
 
@@ -61,7 +63,7 @@ rule predict:
     resources:
         mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
-        gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
+        gpu=lambda wc: min(1, PLAN.systems.runtime(wc.dataset, wc.system).gpu),
         runtime=60,
     params:
         key=lambda wc: PLAN.systems.prediction_key(wc.dataset, wc.system),

@@ -1,6 +1,6 @@
 """Encode sliding windows over the sound of one shard of videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -38,7 +38,7 @@ def main() -> None:
         cuts, times[video_id] = windows(wave, recipe["sample_rate"], duration_s=media[video_id]["duration_s"], **window)
         yield from cuts
 
-    def compute(missing: list[str]) -> Iterator[Computed]:
+    def compute(missing: Iterable[str]) -> Iterator[Computed]:
         ffmpeg_exe(ffmpeg)
         return encode_missing(
             missing, windows_of, settings, stalls, times.__getitem__, lambda v: "no_audio" if v in silent else "ok"

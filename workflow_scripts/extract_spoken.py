@@ -1,6 +1,6 @@
 """Encode the spoken queries that belong to one shard of videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def main() -> None:
     }
     recipe, ffmpeg, stalls = settings["recipe"], ffmpeg_exe(settings["ffmpeg"]), Stalls()
 
-    def compute(missing: list[str]) -> Iterator[Computed]:
+    def compute(missing: Iterable[str]) -> Iterator[Computed]:
         encoder = load_encoder(settings)
         stalls.enter("compute")
         for query_id in missing:

@@ -1,6 +1,6 @@
 """Encode the queries that belong to one shard of videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -25,11 +25,12 @@ def main() -> None:
     }
     batch_size, stalls = settings["runtime"]["batch_size"], Stalls()
 
-    def compute(missing: list[str]) -> Iterator[Computed]:
+    def compute(missing: Iterable[str]) -> Iterator[Computed]:
         encoder = load_encoder(settings)
         stalls.enter("compute")
-        for start in range(0, len(missing), batch_size):
-            batch = missing[start : start + batch_size]
+        ids = list(missing)
+        for start in range(0, len(ids), batch_size):
+            batch = ids[start : start + batch_size]
             for query_id, rows in zip(batch, encoder.encode([texts[q] for q in batch]), strict=True):
                 # A token has no time in the video: its row number stands in, so that the store's form is the same.
                 index = np.arange(len(rows), dtype=np.float64)

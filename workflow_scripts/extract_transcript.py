@@ -1,7 +1,7 @@
 """Encode the lines of the transcripts of one shard of videos, and lay them on seconds or clips."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ def main() -> None:
     videos = read_table(args.durations, ["video_id", "duration_s"]).to_pylist()
     durations = {row["video_id"]: row["duration_s"] for row in videos if row["video_id"] in states}
 
-    def compute(missing: list[str]) -> Iterator[Computed]:
+    def compute(missing: Iterable[str]) -> Iterator[Computed]:
         encoder = load_encoder(settings)
         for video_id in missing:
             state = states[video_id]

@@ -1,6 +1,6 @@
 """Encode the sampled frames of one shard of videos."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -53,7 +53,7 @@ def main() -> None:
     def times_of(video_id: str) -> np.ndarray:
         return np.stack([plan[video_id]["start_s"], plan[video_id]["end_s"]], axis=1)
 
-    def compute(missing: list[str]) -> Iterator[Computed]:
+    def compute(missing: Iterable[str]) -> Iterator[Computed]:
         if not images:
             check_decoder(decoder, ffmpeg)
         return encode_missing(missing, frames_of, settings, stalls, times_of)

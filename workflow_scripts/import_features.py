@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def main() -> None:
     if set(digests.values()) == {MISSING}:
         require_any(source, {row[id_column]: fill_pattern(pattern, row) for row in table}, path, pattern)
 
-    def compute(missing: list[str]) -> Iterator[Computed]:
+    def compute(missing: Iterable[str]) -> Iterator[Computed]:
         for row_id in missing:
             if digests[row_id] == MISSING:
                 yield Computed(row_id, *NO_ROWS, "failed", f"missing: no {names[row_id]}")

@@ -19,21 +19,30 @@ def main() -> None:
     parser.add_argument("--settings", required=True, type=Path, help="settings.json of the system")
     parser.add_argument("--key", required=True, help="digest of the settings this job is for")
     parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, shared by the processes")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of a SLURM job, which share the processes")
     parser.add_argument("--out", required=True, type=Path, help="folder of this seed's results")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
+    n_processes = settings["runtime"]["processes"]
+    os.environ["OMP_NUM_THREADS"] = str(max(1, args.threads // n_processes))
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
+    from workflow_scripts.extraction.gpus import take_gpus
     from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.items import Reader
     from workflow_scripts.training.prior import Prior
+    from workflow_scripts.training.processes import is_launched, join, launch
     from workflow_scripts.training.state import StateFolder
 
+    if n_processes > 1 and not is_launched():
+        if settings["device"] != "cpu":
+            take_gpus(n_processes)
+        launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
     settings["device"] = resolve_device(settings["device"])
+    processes = join(settings["device"])
     # Data-loader workers are forked, and zarrs cannot read after a fork: they get arrays that were read before, or the
     # stores are read without it.
     if all(stream["in_memory"] for stream in settings["config"]["streams"].values()):
@@ -47,8 +56,10 @@ def main() -> None:
         if not split.items:
             raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
     data = [args.key, args.seed, train.digest, select.digest, *prior.checkpoint_digest]
-    state = StateFolder(args.out / "state", digest_json(data))
-    if state.is_finished:
+    with processes.main_process_first():
+        state = StateFolder(args.out / "state", digest_json(data))
+        is_finished = state.is_finished
+    if is_finished:
         log.info("already trained on exactly these settings and data; taken as it is")
     else:
         from workflow_scripts.training.loop import Training
@@ -56,9 +67,11 @@ def main() -> None:
         base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
         dims, started_from = reader.stream_dims(), prior.weights()
         Training(settings, train, select, dims, args.out, state, args.seed, started_from, base).run()
-    for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
-        with atomic_path(args.out / target) as temporary:
-            shutil.copyfile(source, temporary)
+    if processes.is_main_process:
+        for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
+            with atomic_path(args.out / target) as temporary:
+                shutil.copyfile(source, temporary)
+    processes.destroy_process_group()
 
 
 if __name__ == "__main__":

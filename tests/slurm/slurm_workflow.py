@@ -1,7 +1,9 @@
 """The workflow on a real, throw-away SLURM of one machine, and what the scheduler says about its jobs."""
 
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.workflow.run_snakemake import ROOT, Run, Workflow
+from tests.workflow.run_snakemake import ROOT, Workflow
 
 SCRIPTS = Path(__file__).with_name("cluster")
 FOR_THIS_CLUSTER = (
@@ -18,7 +20,7 @@ FOR_THIS_CLUSTER = (
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"),
 )
-WAIT_S = 120
+WAIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,25 @@ class Cluster:
     def is_empty(self) -> bool:
         """Tell whether no job waits or runs."""
         return not self.ask("squeue", "--noheader", "--format=%i").strip()
+
+    def kill_node(self, node: str, job: str) -> None:
+        """Let a node die with everything that it runs of a job."""
+        for process in [*_processes_of(job, "slurmstepd"), *_processes_of(job, "")]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        os.kill(int((self.folder / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+
+    def revive_node(self, node: str) -> None:
+        """Start the daemon of a node that was killed."""
+        subprocess.run(
+            ["slurmd", "-N", node, "-f", self.environment["SLURM_CONF"]],
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        wait_until(lambda: "NOT_RESPONDING" not in self.ask("scontrol", "show", "node", node), "an answering node")
+        self.ask("scontrol", "update", f"NodeName={node}", "State=RESUME")
 
 
 class SlurmWorkflow(Workflow):
@@ -100,6 +121,19 @@ def read_index(workflow: Workflow, feature: str) -> dict[str, Any]:
     return {video_id: store[video_id].values for video_id in sorted(store)}
 
 
+def _processes_of(job: str, name: str) -> list[int]:
+    """Return the processes of a job: its daemons (`slurmstepd`), or what these started."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            environment = (folder / "environ").read_bytes().split(b"\0")
+            is_daemon = command.startswith(f"slurmstepd: [{job}.")
+            if is_daemon if name else f"SLURM_JOB_ID={job}".encode() in environment:
+                found.append(int(folder.name))
+    return found
+
+
 def start_cluster(folder: Path) -> Cluster:
     """Start SLURM with its state below a folder."""
     settings = {"SLURM_TEST_NODES": "2", "SLURM_TEST_CPUS": "4", "SLURM_TEST_MEM": "32000", "SLURM_TEST_GPUS": "1"}
@@ -118,9 +152,3 @@ def start_cluster(folder: Path) -> Cluster:
 def stop_cluster(folder: Path) -> None:
     """Stop what `start_cluster` started; nothing else."""
     subprocess.run(["bash", str(SCRIPTS / "stop.sh"), str(folder)], check=True)
-
-
-def require_success(run: Run) -> Run:
-    """Return the run; fail with what it printed if it failed."""
-    assert run.status == 0, run.output
-    return run

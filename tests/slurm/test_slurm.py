@@ -10,13 +10,12 @@ from tests.slurm.slurm_workflow import (
     SlurmWorkflow,
     finished_videos,
     read_index,
-    require_success,
     small_demo,
     wait_until,
 )
-from tests.workflow.run_snakemake import Workflow, wait_for_end
+from tests.workflow.run_snakemake import Workflow, require_success, wait_for_end
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.timeout(1800)]
 
 FEATURE = "demo/features/rgb_histogram"
 INDEX = f"{FEATURE}/index.parquet"
@@ -116,6 +115,26 @@ def test_two_workflows_share_one_cache(on_slurm, tmp_path):
     third = on_slurm(config, "third")
     require_success(third.run(INDEX))
     assert third.reused_and_computed("demo", "rgb_histogram") == {"0000": (12, 0)}
+
+
+@pytest.mark.slow
+def test_a_job_of_a_node_that_dies_goes_on_on_another_from_its_last_finished_video(on_slurm):
+    workflow = on_slurm(small_demo(n_videos=LONG))
+    started = workflow.start(INDEX)
+    kept = met_in_the_middle(workflow)
+    (job,) = workflow.jobs("extract_visual", "RUNNING")
+    node = workflow.cluster.show(job)["NodeList"]
+    workflow.cluster.ask("scontrol", "update", f"NodeName={node}", "State=DRAIN", "Reason=to be killed")
+    workflow.cluster.kill_node(node, job)
+    try:
+        require_success(wait_for_end(started))
+    finally:
+        workflow.cluster.revive_node(node)
+    last = workflow.jobs("extract_visual")[-1]
+    assert workflow.cluster.show(last)["NodeList"] != node
+    ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
+    assert reused >= kept
+    assert reused + computed == LONG
 
 
 def met_in_the_middle(workflow: SlurmWorkflow) -> int:

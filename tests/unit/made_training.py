@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {
     "weights": {"frames": "random(0)"},
     "prior": None,
     "base_weights": [],
-    "runtime": {"num_workers": 0, "checkpoint_minutes": 1000.0},
+    "runtime": {"num_workers": 0, "processes": 1, "checkpoint_minutes": 1000.0},
     "config": {
         "system": "img",
         "streams": {
@@ -85,9 +85,12 @@ def made_splits() -> tuple[Split, Split]:
 def made_training(out: Path, settings: dict[str, Any], key: str = "key", seed: int = 3, initial: Any = None) -> Any:
     """Return the training in the folder `out`, with whatever state an earlier one left there."""
     from workflow_scripts.training.loop import Training
+    from workflow_scripts.training.processes import join
 
     train, select = made_splits()
-    return Training(settings, train, select, DIMS, out, StateFolder(out / "state", key), seed, initial)
+    with join("cpu").main_process_first():
+        state = StateFolder(out / "state", key)
+    return Training(settings, train, select, DIMS, out, state, seed, initial)
 
 
 def signal_after(training: Any, n_steps: int, number: int) -> None:
@@ -119,17 +122,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--num-workers", type=int, default=0)
+    parser.add_argument("--accumulation", type=int, default=1)
     parser.add_argument("--save-every-step", action="store_true")
     parser.add_argument("--die-in-save", type=int, help="kill this process inside the save of this number")
     parser.add_argument("--stop-group-at", type=int, help="terminate the process group after this step")
+    parser.add_argument("--stop-first-at", type=int, help="tell the first process to stop in this step")
     args = parser.parse_args()
     settings = made_settings(
         runtime__num_workers=args.num_workers,
+        config__settings__train__accumulation=args.accumulation,
         runtime__checkpoint_minutes=1e-9 if args.save_every_step else 1000.0,
     )
     training = made_training(args.out, settings)
     if args.die_in_save:
         die_in_save(training, args.die_in_save)
+    if args.stop_first_at and training.accelerator.is_main_process:
+        signal_after(training, args.stop_first_at, signal.SIGTERM)
     if args.stop_group_at:
         step = training._step
 

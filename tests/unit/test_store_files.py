@@ -52,7 +52,7 @@ def test_only_leftovers_of_dead_processes_are_swept(tmp_path):
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     mine = atomic.sibling(tmp_path / "a.zarr", "tmp")
     dead = mine.with_name(mine.name.replace(f"-{os.getpid()}-", f"-{gone.stdout.strip()}-"))
-    foreign = mine.with_name(mine.name.replace(atomic._HOST, "elsewhere"))
+    foreign = mine.with_name(mine.name.replace(atomic.HOST, "elsewhere"))
     aged = foreign.with_name(f"{foreign.name[:-8]}0123abcd")
     other = dead.with_name(dead.name.replace("a.zarr", "b.zarr"))
     for path in (mine, dead, foreign, aged, other):
@@ -170,6 +170,7 @@ def test_the_number_of_shards_is_counted_once(tmp_path):
     assert shards.frozen_shard_count(record, lambda: pytest.fail("counted again")) == 11
     assert json.loads(record.read_text())["n_shards"] == 11
     assert shards.frozen_shard_count(tmp_path / "few.json", lambda: 3) == 1
+    assert shards.frozen_shard_count(tmp_path / "million.json", lambda: 1_000_000) == shards.MOST_SHARDS
 
 
 def test_a_folder_that_cannot_be_written_still_gives_a_number(tmp_path):

@@ -38,8 +38,9 @@ class FakeEncoder:
         return np.random.default_rng(seed).standard_normal((3 + seed % 50, self.dim))
 
     def __call__(self, ids):
-        self.asked += ids
-        for video_id in reversed(ids):
+        asked = list(ids)
+        self.asked += asked
+        for video_id in reversed(asked):
             rows = self.rows(video_id)
             start = np.arange(len(rows), dtype=float)
             status, reason = ("failed", "broken file") if video_id in self.failing else ("ok", "")

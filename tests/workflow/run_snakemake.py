@@ -119,7 +119,7 @@ class Workflow:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
-            preexec_fn=_give_up_privileges if self.obeys_permissions else None,
+            preexec_fn=_obey_permissions_and_ctrl_c if self.obeys_permissions else _obey_ctrl_c,
         )
 
     def run(self, *targets: str, options: tuple[str, ...] = ()) -> Run:
@@ -169,6 +169,28 @@ def wait_for_end(process: subprocess.Popen[str]) -> Run:
         os.killpg(process.pid, signal.SIGKILL)
         raise
     return Run(process.returncode, output)
+
+
+def require_success(run: Run) -> Run:
+    """Return the run; fail with what it printed if it failed."""
+    assert run.status == 0, run.output
+    return run
+
+
+def without_timings(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content of a metrics file without the seconds that its jobs took."""
+    provenance = {key: value for key, value in metrics["provenance"].items() if key != "wall_seconds"}
+    return {**metrics, "provenance": provenance}
+
+
+def _obey_ctrl_c() -> None:
+    """Let the process started next heed SIGINT, which a shell makes its background jobs, and their tests, ignore."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _obey_permissions_and_ctrl_c() -> None:
+    _obey_ctrl_c()
+    _give_up_privileges()
 
 
 def _give_up_privileges() -> None:

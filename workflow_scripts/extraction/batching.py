@@ -1,6 +1,5 @@
 """Feed a network with full batches across the borders of videos while the next videos are being decoded."""
 
-import collections
 import contextlib
 import queue
 import threading
@@ -34,8 +33,8 @@ class Prefetch:
 
     Parameters
     ----------
-    ids : sequence of str
-        The videos.
+    ids : iterable of str
+        The videos; one is taken when its work begins.
     units_of : callable
         Gets an id, returns its units one by one. A `UserError` becomes the reason of that video and the others go on;
         any other exception is raised where the units are taken.
@@ -46,9 +45,10 @@ class Prefetch:
     """
 
     def __init__(
-        self, ids: Sequence[str], units_of: Callable[[str], Iterable[np.ndarray]], depth: int, workers: int = 1
+        self, ids: Iterable[str], units_of: Callable[[str], Iterable[np.ndarray]], depth: int, workers: int = 1
     ) -> None:
-        self._left = collections.deque(ids)
+        self._left = iter(ids)
+        self._taking = threading.Lock()
         self._units_of = units_of
         self._ready: queue.Queue = queue.Queue(maxsize=depth)
         self._stop = threading.Event()
@@ -94,9 +94,12 @@ class Prefetch:
 
     def _work(self, number: int) -> None:
         try:
-            while self._left and not self._stop.is_set():
-                with contextlib.suppress(IndexError):
-                    self._produce(self._left.popleft(), number)
+            while not self._stop.is_set():
+                with self._taking:
+                    video_id = next(self._left, None)
+                if video_id is None:
+                    break
+                self._produce(video_id, number)
             self._put(_DONE, number)
         except BaseException as error:
             self._put(error, number)

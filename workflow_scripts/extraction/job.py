@@ -16,7 +16,7 @@ from workflow_scripts.extraction.networks import load_encoder
 from workflow_scripts.extraction.settings import read_settings
 from workflow_scripts.extraction.stalls import Stalls
 from workflow_scripts.store.cache import recipe_folder
-from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
+from workflow_scripts.store.shard_job import Compute, Computed, Wanted, update_shard
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def run_job(
     settings: dict[str, Any],
     store_path: Path,
     wanted: Sequence[Wanted],
-    compute: Callable[[list[str]], Iterator[Computed]],
+    compute: Compute,
     stalls: Stalls | None = None,
 ) -> None:
     """Bring the shard up to date: known rows are kept, only missing ones are computed.
@@ -80,9 +80,7 @@ def run_job(
         log.info("%s: %s", store_path.name, stalls.summary())
 
 
-def _watched(
-    compute: Callable[[list[str]], Iterator[Computed]], stalls: Stalls, missing: list[str]
-) -> Iterator[Computed]:
+def _watched(compute: Compute, stalls: Stalls, missing: Iterable[str]) -> Iterator[Computed]:
     """Call `compute`; while one of its videos is outside, it is being written."""
     stalls.enter("load")
     for video in compute(missing):
@@ -93,7 +91,7 @@ def _watched(
 
 
 def encode_missing(
-    missing: list[str],
+    missing: Iterable[str],
     units_of: Callable[[str, Encoder], Iterable[np.ndarray]],
     settings: dict[str, Any],
     stalls: Stalls,

@@ -1,12 +1,14 @@
 """Load the published or random weights that a recipe names and hand them to its encoder."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
 from models.encoders.interface import Encoder, Weights
 from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.errors import UserError
+from workflow_scripts.extraction.gpus import take_gpus
 from workflow_scripts.extraction.weight_files import LOADERS
 from workflow_scripts.store.digest import verify_sha256
 
@@ -79,13 +81,15 @@ def missing_weights(weights: dict[str, Any]) -> str:
 
 
 def resolve_device(device: str) -> str:
-    """Return `cuda` or `cpu` for a configured device.
+    """Return `cuda` or `cpu` for a configured device; of several GPUs this process takes a free one.
 
     Raises
     ------
     UserError
         a GPU is asked for and none is visible
     """
+    if device != "cpu" and "RANK" not in os.environ:
+        take_gpus()
     import torch
 
     if device == "auto":

@@ -1,6 +1,7 @@
 """Find and probe many videos."""
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,10 +55,10 @@ def video_files(folder: Path, extensions: Iterable[str]) -> dict[str, list[str]]
     """
     preference = {extension.lower(): place for place, extension in enumerate(extensions)}
     found: dict[str, list[tuple[int, str]]] = {}
-    for path in folder.iterdir():
-        stem, dot, extension = path.name.rpartition(".")
+    for file in os.listdir(folder):  # noqa: PTH208 (a Path for each of a million names takes as long as the listing)
+        stem, dot, extension = file.rpartition(".")
         if dot and extension.lower() in preference:
-            found.setdefault(stem, []).append((preference[extension.lower()], path.name))
+            found.setdefault(stem, []).append((preference[extension.lower()], file))
     return {stem: [name for _, name in sorted(names)] for stem, names in found.items()}
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-_HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:32]
+HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:32]
 _LEFTOVER = re.compile(r"\.(?:tmp|old)-(?P<host>[A-Za-z0-9._]+)-(?P<pid>\d+)-[0-9a-f]{8}$")
 # The liveness of a process on another machine cannot be asked; no writer of ours holds one temporary file this long.
 _FOREIGN_LEFTOVER_AGE_S = 2 * 24 * 3600
@@ -33,7 +33,7 @@ def sibling(path: Path, kind: str) -> Path:
     Path
         `<name>.<kind>-<host>-<pid>-<random>` in the same folder, so that a rename never crosses file systems.
     """
-    return path.with_name(f"{path.name}.{kind}-{_HOST}-{os.getpid()}-{secrets.token_hex(4)}")
+    return path.with_name(f"{path.name}.{kind}-{HOST}-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def fsync_path(path: Path) -> None:
@@ -144,7 +144,7 @@ def remove_tree(path: Path) -> None:
 
 
 def _owner_may_be_alive(path: Path, host: str, pid: int) -> bool:
-    if host != _HOST:
+    if host != HOST:
         try:
             return time.time() - path.stat().st_mtime < _FOREIGN_LEFTOVER_AGE_S
         except FileNotFoundError:

@@ -1,7 +1,8 @@
 """The feature cache that datasets, people and branches may share: what is in it, and what nobody needs any more.
 
-Layout: `<cache>/<encoder>-<recipe digest>/` holds `recipe.json`, the finished videos as `<2 digits>/<key>.npz`, and
-`users/`, one file per settings file of a results folder that works with this recipe.
+Layout: `<cache>/<encoder>-<recipe digest>/` holds `recipe.json`, the finished videos as `<2 digits>/<key>.npz` (or
+`.json`, transcripts), beside them a `<key>.claim` while a job is computing one, and `users/`, one file per settings
+file of a results folder that works with this recipe.
 """
 
 import json
@@ -84,7 +85,7 @@ def read_cache(cache: Path) -> list[CachedRecipe]:
 
 
 def _read_recipe(folder: Path) -> CachedRecipe:
-    sizes = [path.stat().st_size for path in folder.glob("??/*.npz")]
+    sizes = [path.stat().st_size for suffix in ("npz", "json") for path in folder.glob(f"??/*.{suffix}")]
     notes = list((folder / "users").glob("*"))
     last_used = max((note.stat().st_mtime for note in notes), default=(folder / "recipe.json").stat().st_mtime)
     return CachedRecipe(folder, len(sizes), sum(sizes), last_used, list(_users(folder, notes)))

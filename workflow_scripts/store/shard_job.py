@@ -1,9 +1,10 @@
 """Bring one shard of a feature up to date: keep what is known, compute what is missing, publish in one step."""
 
+import itertools
 import logging
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import numpy as np
 
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.atomic import atomic_path, remove_tree, sweep_leftovers
+from workflow_scripts.store.claims import Claims
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.shard_store import (
     StoreBeingRewritten,
@@ -26,6 +28,10 @@ log = logging.getLogger(__name__)
 
 FAILED = "failed"
 _PROGRESS_EVERY_S = 30.0
+_ASK_AGAIN_S = 2.0
+"""How often a job that waits for others looks whether they are done."""
+
+Compute = Callable[[Iterable[str]], Iterator["Computed"]]
 
 
 class Wanted(NamedTuple):
@@ -89,7 +95,7 @@ def update_shard(
     recipe: dict[str, Any],
     dtype: str,
     dim: int | None,
-    compute: Callable[[list[str]], Iterator[Computed]],
+    compute: Compute,
     cache_dir: Path | None,
 ) -> ShardSummary:
     """Make the shard hold exactly the wanted videos.
@@ -108,7 +114,8 @@ def update_shard(
         Width of a row, if known before anything is computed.
     compute : callable
         Gets the ids to compute, yields each of them once, in any order. It is called only if there are some: load the
-        network inside.
+        network inside. With a cache an id that is taken is claimed: take it when its work begins, and what other jobs
+        are computing meanwhile is left to them.
     cache_dir : Path or None
         Content-addressed cache of finished videos, shared and kept. Without it they are kept in `{shard}.parts/` until
         the shard is published.
@@ -140,12 +147,19 @@ def update_shard(
     known = _known_parts(store_path, keys, dtype, parts_dir, summary)
     missing = [video_id for video_id in sorted(keys) if video_id not in known]
     log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
-    if missing:
-        for video_id, part in _compute(missing, compute, np.dtype(dtype)):
-            if part.status != FAILED:
-                save_part(parts_dir, keys[video_id], part)
-            known[video_id] = part
-            summary.computed += 1
+    with Claims(cache_dir) as claims:
+        while missing:
+            ids = _unclaimed(missing, keys, parts_dir, claims)
+            for video_id, part in _compute(ids, len(missing), compute, np.dtype(dtype)):
+                if part.status != FAILED:
+                    save_part(parts_dir, keys[video_id], part)
+                claims.release(keys[video_id])
+                known[video_id] = part
+                summary.computed += 1
+            missing = [video_id for video_id in missing if video_id not in known]
+            known |= (by_others := _computed_by_others(missing, keys, parts_dir))
+            summary.cached += len(by_others)
+            missing = [video_id for video_id in missing if video_id not in known]
     _publish(store_path, known, keys, recipe, dtype, dim)
     if cache_dir is None:
         remove_tree(parts_dir)
@@ -195,22 +209,47 @@ def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
     }
 
 
-def _compute(
-    missing: list[str], compute: Callable[[list[str]], Iterator[Computed]], dtype: np.dtype
-) -> Iterator[tuple[str, Part]]:
-    """Yield every missing video once, checked, with progress in the log."""
+def _unclaimed(missing: Sequence[str], keys: dict[str, str], parts_dir: Path, claims: Claims) -> Iterator[str]:
+    """Yield the videos that nobody else is computing or has computed by now; each is claimed when it is taken."""
+    for video_id in missing:
+        if claims.take(keys[video_id]):
+            if _part_path(parts_dir, keys[video_id]).is_file() and load_part(parts_dir, keys[video_id]) is not None:
+                claims.release(keys[video_id])
+            else:
+                yield video_id
+
+
+def _computed_by_others(missing: Sequence[str], keys: dict[str, str], parts_dir: Path) -> dict[str, Part]:
+    """Return what other jobs have finished; wait a little if that is nothing."""
+    found = {video_id: load_part(parts_dir, keys[video_id]) for video_id in missing}
+    finished = {video_id: part for video_id, part in found.items() if part is not None}
+    if missing and not finished:
+        time.sleep(_ASK_AGAIN_S)
+    return finished
+
+
+def _compute(ids: Iterator[str], most: int, compute: Compute, dtype: np.dtype) -> Iterator[tuple[str, Part]]:
+    """Yield every video once, checked, with progress in the log; without any the network stays unloaded."""
+    left: set[str] = set()
+
+    def taken() -> Iterator[str]:
+        for video_id in ids:
+            left.add(video_id)
+            yield video_id
+
+    first = next(given := taken(), None)
+    if first is None:
+        return
     started = reported = time.monotonic()
-    left = set(missing)
-    for computed in compute(list(missing)):
+    for n_done, computed in enumerate(compute(itertools.chain([first], given)), start=1):
         if computed.id not in left:
             raise RuntimeError(f"compute gave {computed.id!r}, which was not asked for or came before")
         left.remove(computed.id)
         yield computed.id, _checked(computed, dtype)
-        if time.monotonic() - reported > _PROGRESS_EVERY_S and left:
+        if time.monotonic() - reported > _PROGRESS_EVERY_S and n_done < most:
             reported = time.monotonic()
-            rate = (len(missing) - len(left)) / (reported - started)
-            n_done = len(missing) - len(left)
-            log.info("%d of %d videos, %.2f/s, %.0f s left", n_done, len(missing), rate, len(left) / rate)
+            rate = n_done / (reported - started)
+            log.info("%d of %d videos, %.2f/s, %.0f s left", n_done, most, rate, (most - n_done) / rate)
     if left:
         raise RuntimeError(f"compute gave nothing for {', '.join(sorted(left)[:10])}")
 

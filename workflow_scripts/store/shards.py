@@ -12,13 +12,15 @@ from workflow_scripts.store.atomic import write_json, write_text
 log = logging.getLogger(__name__)
 
 VIDEOS_PER_SHARD = 64
+MOST_SHARDS = 500
+"""Above about 32,000 videos the shards grow instead: the job graph of a million videos then is that of 32,000."""
 # A fixed minimum width keeps `ls` in order and survives a move from 8 to 500 shards.
 _NAME_DIGITS = 4
 
 
 def shard_of(video_id: str, n_shards: int) -> int:
     """Return the shard number of a video, in 0..n_shards-1: a stable hash of its id, independent of other videos."""
-    return int(hashlib.sha256(video_id.encode("utf-8")).hexdigest()[:8], 16) % n_shards
+    return int.from_bytes(hashlib.sha256(video_id.encode("utf-8")).digest()[:4], "big") % n_shards
 
 
 def shard_name(shard: int, n_shards: int) -> str:
@@ -35,10 +37,10 @@ def all_shards(n_shards: int) -> list[str]:
 
 def split_into_shards(digests: dict[str, str], n_shards: int) -> dict[str, dict[str, str]]:
     """Return the id-to-digest table of every shard, by shard name; shards without videos are present and empty."""
-    parts: dict[str, dict[str, str]] = {name: {} for name in all_shards(n_shards)}
+    parts: list[dict[str, str]] = [{} for _ in range(n_shards)]
     for video_id, digest in digests.items():
-        parts[shard_name(shard_of(video_id, n_shards), n_shards)][video_id] = digest
-    return parts
+        parts[shard_of(video_id, n_shards)][video_id] = digest
+    return dict(zip(all_shards(n_shards), parts, strict=True))
 
 
 def write_shard_list(path: Path | str, entries: Iterable[tuple[str, str]]) -> None:
@@ -100,8 +102,8 @@ def frozen_shard_count(
     Returns
     -------
     int
-        max(1, round(videos / videos_per_shard)) at the time of recording. A folder that cannot be written is not an
-        error: a dry run there still gets the number.
+        round(videos / videos_per_shard) at the time of recording, at least 1 and at most `MOST_SHARDS`. A folder that
+        cannot be written is not an error: a dry run there still gets the number.
 
     Raises
     ------
@@ -112,7 +114,7 @@ def frozen_shard_count(
     if record.is_file():
         return _recorded_count(record)
     n_videos = count_videos()
-    n_shards = max(1, round(n_videos / videos_per_shard))
+    n_shards = min(MOST_SHARDS, max(1, round(n_videos / videos_per_shard)))
     try:
         write_json(record, {"n_shards": n_shards, "n_videos_when_frozen": n_videos})
     except OSError as error:

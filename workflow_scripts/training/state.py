@@ -14,11 +14,13 @@ class Progress:
 
     Attributes
     ----------
-    num_workers : data-loader workers; the loader's saved position has a form of its own for every number of them
+    num_workers, processes : data-loader workers and training processes; the loader's saved position has a form of its
+        own for every number of them
     sums : loss terms summed over the steps of the present epoch
     """
 
     num_workers: int = 0
+    processes: int = 1
     epoch: int = 0
     step_in_epoch: int = 0
     step: int = 0

@@ -33,7 +33,9 @@ class Root(Section):
     needed_by: str | None = Field(
         None, description="a target such as results/qvh/img/metrics.json: list only what it needs (`snakemake weights`)"
     )
-    videos_per_shard: PositiveInt = Field(64, description="used once, when a dataset is first seen")
+    videos_per_shard: PositiveInt = Field(
+        64, description="used once, when a dataset is first seen; above 500 shards they grow"
+    )
     datasets: dict[Name, dict[str, Any]] = Field(
         default_factory=dict, description="overrides of config/datasets/<name>.yaml"
     )

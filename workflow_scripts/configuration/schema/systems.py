@@ -80,12 +80,22 @@ class Evaluation(Section):
 class SystemRuntime(Section):
     """How a system is trained; precision and accumulation change numbers and belong to its settings."""
 
-    threads: PositiveInt = Field(1, description="CPU threads")
+    threads: PositiveInt = Field(1, description="CPU threads of a process")
+    processes: PositiveInt = Field(
+        1,
+        description="training processes that share the batches of every step, each on a GPU of its own if there are "
+        "GPUs; settings.train.accumulation must be a multiple of it. The weights stay those of one process",
+    )
     mem_mb: PositiveInt = Field(8000, description="memory, MB")
-    gpu: NonNegativeInt = Field(0, description="GPUs")
+    gpu: NonNegativeInt = Field(0, description="GPUs; of a training with several processes as many as those")
     runtime_min: PositiveInt = Field(1440, description="time limit on a cluster, minutes")
     num_workers: NonNegativeInt = Field(0, description="data-loader worker processes")
     checkpoint_minutes: PositiveFloat = Field(10.0, description="minutes between resumable checkpoints")
+
+    @property
+    def all_threads(self) -> int:
+        """Return the CPU threads of all processes of a training."""
+        return self.threads * self.processes
 
 
 class SystemOnDataset(Section):
