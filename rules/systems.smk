@@ -12,6 +12,7 @@ rule train:
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
         transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
         weights=lambda wc: PLAN.systems.weights(wc.dataset, wc.system),
+        fit_files=lambda wc: PLAN.systems.fit_files(wc.dataset, wc.system),
         prior=lambda wc: PLAN.systems.prior_of_training(wc.dataset, wc.system, wc.seed),
     output:
         checkpoint="results/{dataset}/{system}/seed{seed}/checkpoint.safetensors",
@@ -39,6 +40,30 @@ rule train:
         " | (trap '' TERM USR1; exec tee {log})"
 
 
+rule import_checkpoint:
+    input:
+        settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
+        file=lambda wc: PLAN.systems.checkpoint_file(wc.dataset, wc.system),
+        annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
+        manifest="results/{dataset}/media/manifest.parquet",
+        features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
+        fit_files=lambda wc: PLAN.systems.fit_files(wc.dataset, wc.system),
+    output:
+        "results/{dataset}/{system}/imported/checkpoint.safetensors",
+    log:
+        "results/{dataset}/logs/{system}/import_checkpoint.log",
+    conda:
+        "../envs/networks.yaml"
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
+        * attempt,
+    params:
+        key=lambda wc: PLAN.systems.train_key(wc.dataset, wc.system),
+    shell:
+        "python -m workflow_scripts.import_checkpoint --settings {input.settings} --key {params.key}"
+        " --file {input.file:q} --out {output} 2>&1 | tee {log}"
+
+
 rule predict:
     input:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
@@ -54,6 +79,8 @@ rule predict:
     output:
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
+        predictors="results/{dataset}/{system}/seed{seed}/{split}/predictors.parquet",
+        scores="results/{dataset}/{system}/seed{seed}/{split}/query_scores.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
     log:
         "results/{dataset}/logs/{system}/predict_seed{seed}_{split}.log",
@@ -78,6 +105,8 @@ rule evaluate:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
         predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
         ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
+        predictors="results/{dataset}/{system}/seed{seed}/{split}/predictors.parquet",
+        scores="results/{dataset}/{system}/seed{seed}/{split}/query_scores.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
     output:
         metrics="results/{dataset}/{system}/seed{seed}/{split}/metrics.json",

@@ -10,7 +10,8 @@ from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.table import metrics_table
 from workflow_scripts.store.atomic import write_json
 
-PER_SEED = ("metrics", "groups", "ablations", "baselines", "counts", "provenance", "confidence", "rule_sets")
+AVERAGED = ("metrics", "groups", "ablations", "predictors", "query_scores")
+PER_SEED = (*AVERAGED, "baselines", "counts", "provenance", "confidence", "rule_sets")
 OF_ONE_SEED = {"confidence": {}, "official": {}, "lengths": {}, "cautions": []}
 """What a rule set says about the queries of one seed; with several seeds it stands with each."""
 
@@ -39,7 +40,7 @@ def join_seeds(runs: dict[str, dict[str, Any]]) -> dict[str, Any]:
         return {**first, "seeds": list(runs)}
     return {
         **first,
-        **{key: mean_of([run[key] for run in runs.values()]) for key in ("metrics", "groups", "ablations")},
+        **{key: mean_of([run[key] for run in runs.values()]) for key in AVERAGED if key in first},
         "confidence": {},
         "rule_sets": {
             name: {

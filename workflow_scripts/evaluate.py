@@ -12,7 +12,7 @@ from workflow_scripts.reporting.provenance import provenance
 from workflow_scripts.reporting.scores import constant_baseline, skipped_counts
 from workflow_scripts.scoring.annotated import Split
 from workflow_scripts.scoring.results import refusing_readably, sections, write_tables
-from workflow_scripts.scoring.run import grouped, score_ablation, score_run
+from workflow_scripts.scoring.run import grouped, score_kinds, score_means, score_run
 from workflow_scripts.store.atomic import write_json
 from workflow_scripts.store.tables import read_table
 
@@ -32,12 +32,16 @@ def main() -> None:
     evaluation, annotations = config["evaluation"], annotations_folder(args.settings, settings)
     predictions = read_table(args.run / "predictions.parquet", COLUMNS)
     ablations = read_table(args.run / "ablations.parquet", [*COLUMNS, "zeroed"])
+    predictors = read_table(args.run / "predictors.parquet", [*COLUMNS, "predictor"])
+    scores = read_table(args.run / "query_scores.parquet")
     asked = pc.unique(predictions["query_id"])
     with refusing_readably(str(args.run / "predictions.parquet")):
         split = Split.read(annotations, name, config["queries"]["kinds"]).only(asked)
         saliency = args.run / "prediction_saliency.parquet"
         results = score_run(split, predictions, saliency, evaluation, evaluation["rules"])
-        zeroed = {s: score_ablation(split, ablations, s, evaluation) for s in evaluation["zero_streams"]}
+        zeroed = score_kinds(split, ablations, "zeroed", evaluation["zero_streams"], evaluation)
+        names = pc.unique(predictors["predictor"]).to_pylist()
+        by_predictor = score_kinds(split, predictors, "predictor", names, evaluation)
     known = set(asked.to_pylist())
     references = [r for r in read_references(annotations, name, config["queries"]) if r.query_id in known]
     write_tables(args.out.parent, results)
@@ -52,6 +56,8 @@ def main() -> None:
             **sections(results),
             "groups": grouped(results, split, evaluation["group_by"]),
             "ablations": zeroed,
+            "predictors": by_predictor,
+            "query_scores": score_means(split, scores, evaluation["group_by"]),
             "baselines": {
                 "best_constant": constant_baseline(references, evaluation["thresholds"], evaluation["group_by"])
             },

@@ -1,4 +1,6 @@
-"""Predict the moments of one split with a trained checkpoint, and again with each ablated stream set to zero."""
+"""Predict the moments of one split with a trained checkpoint, again with each ablated stream set to zero, and by each
+of the system's further predictors.
+"""
 
 import argparse
 import json
@@ -24,12 +26,17 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
-    from workflow_scripts.datasets.predictions import write_ablations, write_predictions
+    from workflow_scripts.datasets.predictions import (
+        write_ablations,
+        write_predictions,
+        write_predictors,
+        write_query_scores,
+    )
     from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
     from workflow_scripts.training.checkpoint import build_system, read_checkpoint
     from workflow_scripts.training.items import Reader
-    from workflow_scripts.training.prediction import predict_items
+    from workflow_scripts.training.prediction import predict_details, predict_items
     from workflow_scripts.training.prior import Prior
 
     use_zarrs()
@@ -47,15 +54,14 @@ def main() -> None:
     split = split.usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"
+    how = (system.config.train.batch_size, device, args.seed)
     found = {
         zeroed: predict_items(
             system,
             network,
             split.items,
             partial(trained.standardiser.apply, zeroed=zeroed),
-            system.config.train.batch_size,
-            device,
-            args.seed,
+            *how,
             progress=f"predict, {zeroed} set to zero" if zeroed else "predict",
         )
         for zeroed in [None, *settings["config"]["evaluation"]["zero_streams"]]
@@ -64,6 +70,9 @@ def main() -> None:
     asked = [item.query_id for item in split.items]
     write_predictions(args.out / "predictions.parquet", found.pop(None), names, asked)
     write_ablations(args.out / "ablations.parquet", found, names, asked)
+    predictors, scores = predict_details(system, network, split.items, trained.standardiser.apply, *how)
+    write_predictors(args.out / "predictors.parquet", predictors, names, asked)
+    write_query_scores(args.out / "query_scores.parquet", scores)
     summary = summarise_run(trained.notes, settings, split.skipped, time.monotonic() - started, str(device))
     write_json(args.out / "predict.json", summary)
 
@@ -86,7 +95,7 @@ def summarise_run(
 
     return {
         "skipped": dict(skipped),
-        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score")},
+        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
         "recipes": settings["recipes"],
         "weights": settings["weights"],
         "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},

@@ -24,11 +24,12 @@ def main() -> None:
     annotations = annotations_folder(settings_path, settings)
     references = read_references(annotations, metrics["split"], settings["config"]["queries"])
     predictions = read_table(args.run / seed / metrics["split"] / "predictions.parquet").to_pylist()
+    scores = read_table(args.run / seed / metrics["split"] / "query_scores.parquet").to_pylist()
     history_path = args.run / seed / "history.jsonl"
     lines = history_path.read_text(encoding="utf-8").splitlines() if history_path.is_file() else []
     history = [json.loads(line) for line in lines]
     title = settings["config"]["title"]
-    write_text(args.out, render_report(title, metrics, history, references, predictions))
+    write_text(args.out, render_report(title, metrics, history, references, predictions, scores))
 
 
 if __name__ == "__main__":

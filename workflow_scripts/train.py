@@ -29,9 +29,11 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
+    from workflow_scripts.configuration.schema import HELD_OUT
     from workflow_scripts.extraction.gpus import take_gpus
     from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
+    from workflow_scripts.training.checkpoint import system_config
     from workflow_scripts.training.items import Reader
     from workflow_scripts.training.prior import Prior
     from workflow_scripts.training.processes import is_launched, join, launch
@@ -51,13 +53,19 @@ def main() -> None:
     results = args.settings.parent.parent
     annotated, prior = results.parent / settings["annotations"], Prior(settings, args.seed)
     reader = Reader(results, settings["config"], settings["recipes"], annotated, prior.answers)
-    train, select = reader.read(splits["train"]), reader.read(splits["select"])
+    train = reader.read(splits["train"])
+    if splits["select"] == HELD_OUT:
+        train, select = train.hold_out(splits["held_out"])
+    else:
+        select = reader.read(splits["select"])
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:
             raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
+    typed = system_config(settings["config"]["system"], settings["config"]["settings"])
+    also_fitted = reader.queries_of_roles(("test",)) if "test" in getattr(typed, "fits_on", ()) else []
     data = [args.key, args.seed, train.digest, select.digest, *prior.checkpoint_digest]
     with processes.main_process_first():
-        state = StateFolder(args.out / "state", digest_json(data))
+        state = StateFolder(args.out / "state", digest_json([*data, *(item.text for item in also_fitted)]))
         is_finished = state.is_finished
     if is_finished:
         log.info("already trained on exactly these settings and data; taken as it is")
@@ -66,7 +74,7 @@ def main() -> None:
 
         base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
         dims, started_from = reader.stream_dims(), prior.weights()
-        Training(settings, train, select, dims, args.out, state, args.seed, started_from, base).run()
+        Training(settings, train, select, dims, args.out, state, args.seed, started_from, base, also_fitted).run()
     if processes.is_main_process:
         for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
             with atomic_path(args.out / target) as temporary:

@@ -5,6 +5,14 @@ A system is a package `models/systems/<name>/` with
 - `config.py`: `Config`, a pydantic model (importable without torch) holding every hyper-parameter; and, if parts of the
   network come from published weights, `base_weights(config)`: their names in `config/weights.yaml`;
 - `system.py`: `System`, a class with the methods of the protocol below.
+
+`config.py` may also have `CLEAN`, what `protocol: clean` means (setting, `network.pos_mode` for example, -> values that
+are clean, the first of which is its preset), and `Config` the properties
+
+- `fit_files`: settings that name an entry of the weights registry, or a file, that `fit` reads, -> what they name; jobs
+  get paths;
+- `fits_on`: roles of the splits (`train`, `test`) whose queries `fit` needs; where `test` is one, their items follow
+  those of training, without rows of features.
 """
 
 import random
@@ -114,6 +122,15 @@ class System(Protocol):
 
     def predict(self, network: Any, batch: dict[str, Any], generator: Any) -> list[Prediction]:
         """Return the ranked spans of every query of the batch; `generator` (torch) feeds what draws at evaluation."""
+
+    def details(
+        self, network: Any, batch: dict[str, Any], generator: Any
+    ) -> tuple[dict[str, list[Prediction]], dict[str, list[float]]]:
+        """Return what is reported beside the answers; systems with nothing to add have no such method.
+
+        Spans by the name of each predictor, and scores of the queries of the batch, in order, by the name of each
+        score. Drawn as in `predict`.
+        """
 
     def parameter_groups(self, network: Any) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups."""

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from models.layers.checkpoints import match_state
 from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms
@@ -156,7 +157,8 @@ class ImgCase:
     def build(self) -> torch.nn.Module:
         """Return a network with the case's weights."""
         network = self.system.network()
-        network.load_state_dict(self.system.import_checkpoint(self.state), strict=True)
+        # Not by import_checkpoint: the word vectors of a case are those of no vocabulary.
+        network.load_state_dict(match_state(network.state_dict(), self.state, "IMG"), strict=True)
         return network
 
     def _input(self, name: str, shape: tuple[int, ...], lengths: list[int] | None = None) -> Tensor:

@@ -27,9 +27,9 @@ def plan(config=TVR) -> Plan:
 
 def test_a_system_reads_the_queries_of_the_family_it_names_and_the_videos_of_the_dataset():
     tables = [f"results/charades_tvr/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
-    assert plan().systems.tables("charades", "img") == tables
-    text = set(plan().configuration.system("charades", "img").streams["text"].names)
-    for path in plan().systems.feature_indices("charades", "img"):
+    assert plan().systems.tables("charades", "img_clip_slowfast") == tables
+    text = set(plan().configuration.system("charades", "img_clip_slowfast").streams["text"].names)
+    for path in plan().systems.feature_indices("charades", "img_clip_slowfast"):
         feature = Path(path).parent.name
         assert path.split("/")[1] == ("charades_tvr" if feature in text else "charades")
 

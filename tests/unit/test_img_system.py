@@ -3,13 +3,14 @@
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from models.systems.img.config import Config
+from models.systems.img.config import CLEAN, Config
 from models.systems.img.system import System
 from models.systems.interface import FeatureRows, Item
 
@@ -209,3 +210,179 @@ def test_glove_vocabulary_is_fitted_and_its_vectors_reach_the_network(tmp_path):
 def test_glove_without_a_vector_file_says_what_to_set():
     with pytest.raises(ValueError, match=r"network\.query\.word_vectors"):
         System.fit(Config(), [make_item(0)])
+
+
+# The clean protocol
+
+CLEAN_NETWORK = {"pos_mode": "time", "slot_noise": "fixed", "mask_padding": True}
+
+
+def spans(system: System, network, items: list[Item]) -> dict[str, tuple[float, float]]:
+    """Return what a system answers to items that share a batch, from a generator in some state."""
+    with torch.inference_mode():
+        batch = system.collate([system.sample(item, None) for item in items])
+        found = system.predict(network, batch, torch.Generator().manual_seed(len(items)))
+    return {prediction.query_id: (prediction.start_s, prediction.end_s) for prediction in found}
+
+
+def test_these_are_the_settings_of_the_clean_protocol():
+    assert {f"network.{key}": value for key, value in CLEAN_NETWORK.items()} == {
+        key: admitted[0] for key, admitted in CLEAN.items() if key != "network.query.vocabulary"
+    }
+
+
+@pytest.mark.parametrize("kind", ["tokens", "glove"])
+def test_clean_predictions_do_not_depend_on_who_shares_the_batch(kind, glove):
+    torch.manual_seed(0)
+    query = glove if kind == "glove" else {"kind": "tokens"}
+    config = make_config(network={**CLEAN_NETWORK, "query": query})
+    items = [make_item(seed, text=text) for seed, text in enumerate(["a door.", "a person opens the door.", "a", "."])]
+    system = System(config, System.fit(config, items), DIMS)
+    network = system.network().eval()
+    together = spans(system, network, items)
+    assert spans(system, network, items[::-1]) == together
+    assert spans(system, network, items[1:3]) == {query: together[query] for query in ("q1", "q2")}
+    for item in items:
+        assert spans(system, network, [item]) == {item.query_id: together[item.query_id]}
+
+
+def test_published_predictions_depend_on_it():
+    torch.manual_seed(0)
+    system = System(make_config(), {}, DIMS)
+    network, items = system.network().eval(), [make_item(seed) for seed in range(8)]
+    alone = {query: span for item in items for query, span in spans(system, network, [item]).items()}
+    assert spans(system, network, items) != alone
+
+
+def test_fixed_slots_differ_from_one_another_and_are_the_same_for_all():
+    system = System(make_config(network=CLEAN_NETWORK), {}, DIMS)
+    audio, visual = system._slot_noise(make_batch(system, training=False), None)
+    assert torch.equal(audio[0], audio[3])
+    assert not torch.equal(audio[0, 0], audio[0, 1])
+    assert not torch.equal(audio[0], visual[0])
+
+
+# What is reported beside the answers
+
+
+def test_all_predictors_and_the_importance_of_sound_are_told():
+    torch.manual_seed(0)
+    system = System(make_config(), {}, DIMS)
+    network, batch = system.network().eval(), make_batch(system, training=False)
+    with torch.inference_mode():
+        found, scores = system.details(network, batch, torch.Generator().manual_seed(3))
+        answers = system.predict(network, batch, torch.Generator().manual_seed(3))
+        for branch in ("v", "a"):
+            alone = System(make_config(decoding={"branch": branch}), {}, DIMS)
+            wanted = alone.predict(network, batch, torch.Generator().manual_seed(3))
+            assert [(p.start_s, p.end_s) for p in found[branch]] == [(p.start_s, p.end_s) for p in wanted]
+    assert list(found) == ["av", "v", "a"]
+    assert found["av"] == answers
+    assert scores.keys() == {"audio_importance"}
+    assert all(0 < value < 1 for value in scores["audio_importance"])
+    assert len(scores["audio_importance"]) == 4
+
+
+def test_the_visual_predictor_answers_for_a_silent_video_if_asked_to():
+    torch.manual_seed(0)
+    config = {rule: System(make_config(data={"no_audio": rule}), {}, DIMS) for rule in ("zeros", "visual")}
+    network = config["zeros"].network().eval()
+    items = [make_item(0), make_item(1, n_audio=0)]
+    with torch.inference_mode():
+        batch = config["zeros"].collate([config["zeros"].sample(item, None) for item in items])
+        found, _ = config["zeros"].details(network, batch, torch.Generator().manual_seed(3))
+        answers = config["visual"].predict(network, batch, torch.Generator().manual_seed(3))
+        assert config["zeros"].predict(network, batch, torch.Generator().manual_seed(3)) == found["av"]
+    assert answers == [found["av"][0], found["v"][1]]
+
+
+# Bad input
+
+
+def with_rows(item: Item, stream: str, rows: FeatureRows) -> Item:
+    return replace(item, streams={**item.streams, stream: [rows, *item.streams[stream][1:]]})
+
+
+@pytest.mark.parametrize("stream", ["visual", "audio", "text"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_row_that_is_not_finite_leaves_its_query_out_by_name(stream, value):
+    item = make_item(0)
+    rows = make_rows(5, 6, DIMS[stream][0])
+    rows.values[3, 1] = value
+    system = System(make_config(), {}, DIMS)
+    assert system.skip_reason(with_rows(item, stream, rows), training=False) == f"not_finite_{stream}"
+    with pytest.raises(ValueError, match=f"query q0 on video v0 cannot be used: not_finite_{stream}"):
+        system.sample(with_rows(item, stream, rows), None)
+
+
+def test_rows_are_spread_over_the_annotated_duration_however_many_there_are():
+    system = System(make_config(network=CLEAN_NETWORK), {}, DIMS)
+    for n_rows in (4, 12, 20):
+        rows = [make_rows(1, n_rows, 6), make_rows(2, n_rows, 5)]
+        item = replace(make_item(0, moments=((2.5, 5.0),)), streams=make_item(0).streams | {"visual": rows})
+        sample = system.sample(item, random.Random(0))
+        assert (sample["first"], sample["last"]) == (n_rows // 4, n_rows // 2 - 1)
+
+
+@pytest.mark.parametrize("pos_mode", ["batch_index", "time"])
+def test_a_query_over_the_limit(pos_mode, glove):
+    long = replace(make_item(0), text="door " * 50)
+    long = with_rows(long, "text", make_rows(3, 50, 7))
+    tokens = System(make_config(network={"pos_mode": pos_mode}), {}, DIMS)
+    assert len(tokens.sample(long, None)["tokens"]) == (20 if pos_mode == "time" else 50)
+    network = tokens.network().eval()
+    assert spans(tokens, network, [long, make_item(1)]).keys() == {"q0", "q1"}
+    config = make_config(network={"pos_mode": pos_mode, "query": glove})
+    words = System(config, System.fit(config, [long]), DIMS)
+    assert len(words.sample(long, None)["word_ids"]) == 20
+
+
+def test_a_video_of_one_step_and_a_batch_of_one_train_and_predict():
+    torch.manual_seed(0)
+    system = System(make_config(), {}, DIMS)
+    network = system.network()
+    short = make_item(0)
+    short = replace(short, streams=short.streams | {"visual": [make_rows(1, 1, 6), make_rows(2, 1, 5)]})
+    sample = system.sample(short, random.Random(0))
+    assert (sample["first"], sample["last"]) == (0, 0)
+    loss = system.loss(network, system.collate([sample]), epoch=1)["total"]
+    loss.backward()
+    assert torch.isfinite(loss)
+    duration = short.duration_s
+    assert spans(system, network.eval(), [short]) == {"q0": (0.0, duration)}
+
+
+def test_a_sound_file_without_samples_is_a_silent_video():
+    empty = with_rows(make_item(0), "audio", FeatureRows(np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32)))
+    assert System(make_config(data={"no_audio": "drop"}), {}, DIMS).skip_reason(empty, training=True) == "no_audio"
+    assert not System(make_config(), {}, DIMS).sample(empty, None)["audio"].any()
+
+
+# Published checkpoints
+
+
+def glove_system(glove: dict, items: list[Item]) -> System:
+    config = make_config(network={"query": glove})
+    return System(config, System.fit(config, items), DIMS)
+
+
+def test_a_checkpoint_of_another_vocabulary_is_refused(glove):
+    items = [make_item(0), make_item(1, text="a door")]
+    system = glove_system(glove, items)
+    state = system.network().state_dict()
+    assert system.import_checkpoint(state).keys() == state.keys()
+    other = glove_system(glove, [make_item(2, text="door . door . a")])
+    assert other.vocabulary.words != system.vocabulary.words
+    assert len(other.vocabulary.words) == len(system.vocabulary.words)
+    with pytest.raises(ValueError, match=r"3 of 3 differ|2 of 3 differ"):
+        other.import_checkpoint(
+            {**state, **{k: v for k, v in other.network().state_dict().items() if v.shape != state[k].shape}}
+        )
+
+
+@pytest.fixture
+def glove(tmp_path) -> dict:
+    """Settings of a query encoder with three known words."""
+    path = tmp_path / "vectors.txt"
+    path.write_text("a 1 2 3\ndoor 4 5 6\nunused 7 8 9\n. 0 0 1\n")
+    return {"kind": "glove", "word_vectors": str(path), "word_dim": 3, "char_dim": 4, "min_char_count": 1}

@@ -20,7 +20,7 @@ from tests.unit.made_benchmarks import (
 )
 from tests.unit.plain_metrics import plain_moments, plain_saliency
 from workflow_scripts import evaluate
-from workflow_scripts.datasets.schema import PREDICTIONS
+from workflow_scripts.datasets.schema import PREDICTIONS, QUERY_SCORES
 from workflow_scripts.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
 from workflow_scripts.metrics.bootstrap import confidence_interval
 from workflow_scripts.metrics.errors import MissingPrediction
@@ -42,6 +42,9 @@ def evaluated(monkeypatch, annotations, windows, split, rules, **evaluation):
     write_predictions_table(run / "predictions.parquet", annotations, windows, split)
     table = read_table(run / "predictions.parquet")
     write_table(run / "ablations.parquet", table.append_column("zeroed", [["audio"] * table.num_rows]))
+    write_table(run / "predictors.parquet", table.append_column("predictor", [["v"] * table.num_rows]))
+    scores = [{"query_id": query, "name": "audio_importance", "value": 0.25} for query in windows]
+    write_table(run / "query_scores.parquet", pa.Table.from_pylist(scores, schema=QUERY_SCORES))
     summary = {"skipped": {}, "recipes": {}, "weights": {}, "checkpoint": {}, "device": "cpu", "seconds": {}}
     write_json(run / "predict.json", summary)
     settled = {"rules": rules, "thresholds": THRESHOLDS, "nms_thresholds": NMS, "published": {}}

@@ -1,7 +1,8 @@
 """Find, merge and validate the configuration files.
 
-One order everywhere: the file's own `extends` chain, then the overrides of this dataset, then
-`config/config.yaml`, then `--config`. Later layers win; mappings merge key by key, everything else is replaced whole.
+One order everywhere: the file itself, then the overrides of this dataset, then `config/config.yaml`, then `--config`. A
+file that `extends` another begins with all of that about the other one, so a variant is its base as it is on this
+dataset, and what the variant changes. Later layers win; mappings merge key by key, everything else is replaced whole.
 """
 
 import importlib
@@ -14,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow_scripts.configuration.layers import merge, read_yaml, validate
+from workflow_scripts.configuration.layers import merge, nested, read_yaml, validate
 from workflow_scripts.configuration.messages import Layer, nearest, source_of
 from workflow_scripts.configuration.schema import (
     AudioFeature,
@@ -34,6 +35,7 @@ from workflow_scripts.configuration.schema import (
     VisualFeature,
     Weight,
 )
+from workflow_scripts.configuration.system_checks import check_checkpoint, check_clean
 from workflow_scripts.errors import UserError
 from workflow_scripts.metrics.rule_sets import RULE_SETS
 
@@ -155,21 +157,21 @@ class Configuration:
     def feature_kind(self, name: str) -> str:
         """Return the kind of a feature (a key of `FEATURE_KINDS`) without validating the rest of the feature file."""
         kind = {}
-        for _, content in self._chain("features", name):
+        for _, (_, content) in self._chain("features", name):
             kind = merge(kind, content)
         return kind.get("kind", "")
 
     def is_imported(self, name: str) -> bool:
         """Return whether a feature's file says `source: import`."""
-        return any(content.get("source") == "import" for _, content in self._chain("features", name))
+        return any(content.get("source") == "import" for _, (_, content) in self._chain("features", name))
 
     def _memo(self, key: tuple[str, ...], make: Any) -> Any:
         if key not in self._cache:
             self._cache[key] = make()
         return self._cache[key]
 
-    def _chain(self, kind: str, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
-        """Return the file of `name` after the files it extends."""
+    def _chain(self, kind: str, name: str, seen: tuple[str, ...] = ()) -> list[tuple[str, Layer]]:
+        """Return name and file of everything that `name` extends, the most basic first, and of itself."""
         if name not in self.known(kind):
             where = f"{self.folder / kind / seen[-1]}.yaml: extends: " if seen else ""
             raise UserError(f"{where}unknown {kind[:-1]} {name!r}; {nearest(str(name), self.known(kind))}")
@@ -179,47 +181,38 @@ class Configuration:
         content = dict(self._file(path))
         base = content.pop("extends", None)
         below = self._chain(kind, base, (*seen, name)) if base else []
-        return [*below, (str(path), content)]
+        return [*below, (name, (str(path), content))]
 
     def _layers(self, kind: str, name: str, dataset: str | None = None) -> list[Layer]:
-        below = self._chain(kind, name)
-        above = _sections(self._root_layers, kind, name)
-        between = [] if dataset is None else self._dataset_layers(kind, name, dataset, below, above)
-        return [layer for layer in (*below, *between, *above) if layer[1]]
+        datasets = () if dataset is None else self._dataset_and_sources(kind, name, dataset)
+        return self._laid(kind, name, datasets)
 
-    def _dataset_layers(
-        self,
-        kind: str,
-        name: str,
-        dataset: str,
-        below: list[Layer],
-        above: list[Layer],
-        seen: tuple[str, ...] = (),
-    ) -> list[Layer]:
-        """Return what a dataset says about a feature or system, after what the dataset its checkpoint is from says.
+    def _laid(self, kind: str, name: str, datasets: tuple[str, ...]) -> list[Layer]:
+        """Return the layers of every link of the chain in turn: its file, what the datasets say of it, the root."""
+        layers = []
+        for link, file in self._chain(kind, name):
+            layers.append(file)
+            for dataset in datasets:
+                layers += _sections(self._layers("datasets", dataset), kind, link)
+            layers += _sections(self._root_layers, kind, link)
+        return [layer for layer in layers if layer[1]]
 
-        Parameters
-        ----------
-        below, above : the layers under and over those of datasets; they may say where the checkpoint is from, too
-        seen : the datasets that led here
-        """
-        self.dataset(dataset)
-        own = _sections(self._layers("datasets", dataset), kind, name)
-        highest_first = (*above[::-1], *own[::-1], *below[::-1])
-        saying = [
-            (label, content["checkpoint_from"]) for label, content in highest_first if "checkpoint_from" in content
-        ]
-        label, source = saying[0] if saying else ("", None)
-        if source is None or source == dataset:
-            return own
-        if source not in self.known("datasets"):
-            raise UserError(
-                f"{label}: checkpoint_from: unknown dataset {source!r}; {nearest(str(source), self.known('datasets'))}"
-            )
-        if source in seen:
-            circle = " -> ".join((*seen, dataset, source))
-            raise UserError(f"{label}: checkpoint_from: goes round in a circle: {circle}")
-        return self._dataset_layers(kind, name, source, below, above, (*seen, dataset)) + own
+    def _dataset_and_sources(self, kind: str, name: str, dataset: str) -> tuple[str, ...]:
+        """Return the dataset after the one that its checkpoint is from, if any, and so on: later ones win."""
+        found = [dataset]
+        while True:
+            self.dataset(found[0])
+            saying = [layer for layer in self._laid(kind, name, (found[0],)) if "checkpoint_from" in layer[1]]
+            label, source = (saying[-1][0], saying[-1][1]["checkpoint_from"]) if saying else ("", None)
+            if source is None or source == found[0]:
+                return tuple(found)
+            if source not in self.known("datasets"):
+                hint = nearest(str(source), self.known("datasets"))
+                raise UserError(f"{label}: checkpoint_from: unknown dataset {source!r}; {hint}")
+            if source in found:
+                circle = " -> ".join((*found[::-1], source))
+                raise UserError(f"{label}: checkpoint_from: goes round in a circle: {circle}")
+            found.insert(0, source)
 
     def _read_dataset(self, name: str) -> Dataset:
         layers = self._layers("datasets", name)
@@ -322,7 +315,13 @@ class Configuration:
                 )
         self._check_annotations(dataset, system, layers)
         self._check_chain(dataset, system, name, layers)
-        settings = _complete(config.Config, layers, "settings")
+        check_checkpoint(system, layers)
+        is_clean = system.protocol == "clean"
+        clean: Mapping[str, tuple[Any, ...]] = getattr(config, "CLEAN", {}) if is_clean else {}
+        preset = {"settings": nested({key: admitted[0] for key, admitted in clean.items()})}
+        settings = _complete(config.Config, [(f"protocol clean of {system.system}", preset), *layers], "settings")
+        if is_clean:
+            check_clean(system, settings, clean, layers)
         return system.model_copy(update={"settings": settings})
 
     def _check_annotations(self, dataset: str, system: System, layers: list[Layer]) -> None:

@@ -23,6 +23,16 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def nested(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings whose keys are dotted (`network.dim`) as mappings in mappings."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        found = merge(found, value)
+    return found
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read one YAML mapping; an empty file is an empty mapping."""
     try:

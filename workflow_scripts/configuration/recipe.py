@@ -1,16 +1,18 @@
 """What identifies the rows of a feature: its resolved settings, its weights and the version of its encoder's code."""
 
 import importlib
+from pathlib import Path
 from typing import Any
 
 from workflow_scripts.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, Configuration
+from workflow_scripts.configuration.messages import nearest
 from workflow_scripts.configuration.schema import ExtractedFeature, FeatureBase, System
 from workflow_scripts.errors import UserError
 
 # What only tells people about a feature, and how it is computed.
 _DECIDES_NOTHING = {"description", "dim", "used_by", "runtime"}
 # Where files are decides nothing, nor how imported ones are called: the keys of their rows hold their content.
-_OF_IMPORT_PLACE = {"path", "id_pattern"}
+_OF_IMPORT_PLACE = {"path", "id_pattern", "queries_of"}
 
 
 def random_seed(weights: str) -> int | None:
@@ -35,9 +37,37 @@ def published_weights(configuration: Configuration, feature: FeatureBase) -> lis
 def base_weights(system: System) -> tuple[str, ...]:
     """Return the registry entries that parts of a system's network are filled from."""
     module = importlib.import_module(f"models.systems.{system.system}.config")
-    if not hasattr(module, "base_weights"):
-        return ()
-    return module.base_weights(module.Config.model_validate(system.settings))
+    return module.base_weights(_typed(system)) if hasattr(module, "base_weights") else ()
+
+
+def fit_files(configuration: Configuration, system: System) -> dict[str, str]:
+    """Return the registry entries that a system's `fit` reads, by the setting that names each.
+
+    A setting may also hold the path of a file that is there; such a one is left out.
+
+    Raises
+    ------
+    UserError
+        a setting names neither
+    """
+    found = {}
+    for key, value in getattr(_typed(system), "fit_files", {}).items():
+        if value in configuration.weight_names():
+            found[key] = value
+        elif not Path(value).is_file():
+            hint = nearest(value, configuration.weight_names())
+            raise UserError(f"system {system.title!r}: settings.{key}: neither weights nor a file: {value!r}; {hint}")
+    return found
+
+
+def fits_on(system: System) -> tuple[str, ...]:
+    """Return the roles of the splits whose queries a system's `fit` reads: `train`, `test`."""
+    return getattr(_typed(system), "fits_on", ())
+
+
+def _typed(system: System) -> Any:
+    """Return a system's own settings as the `Config` of its config.py."""
+    return importlib.import_module(f"models.systems.{system.system}.config").Config.model_validate(system.settings)
 
 
 def known_by(configuration: Configuration, weights: str) -> str:

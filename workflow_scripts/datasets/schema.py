@@ -123,6 +123,7 @@ PREDICTIONS = _columns(
     text=(_TEXT,),
     step_index=(pa.int16(),),
 )
+QUERY_SCORES = _columns(query_id=_TEXT, name=_TEXT, value=pa.float64())
 PREDICTION_SALIENCY = _columns(run_id=_TEXT, query_id=_TEXT, scores=pa.list_(pa.float32()))
 
 TABLES = {

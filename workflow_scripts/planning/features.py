@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import feature_recipe, published_weights, sampling_name
-from workflow_scripts.configuration.schema import FeatureBase, FeatureRuntime
+from workflow_scripts.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature
 from workflow_scripts.datasets.listing import stat_signature
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings, weight_path
@@ -109,6 +109,7 @@ class Features:
     def import_source(self, dataset: str, feature: str, shard: str) -> str:
         """Return what `stat` tells of the source files of a shard; of all files if the pattern needs the tables."""
         imported = self._feature(dataset, feature)
+        self.require_numbering(dataset, feature)
         path, pattern = Path(imported.path), imported.id_pattern
         if not path.exists():
             hint = self._downloads.how_to_fetch(dataset, imported.path)
@@ -121,6 +122,23 @@ class Features:
         else:
             files = sorted(path.rglob("*")) if path.is_dir() else [path]
         return digest_json([[str(file), stat_signature(file)] for file in files if file.is_file()])
+
+    def require_numbering(self, dataset: str, feature: str) -> None:
+        """Refuse rows by the query numbers of one dataset on the queries of another.
+
+        Raises
+        ------
+        UserError
+            the feature's files carry the numbers of other datasets
+        """
+        imported = self._feature(dataset, feature)
+        allowed = imported.queries_of if isinstance(imported, ImportedFeature) else None
+        if allowed is not None and dataset not in allowed:
+            raise UserError(
+                f"config/features/{feature}.yaml: queries_of: its rows go by the query numbers of "
+                f"{' and '.join(allowed)}, not of {dataset}: each would be that of another query. Use another feature, "
+                "or name the numbering under `datasets:` of the system (config/README.md)"
+            )
 
     # The shards behind an index
 

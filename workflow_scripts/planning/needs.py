@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import base_weights, published_weights
+from workflow_scripts.configuration.recipe import base_weights, fit_files, published_weights
 from workflow_scripts.configuration.schema import Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
@@ -69,7 +69,8 @@ def weights_needed(configuration: Configuration) -> list[Need]:
         for weights in published_weights(configuration, configuration.feature(dataset, name)):
             used.setdefault(weights, []).append(name)
     for system in _systems_of_target(configuration):
-        for weights in base_weights(configuration.system(dataset, system)):
+        settings = configuration.system(dataset, system)
+        for weights in (*base_weights(settings), *fit_files(configuration, settings).values()):
             used.setdefault(weights, []).append(system)
     names = used if configuration.root.needed_by else configuration.weight_names()
     return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]

@@ -1,10 +1,13 @@
 """What the rules ask about a system on a dataset: settings, the keys of its jobs, the files that these read."""
 
+from pathlib import Path
 from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import base_weights, known_by
-from workflow_scripts.configuration.schema import System, SystemRuntime
+from workflow_scripts.configuration.layers import merge, nested
+from workflow_scripts.configuration.recipe import base_weights, fit_files, fits_on, known_by
+from workflow_scripts.configuration.schema import HELD_OUT, System, SystemRuntime
+from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path, weights_settings
 from workflow_scripts.planning.benchmarks import published_rows, scoring
 from workflow_scripts.planning.features import Features
@@ -46,6 +49,7 @@ class Systems:
         configuration, system = self._configuration, self._system(dataset, name)
         config = system.model_dump(mode="json", exclude={"runtime", "datasets"})
         config["evaluation"] |= self._evaluation(dataset, system)
+        config["settings"] = merge(config["settings"], nested(self._fit_files(dataset, name)))
         owners = self._feature_owners(dataset, name)
         return {
             "dataset": dataset,
@@ -53,7 +57,8 @@ class Systems:
             "name": name,
             "config": config,
             "recipes": self._recipes(dataset, name),
-            "weights": {feature: configuration.feature(owner, feature).weights for feature, owner in owners.items()},
+            "weights": {feature: configuration.feature(owner, feature).weights for feature, owner in owners.items()}
+            | fit_files(configuration, system),
             "runtime": system.runtime.model_dump(mode="json"),
             "device": configuration.root.device,
             "train_key": self.train_key(dataset, name),
@@ -67,7 +72,10 @@ class Systems:
         """Return the digest of what decides a system's trained weights, the data apart."""
         system, recipes = self._system(dataset, name), self._recipes(dataset, name)
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
-        decisive["splits"].pop("test")
+        if "test" not in fits_on(system):
+            decisive["splits"].pop("test")
+        if system.splits.select != HELD_OUT:
+            decisive["splits"].pop("held_out")
         for stream in decisive["streams"].values():
             stream.pop("in_memory")
         key = {"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)}
@@ -106,6 +114,36 @@ class Systems:
 
     # Files
 
+    def fit_files(self, dataset: str, name: str) -> list[str]:
+        """Return the files of the weights registry that a system reads before it is trained."""
+        return sorted(self._fit_files(dataset, name).values())
+
+    def _fit_files(self, dataset: str, name: str) -> dict[str, str]:
+        configuration = self._configuration
+        entries = fit_files(configuration, self._system(dataset, name)).items()
+        folder = configuration.root.paths.weights
+        return {key: str(weight_path(configuration.weight(entry), folder)) for key, entry in entries}
+
+    def checkpoint_file(self, dataset: str, name: str) -> str:
+        """Return the published checkpoint that is imported.
+
+        Raises
+        ------
+        UserError
+            none is named, or it is not there
+        """
+        file = self._system(dataset, name).checkpoint_file
+        if file is None:
+            raise UserError(
+                f"config/systems/{name}.yaml: checkpoint_file: names the published checkpoint to import; not set"
+            )
+        if not Path(file).is_file():
+            raise UserError(
+                f"system {name} on {dataset}: checkpoint_file: {file} does not exist; put the published checkpoint "
+                "there, or remove the key to train"
+            )
+        return file
+
     def feature_indices(self, dataset: str, name: str) -> list[str]:
         """Return the indices of the features that a system reads."""
         owners = self._feature_owners(dataset, name)
@@ -117,9 +155,10 @@ class Systems:
         return [f"{RESULTS}/{source}/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
 
     def checkpoint(self, dataset: str, name: str, seed: str) -> str:
-        """Return the trained checkpoint that a system is evaluated with."""
-        source = self._system(dataset, name).checkpoint_from or dataset
-        return f"{RESULTS}/{source}/{name}/seed{seed}/checkpoint.safetensors"
+        """Return the trained or imported checkpoint that a system is evaluated with."""
+        system = self._system(dataset, name)
+        folder = "imported" if system.checkpoint_file else f"seed{seed}"
+        return f"{RESULTS}/{system.checkpoint_from or dataset}/{name}/{folder}/checkpoint.safetensors"
 
     def weights(self, dataset: str, name: str) -> list[str]:
         """Return the weights files that parts of a system's network are filled from."""
@@ -138,7 +177,10 @@ class Systems:
         """Return the files of the prior that a training needs: its checkpoint, its answers on both splits."""
         splits = self._system(dataset, name).splits
         answers = [
-            file for split in (splits.train, splits.select) for file in self.prior_answers(dataset, name, seed, split)
+            file
+            for split in (splits.train, splits.select)
+            if split != HELD_OUT
+            for file in self.prior_answers(dataset, name, seed, split)
         ]
         places = self._prior_places(dataset, name) or {}
         checkpoint = places.get("checkpoint")
@@ -173,6 +215,8 @@ class Systems:
         dataset itself.
         """
         system = self._system(dataset, name)
+        for feature in system.streams["text"].names if "text" in system.streams else ():
+            self._features.require_numbering(system.annotations_on(dataset), feature)
         owners = {
             feature: system.annotations_on(dataset) if stream == "text" else dataset
             for stream, content in system.streams.items()

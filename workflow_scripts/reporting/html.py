@@ -22,6 +22,7 @@ def render_report(
     history: Sequence[Mapping[str, Any]],
     references: Sequence[Reference],
     predictions: Sequence[Mapping[str, Any]],
+    scores: Sequence[Mapping[str, Any]] = (),
 ) -> str:
     """Return the report.
 
@@ -29,7 +30,7 @@ def render_report(
     ----------
     metrics : content of the system's metrics.json
     history : one row per epoch; empty where the checkpoint was trained elsewhere
-    references, predictions : queries and spans of the first seed, for the timelines
+    references, predictions, scores : queries, spans and query scores of the first seed, for the timelines
     """
     groups = list(metrics["groups"])
     random_weights = [f"{name} {w}" for name, w in metrics["provenance"]["weights"].items() if w.startswith("random(")]
@@ -43,7 +44,7 @@ def render_report(
         rule_sets=metrics.get("rule_sets", {}),
         published={name: published_rows(metrics, name) for name in metrics.get("rule_sets", {})},
         curve=training_curve(history) if history else None,
-        videos=timelines(references, predictions),
+        videos=timelines(references, predictions, scores),
         random_weights=random_weights,
         provenance=json.dumps(metrics["provenance"], indent=2, sort_keys=True),
     )
@@ -66,8 +67,15 @@ def training_curve(history: Sequence[Mapping[str, Any]]) -> Markup:
     return svg_markup(figure)
 
 
-def timelines(references: Sequence[Reference], predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the first videos with their queries; spans as percent of the video's duration."""
+def timelines(
+    references: Sequence[Reference],
+    predictions: Sequence[Mapping[str, Any]],
+    scores: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """Return the first videos with their queries and scores; spans as percent of the video's duration."""
+    scores_of: dict[str, list[str]] = defaultdict(list)
+    for row in scores:
+        scores_of[row["query_id"]].append(f"{row['name'].replace('_', ' ')} {row['value']:.2f}")
     predicted = {row["query_id"]: row for row in predictions if row["rank"] == 0}
     by_video: dict[str, list[Reference]] = defaultdict(list)
     for reference in references:
@@ -83,6 +91,7 @@ def timelines(references: Sequence[Reference], predictions: Sequence[Mapping[str
                 {
                     "text": query.text,
                     "kind": query.extra.get("kind", ""),
+                    "scores": ", ".join(scores_of[query.query_id]),
                     "annotated": _share(query.span, query),
                     "predicted": _share(span, query),
                 }

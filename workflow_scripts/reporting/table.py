@@ -7,10 +7,12 @@ HEADLINE = "R1@0.5"
 
 
 def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return label and scores of every row: the baseline, the system, the system with a stream set to zero."""
+    """Return label and scores of every row: the baseline, the system, its predictors, it with a stream set to zero."""
     baseline = metrics["baselines"].get("best_constant")
     rows = [("best constant span", baseline)] if baseline else []
     rows.append((metrics["system"], metrics))
+    predictors = metrics.get("predictors", {}).items()
+    rows += [(f"{metrics['system']}, predictor {name} alone", scores) for name, scores in predictors]
     rows += [(f"{metrics['system']}, {stream} set to zero", scores) for stream, scores in metrics["ablations"].items()]
     return rows
 
@@ -65,8 +67,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     title = f"{metrics['system']} on {metrics['dataset']} ({metrics['split']}, {metrics['protocol']} protocol), percent"
     counts = metrics["counts"]
     lost = ", ".join(f"{n} {reason}" for reason, n in counts["skipped"].items()) or "none left out"
+    means = [f"mean {name.replace('_', ' ')} {s['mean']:.2f}" for name, s in metrics.get("query_scores", {}).items()]
     scored = f"{counts['evaluated']} of {counts['queries']} queries scored; {lost}"
     notes = rule_set_notes(metrics)
     if notes:
         notes = ["", "By rule set, with 95 % confidence intervals over queries:", *notes]
-    return "\n".join(["", title, *text, scored, *notes])
+    return "\n".join(["", title, *text, scored, *means, *notes])

@@ -1,5 +1,6 @@
 """Read the queries of a split with the features that a system wants."""
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -44,6 +45,19 @@ class Split:
             else:
                 skipped[reason] += 1
         return Split(kept, skipped, self.keys)
+
+    def hold_out(self, share: float) -> tuple["Split", "Split"]:
+        """Return the split without a share of its videos, and these; a hash of their ids decides which.
+
+        The queries that were left out before are counted in the first.
+        """
+        is_held = [_hash_share(item.video_id) < share for item in self.items]
+        parts = [
+            [[value for value, held in zip(values, is_held, strict=True) if held == wanted] for wanted in (False, True)]
+            for values in (self.items, self.keys)
+        ]
+        (kept, held), (kept_keys, held_keys) = parts
+        return Split(kept, self.skipped, kept_keys), Split(held, keys=held_keys)
 
     @property
     def digest(self) -> str:
@@ -134,7 +148,7 @@ class Reader:
             if reason:
                 found.skipped[reason] += 1
                 continue
-            found.items.append(self._item(row, extra | told))
+            found.items.append(self._item(row, extra | told, self._streams(row)))
             found.keys.append(self._key(row, told))
         return found
 
@@ -154,6 +168,23 @@ class Reader:
         if self.config["prior"] is not None:
             told["prior_spans"] = answers.get(row["query_id"]) if answers is not None else extra.get("stage1_result")
         return told
+
+    def queries_of_roles(self, roles: Sequence[str]) -> list[Item]:
+        """Return the queries of the splits that play these roles (`train`, `test`), without rows of features.
+
+        As `read`, in the order of the annotations; a video that is not `ok` is left out, a failed feature is not.
+        """
+        splits = self.config["splits"]
+        names = [name for role in roles for name in ([splits[role]] if role == "train" else splits[role])]
+        by_split = {name: [row for row in self._queries if row["split"] == name] for name in names}
+        kinds = self.config["queries"]["kinds"]
+        return [
+            self._item(row, extra, {})
+            for rows in by_split.values()
+            for row in rows
+            for extra in [json.loads(row["extra_json"] or "{}")]
+            if (kinds is None or extra.get("kind") in kinds) and self._media.get(row["video_id"]) == "ok"
+        ]
 
     def _owner(self, stream: str, row: Mapping[str, Any]) -> str:
         return row["query_id"] if stream == "text" else row["video_id"]
@@ -184,11 +215,13 @@ class Reader:
         rows = store[owner]
         return FeatureRows(rows.values.astype(np.float32), rows.times, rows.status)
 
-    def _item(self, row: Mapping[str, Any], extra: dict[str, Any]) -> Item:
-        streams = {
+    def _streams(self, row: Mapping[str, Any]) -> dict[str, list[FeatureRows]]:
+        return {
             stream: [self._feature(name, self._owner(stream, row)) for name in content["names"]]
             for stream, content in self.config["streams"].items()
         }
+
+    def _item(self, row: Mapping[str, Any], extra: dict[str, Any], streams: dict[str, list[FeatureRows]]) -> Item:
         moments = self._moments.get(row["query_id"], np.zeros((0, 2)))
         duration = self._durations[row["video_id"]]
         return Item(row["query_id"], row["video_id"], row["text"] or "", duration, moments, streams, extra)
@@ -260,6 +293,11 @@ def spans_by_query(predictions: Path) -> dict[str, list[list[float]]]:
         if row["start_s"] is not None:
             found[row["query_id"]].append([row["start_s"], row["end_s"]])
     return found
+
+
+def _hash_share(video_id: str) -> float:
+    """Return a number from 0 to 1, always the same for an id."""
+    return int.from_bytes(hashlib.sha256(video_id.encode()).digest()[:8]) / 2**64
 
 
 def _moments_by_query(moments: Any) -> dict[str, np.ndarray]:

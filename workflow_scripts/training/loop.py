@@ -120,6 +120,7 @@ class Training:
     state : resumable state of this very training
     initial : weights to start from; None: those that the system draws
     base : published weights that parts of the network are filled from, by name
+    also_fitted : queries that the system reads besides those of training before it starts (a published vocabulary)
     """
 
     def __init__(
@@ -133,6 +134,7 @@ class Training:
         seed: int,
         initial: Mapping[str, torch.Tensor] | None = None,
         base: Mapping[str, Any] | None = None,
+        also_fitted: Sequence[Item] = (),
     ) -> None:
         self.config, self.seed, self.out, self.state = settings["config"], seed, out, state
         self.selection = settings["config"]["selection"]
@@ -141,7 +143,7 @@ class Training:
         self.recipe = self.settings.train
         standardised = [s for s, content in self.config["streams"].items() if content["standardise"]]
         self.standardiser = Standardiser.fit(train.items, standardised)
-        fitted = system_class(name).fit(self.settings, train.items)
+        fitted = system_class(name).fit(self.settings, [*train.items, *also_fitted])
         self.notes = {
             "system": name,
             "dataset": settings["dataset"],

@@ -48,6 +48,39 @@ def predict_items(
     return found
 
 
+def predict_details(
+    system: Any,
+    network: torch.nn.Module,
+    items: Sequence[Item],
+    prepare: Callable[[Item], Item],
+    batch_size: int,
+    device: torch.device | str,
+    seed: int,
+) -> tuple[dict[str, list[Prediction]], dict[str, dict[str, float]]]:
+    """Return what a system reports beside its answers; arguments as for `predict_items`.
+
+    Returns
+    -------
+    spans : name of a predictor -> ranked spans
+    scores : name of a score -> query id -> value
+    """
+    if not hasattr(system, "details"):
+        return {}, {}
+    network.eval()
+    generator = torch.Generator().manual_seed(seed)
+    spans: dict[str, list[Prediction]] = {}
+    scores: dict[str, dict[str, float]] = {}
+    with torch.inference_mode():
+        for part in batches(units(system, items), batch_size):
+            batch = system.collate([system.sample(prepared(unit, prepare), None) for unit in part])
+            found, of_queries = system.details(network, to_device(batch, device), generator)
+            for name, predictions in found.items():
+                spans.setdefault(name, []).extend(predictions)
+            for name, values in of_queries.items():
+                scores.setdefault(name, {}).update(zip(batch["query_ids"], values, strict=True))
+    return spans, scores
+
+
 def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:
     """Move the tensors of a batch."""
     moved = {key: value.to(device, non_blocking=True) for key, value in batch.items() if torch.is_tensor(value)}

@@ -21,8 +21,15 @@ class QueryConfig(_Section):
         description="glove: frozen word vectors and a character convolution; tokens: rows of the `text` feature, "
         "projected (the published CLIP and LLaMA-2 settings).",
     )
-    word_vectors: str | None = Field(
-        None, description="Path of the GloVe text file (`word v1 v2 ...` per line); only read when kind is glove."
+    word_vectors: str = Field(
+        "glove_840b",
+        description="An entry of config/weights.yaml, or the path of a GloVe text file (`word v1 v2 ...` per line) or "
+        "of a zip of one; only read when kind is glove.",
+    )
+    vocabulary: Literal["train_and_test", "train"] = Field(
+        "train_and_test",
+        description="Queries whose words and characters are known; kind glove only. train_and_test (published): those "
+        "of the training split, then those of the reported ones; train: those of the training split.",
     )
     word_dim: int = Field(300, gt=0, description="Width of the word vectors; only used when kind is glove.")
     char_dim: int = Field(50, gt=0, description="Width of the character embedding; only used when kind is glove.")
@@ -41,17 +48,21 @@ class NetworkConfig(_Section):
     slot_layers: int = Field(3, gt=0, description="Refinement rounds of the slot attention.")
     gru_layers: int = Field(3, gt=0, description="Layers of each of the three recurrent networks of the fusion.")
     max_steps: int = Field(
-        128, gt=0, description="Longest video in steps after resampling, and longest query in words (`max_pos_len`)."
+        128,
+        gt=0,
+        description="Longest video in steps after resampling, and longest query in words (`max_pos_len`): longer ones "
+        "lose their end. Published token queries are not cut; they are where `pos_mode` is time.",
     )
     pos_mode: Literal["batch_index", "time", "none"] = Field(
         "batch_index",
         description="Row of the sinusoidal table that the two input encoders add. batch_index (published): the row of "
         "the sample's place in the batch, at every step; time: row t at step t, of the usual sinusoids; none: nothing.",
     )
-    slot_noise: Literal["random", "zero"] = Field(
+    slot_noise: Literal["random", "fixed", "zero"] = Field(
         "random",
         description="Start of the event slots. random (published): a normal draw in every forward pass, evaluation "
-        "included; zero: the learned mean.",
+        "included; fixed: one draw per slot, the same for every sample, in training and evaluation; zero: the learned "
+        "mean, which makes all slots of a modality the same.",
     )
     mask_padding: bool = Field(
         False,
@@ -105,10 +116,11 @@ class DataConfig(_Section):
     audio_scale: float = Field(
         1.0, gt=0, description="Audio values are divided by this (255 for VGGish embeddings stored as 0..255)."
     )
-    no_audio: Literal["zeros", "drop"] = Field(
+    no_audio: Literal["zeros", "visual", "drop"] = Field(
         "zeros",
-        description="A video without audio rows. zeros: all-zero audio; drop: its queries are left out and counted "
-        "(published for training; the published test code fails on them).",
+        description="A video without audio rows. zeros: all-zero audio; visual: likewise, and the visual predictor "
+        "answers instead of the one of `decoding.branch`; drop: its queries are left out and counted (published for "
+        "training; the published test code fails on them).",
     )
     saliency_pairs: int = Field(2, ge=1, description="Pairs (step inside, step outside the moment) drawn per sample.")
 
@@ -148,6 +160,20 @@ class Config(_Section):
     train: TrainConfig = Field(default_factory=TrainConfig, description="Optimisation.")
     decoding: DecodingConfig = Field(default_factory=DecodingConfig, description="Decoding.")
 
+    @property
+    def fit_files(self) -> dict[str, str]:
+        """Return the settings that name an entry of the weights registry or a file, with what they name."""
+        query = self.network.query
+        return {"network.query.word_vectors": query.word_vectors} if query.kind == "glove" else {}
+
+    @property
+    def fits_on(self) -> tuple[str, ...]:
+        """Return the roles of the splits whose queries make the vocabulary, in its order."""
+        query = self.network.query
+        if query.kind != "glove":
+            return ()
+        return ("train", "test") if query.vocabulary == "train_and_test" else ("train",)
+
     @model_validator(mode="after")
     def _check_batch(self) -> Self:
         if self.network.pos_mode == "batch_index" and self.train.batch_size > self.network.max_steps:
@@ -157,3 +183,12 @@ class Config(_Section):
                 "batch, or pos_mode time or none"
             )
         return self
+
+
+CLEAN = {
+    "network.pos_mode": ("time", "none"),
+    "network.slot_noise": ("fixed", "zero"),
+    "network.mask_padding": (True,),
+    "network.query.vocabulary": ("train",),
+}
+"""What `protocol: clean` means: setting -> values that are clean, the first of which it sets."""

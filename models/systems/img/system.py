@@ -20,7 +20,7 @@ from models.layers.word_vectors import read_word_vectors, tokenise
 from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms, quarter_cosine
-from models.systems.img.network import ImgNetwork
+from models.systems.img.network import BRANCHES, ImgNetwork
 from models.systems.img.query import CHAR_CHANNELS
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import PAD_ID, Vocabulary, build_vocabulary
@@ -28,6 +28,8 @@ from models.systems.interface import FeatureRows, Item, Prediction
 
 # parity: the layer norms of the slot attention are called `norm_*` and are decayed.
 NO_DECAY = ("bias", "layer_norm", "LayerNorm")
+SLOT_SEED = 0
+"""Of the draw of `network.slot_noise: fixed`."""
 
 
 class System:
@@ -42,15 +44,15 @@ class System:
     def fit(cls, config: Config, items: Sequence[Item]) -> dict[str, Any]:
         """Return the vocabulary of the items with its word vectors; nothing with query kind `tokens`.
 
-        parity: the published vocabulary is that of the training items followed by the test items.
+        parity: the published vocabulary is that of the training items followed by the test items (`Config.fits_on`).
         """
         query = config.network.query
         if query.kind != "glove":
             return {}
-        if query.word_vectors is None:
+        if not Path(query.word_vectors).is_file():
             raise ValueError(
-                "network.query.word_vectors is not set: query kind glove needs the path of a GloVe text file "
-                "(published: glove.840B.300d.txt); or set network.query.kind to tokens and name a text feature"
+                f"network.query.word_vectors: no file {query.word_vectors}; query kind glove reads a GloVe text file "
+                "(published: glove.840B.300d.txt). Or set network.query.kind to tokens and name a text feature"
             )
         token_lists = [tokenise(item.text)[: config.network.max_steps] for item in items]
         wanted = {token for tokens in token_lists for token in tokens}
@@ -85,14 +87,20 @@ class System:
             raise ValueError(f"data.reference_feature {reference} is out of range: {n_visual} visual feature(s)")
 
     def skip_reason(self, item: Item, training: bool) -> str | None:
-        """Return why an item cannot be used (`no_visual`, `no_audio`, `no_text`, `no_moment`), None if it can."""
-        has_audio = all(len(rows.values) for rows in item.streams["audio"])
+        """Return why an item cannot be used, None if it can.
+
+        `no_visual`, `no_audio`, `no_text`, `no_moment` (training only), `not_finite_visual`, `not_finite_audio`,
+        `not_finite_text`.
+        """
         if not all(len(rows.values) for rows in item.streams["visual"]):
             return "no_visual"
-        if not has_audio and self.config.data.no_audio == "drop":
+        if not _has_audio(item) and self.config.data.no_audio == "drop":
             return "no_audio"
         if not (tokenise(item.text) if self.is_glove else len(item.streams["text"][0].values)):
             return "no_text"
+        for stream in ("visual", "audio") if self.is_glove else ("visual", "audio", "text"):
+            if not all(np.isfinite(rows.values).all() for rows in item.streams[stream]):
+                return f"not_finite_{stream}"
         if training and not len(item.moments):
             return "no_moment"
         return None
@@ -108,7 +116,7 @@ class System:
         reason = self.skip_reason(item, training=rng is not None)
         if reason is not None:
             raise ValueError(f"query {item.query_id} on video {item.video_id} cannot be used: {reason}")
-        visual = self._visual(item.streams["visual"])
+        network, visual = self.config.network, self._visual(item.streams["visual"])
         n_steps = len(visual)
         sample = {
             "query_id": item.query_id,
@@ -116,12 +124,15 @@ class System:
             "duration_s": item.duration_s,
             "visual": visual,
             "audio": self._audio(item.streams["audio"], n_steps),
+            "has_audio": _has_audio(item),
         }
         if self.is_glove:
-            words = tokenise(item.text)[: self.config.network.max_steps]
+            words = tokenise(item.text)[: network.max_steps]
             sample |= {"word_ids": self.vocabulary.word_ids(words), "char_ids": self.vocabulary.char_ids(words)}
         else:
-            sample["tokens"] = item.streams["text"][0].values.astype(np.float32, copy=False)
+            tokens = item.streams["text"][0].values.astype(np.float32, copy=False)
+            # parity: published token queries are not cut; only positions in time run out.
+            sample["tokens"] = tokens[: network.max_steps] if network.pos_mode == "time" else tokens
         if rng is not None:
             start_s, end_s = (float(bound) for bound in item.moments[0])
             first, last = span_to_steps(start_s, end_s, n_steps, item.duration_s)
@@ -151,13 +162,14 @@ class System:
         """Return a batch, zero padded to its longest video, query and word.
 
         Keys are those of `ImgNetwork.forward`, the targets of `losses.loss_terms` where the samples have them, and the
-        lists `query_ids`, `video_ids`, `durations_s`.
+        lists `query_ids`, `video_ids`, `durations_s`, `has_audio`.
         """
         n_steps = [len(sample["visual"]) for sample in samples]
         batch: dict[str, Any] = {
             "query_ids": [sample["query_id"] for sample in samples],
             "video_ids": [sample["video_id"] for sample in samples],
             "durations_s": [sample["duration_s"] for sample in samples],
+            "has_audio": [sample["has_audio"] for sample in samples],
             "n_steps": n_steps,
             "visual": _pad([sample["visual"] for sample in samples]),
             "audio": _pad([sample["audio"] for sample in samples]),
@@ -185,16 +197,17 @@ class System:
         """Return the initialised network; draws from torch's global generator."""
         network = self._build_network()
         if self.is_glove:
-            table = np.frombuffer(base64.b64decode(self.fitted["word_vectors"]), dtype="<f4")
             for embedding in (network.word_embeddingv, network.word_embeddinga):
-                stored = embedding.word_emb.glove_vec
-                stored.copy_(torch.from_numpy(table.reshape(stored.shape).astype(np.float32)))
+                embedding.word_emb.glove_vec.copy_(self._word_vectors())
         return network
 
     def _slot_noise(self, batch: Mapping[str, Any], generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
-        """Return the start of the audio and of the visual slots; the audio ones are drawn first."""
+        """Return the start of the audio and of the visual slots (B, K, D); the audio ones are drawn first."""
         network, visual = self.config.network, batch["visual"]
         shape = (len(visual), network.event_num, network.dim)
+        if network.slot_noise == "fixed":
+            draws = torch.randn((2, *shape[1:]), generator=torch.Generator().manual_seed(SLOT_SEED)).to(visual)
+            return draws[0].expand(shape), draws[1].expand(shape)
         if network.slot_noise == "zero":
             zeros = visual.new_zeros(shape)
             return zeros, zeros
@@ -216,17 +229,23 @@ class System:
         The network must be in evaluation mode. `generator` feeds the slot noise where `network.slot_noise` is
         `random`; None draws from torch's global generator.
         """
-        branch = self.config.decoding.branch
-        outputs = network(batch, self._slot_noise(batch, generator), branches=(branch,))
-        spans = best_spans(outputs[f"start_{branch}"], outputs[f"end_{branch}"])
-        columns = (batch["query_ids"], batch["video_ids"], batch["n_steps"], batch["durations_s"])
-        predictions = []
-        for query_id, video_id, n, duration_s, first, last, score in zip(
-            *columns, *(values.tolist() for values in spans), strict=True
-        ):
-            start_s, end_s = (float(bound) for bound in steps_to_seconds(first, last, n, duration_s))
-            predictions.append(Prediction(query_id, video_id, 0, start_s, end_s, score))
-        return predictions
+        chosen = self.config.decoding.branch
+        is_visual = [self.config.data.no_audio == "visual" and not has for has in batch["has_audio"]]
+        branches = (chosen, "v") if any(is_visual) and chosen != "v" else (chosen,)
+        outputs = network(batch, self._slot_noise(batch, generator), branches=branches)
+        found = {branch: _spans(outputs, branch, batch) for branch in branches}
+        return [found["v" if visual else chosen][i] for i, visual in enumerate(is_visual)]
+
+    def details(
+        self, network: Any, batch: dict[str, Any], generator: torch.Generator | None
+    ) -> tuple[dict[str, list[Prediction]], dict[str, list[float]]]:
+        """Return the spans of all three predictors (`av`, `v`, `a`), and each query's `audio_importance`, 0 to 1.
+
+        Arguments as for `predict`.
+        """
+        outputs = network(batch, self._slot_noise(batch, generator))
+        importance = outputs["importance"].float().tolist()
+        return {branch: _spans(outputs, branch, batch) for branch in BRANCHES}, {"audio_importance": importance}
 
     def parameter_groups(self, network: Any) -> list[dict[str, Any]]:
         """Return the decayed parameters and those that are not."""
@@ -260,12 +279,50 @@ class System:
         Raises
         ------
         ValueError
-            If a name is missing or unknown, or a shape differs: for the GloVe query encoder the checkpoint is only
-            valid with the vocabulary it was trained with.
+            If a name is missing or unknown, or a shape differs; or if a word has another vector than in the vocabulary:
+            for the GloVe query encoder a checkpoint is only valid with the vocabulary that it was trained with, which
+            it holds no list of.
         """
         with torch.device("meta"):
             expected = self._build_network().state_dict()
-        return match_state(expected, state, "IMG", " or vocabulary")
+        matched = match_state(expected, state, "IMG", " or vocabulary")
+        if self.is_glove:
+            self._check_vectors(matched)
+        return matched
+
+    def _check_vectors(self, state: Mapping[str, Tensor]) -> None:
+        table = self._word_vectors()
+        for side in "va":
+            stored = state[f"word_embedding{side}.word_emb.glove_vec"].float()
+            other = (stored != table).any(1).nonzero().flatten().tolist()
+            if other:
+                raise ValueError(
+                    f"the word vectors of the checkpoint are not those of the vocabulary: {len(other)} of {len(table)} "
+                    f"differ, the first is of {self.vocabulary.words[other[0]]!r}. It was trained with other "
+                    "annotations (network.query.vocabulary, splits, the order of the queries) or another GloVe file"
+                )
+
+    def _word_vectors(self) -> Tensor:
+        """Return the vectors (words, word_dim) of the vocabulary, float32."""
+        table = np.frombuffer(base64.b64decode(self.fitted["word_vectors"]), dtype="<f4").astype(np.float32)
+        return torch.from_numpy(table.reshape(len(self.vocabulary.words), self.config.network.query.word_dim))
+
+
+def _has_audio(item: Item) -> bool:
+    return all(len(rows.values) for rows in item.streams["audio"])
+
+
+def _spans(outputs: Mapping[str, Tensor], branch: str, batch: Mapping[str, Any]) -> list[Prediction]:
+    """Return the span that one predictor gives for every query of the batch."""
+    spans = best_spans(outputs[f"start_{branch}"], outputs[f"end_{branch}"])
+    columns = (batch["query_ids"], batch["video_ids"], batch["n_steps"], batch["durations_s"])
+    predictions = []
+    for query_id, video_id, n, duration_s, first, last, score in zip(
+        *columns, *(values.tolist() for values in spans), strict=True
+    ):
+        start_s, end_s = (float(bound) for bound in steps_to_seconds(first, last, n, duration_s))
+        predictions.append(Prediction(query_id, video_id, 0, start_s, end_s, score))
+    return predictions
 
 
 def _pad(arrays: Sequence[np.ndarray]) -> Tensor:

@@ -28,11 +28,13 @@ from workflow_scripts.configuration.schema.published import (
 from workflow_scripts.configuration.schema.root import Root
 from workflow_scripts.configuration.schema.section import Rate
 from workflow_scripts.configuration.schema.systems import (
+    HELD_OUT,
     System,
     SystemRuntime,
 )
 
 __all__ = [
+    "HELD_OUT",
     "SAMPLING_OPTIONS",
     "AudioFeature",
     "Dataset",

@@ -171,6 +171,11 @@ class ImportedFeature(FeatureBase):
         description="file below `path`, or entry in it, of a video: `{video_id}.npy`; of a query: "
         "`qid{source_query_id}.npz`"
     )
+    queries_of: tuple[Name, ...] | None = Field(
+        None,
+        description="of text: datasets whose query numbers the files carry, for no number tells which numbering it is "
+        "of; on the queries of others the feature is refused; null: any",
+    )
     key: str | None = Field(
         None, description="array in an npz, hdf5 file or entry, or dict of a pt file; null: the only one"
     )

@@ -48,11 +48,21 @@ class Queries(Section):
     )
 
 
+HELD_OUT = "held_out"
+
+
 class Splits(Section):
     """Which split plays which part."""
 
     train: str = Field("train", description="trained on")
-    select: str = Field("val", description="the checkpoint is chosen on it")
+    select: str = Field(
+        "val",
+        description="the checkpoint is chosen on it; `held_out`: on videos that are kept out of the training split, "
+        "for datasets without a validation split",
+    )
+    held_out: float = Field(
+        0.1, gt=0, lt=1, description="share of the training videos for `select: held_out`; a hash of their ids decides"
+    )
     test: tuple[str, ...] = Field(("test",), description="reported", min_length=1)
 
 
@@ -113,7 +123,11 @@ class System(Section):
 
     title: str = Field(description="what a report calls it")
     system: Name = Field(description="a package of models/systems/")
-    protocol: Literal["published", "clean"] = Field("published", description="as published, or comparable and honest")
+    protocol: Literal["published", "clean"] = Field(
+        "published",
+        description="as published, quirks included, or `clean`: comparable and honest, which is what `CLEAN` in the "
+        "system's config.py says; besides, the checkpoint is not chosen on a reported split",
+    )
     streams: dict[Name, Stream] = Field(description="stream -> features")
     transcript: Name | None = Field(
         None, description="speech feature whose transcripts the system reads; null: it is told of no speech"
@@ -126,6 +140,9 @@ class System(Section):
     )
     checkpoint_from: Name | None = Field(
         None, description="dataset whose trained checkpoint is used instead of training"
+    )
+    checkpoint_file: str | None = Field(
+        None, description="published checkpoint (torch or safetensors file) that is imported instead of training"
     )
     datasets: dict[Name, SystemOnDataset] = Field(
         default_factory=dict, description="what the system wants of single datasets"

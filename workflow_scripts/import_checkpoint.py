@@ -1,0 +1,37 @@
+"""Import a published checkpoint of a system: its weights under our names, with all that is needed to use them."""
+
+import argparse
+import json
+from pathlib import Path
+
+from workflow_scripts.errors import UserError, run_entry_point
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the system")
+    parser.add_argument("--key", required=True, help="digest of the settings this job is for")
+    parser.add_argument("--file", required=True, type=Path, help="published checkpoint, a torch or safetensors file")
+    parser.add_argument("--out", required=True, type=Path, help="checkpoint to write")
+    args = parser.parse_args()
+    settings = json.loads(args.settings.read_text(encoding="utf-8"))
+    if settings["train_key"] != args.key:
+        raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
+
+    from workflow_scripts.store.shard_store import use_zarrs
+    from workflow_scripts.training.checkpoint import system_class, system_config, write_checkpoint
+    from workflow_scripts.training.items import Reader
+    from workflow_scripts.training.published import imported, read_published
+
+    use_zarrs()
+    config, results = settings["config"], args.settings.parent.parent
+    reader = Reader(results, config, settings["recipes"], results.parent / settings["annotations"])
+    typed = system_config(config["system"], config["settings"])
+    items = reader.queries_of_roles(getattr(typed, "fits_on", ()))
+    fitted = system_class(config["system"]).fit(typed, items)
+    state = read_published(args.file)
+    write_checkpoint(args.out, imported(settings, fitted, reader.stream_dims(), state, args.file))
+
+
+if __name__ == "__main__":
+    run_entry_point(main)
