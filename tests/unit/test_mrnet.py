@@ -16,7 +16,7 @@ from models.systems.interface import FeatureRows, Item
 from models.systems.mrnet import tiled_conv
 from models.systems.mrnet.candidates import candidate_cells, cell_spans
 from models.systems.mrnet.checkpoint import detect
-from models.systems.mrnet.config import Config
+from models.systems.mrnet.config import CLEAN, Config
 from models.systems.mrnet.proposals import CandidatePool, count_weights
 from models.systems.mrnet.system import System
 from workflow_scripts.metrics.ranked_spans import MMN, suppress
@@ -129,6 +129,14 @@ def test_config_refuses_impossible_settings(broken, message):
 def test_every_setting_is_described():
     for section in Config.model_fields.values():
         assert all(field.description for field in section.annotation.model_fields.values())
+
+
+def test_clean_leaves_the_order_of_the_annotations_out():
+    """`published` reproduces it: the rank among the annotated starts reaches the network."""
+    clean = CLEAN["data.query_context"]
+    assert clean[0] == "independent"
+    assert Config().data.query_context == "joint_gt_order"
+    assert "joint_gt_order" not in clean
 
 
 def test_config_is_importable_without_torch():

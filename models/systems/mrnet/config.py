@@ -178,3 +178,7 @@ class Config(_Section):
     data: DataConfig = Field(default_factory=DataConfig, description="Inputs.")
     train: TrainConfig = Field(default_factory=TrainConfig, description="Optimisation.")
     decoding: DecodingConfig = Field(default_factory=DecodingConfig, description="Decoding.")
+
+
+CLEAN = {"data.query_context": ("independent", "joint_shuffled")}
+"""What `protocol: clean` means: setting -> values that are clean, the first of which it sets."""
