@@ -15,7 +15,14 @@ from workflow_scripts.extraction.settings import read_settings
 from workflow_scripts.store.atomic import write_text
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.feature_files import FeatureSource, UnreadableFile, open_source
-from workflow_scripts.store.id_patterns import QUERY_FIELDS, VIDEO_FIELDS, check_pattern, fill_pattern
+from workflow_scripts.store.id_patterns import (
+    QUERY_COLUMNS,
+    QUERY_FIELDS,
+    VIDEO_FIELDS,
+    check_pattern,
+    fill_pattern,
+    query_fields,
+)
 from workflow_scripts.store.shard_job import Computed, Wanted
 from workflow_scripts.store.shard_store import read_shard_index
 from workflow_scripts.store.shards import shard_name, shard_of
@@ -56,7 +63,8 @@ def main() -> None:
     is_text = recipe["kind"] == "text"
     id_column, fields = ("query_id", QUERY_FIELDS) if is_text else ("video_id", VIDEO_FIELDS)
     check_pattern(pattern, fields)
-    table = read_table(args.rows_of, [*fields] if is_text else [*fields, "duration_s"]).to_pylist()
+    table = read_table(args.rows_of, [*QUERY_COLUMNS] if is_text else [*fields, "duration_s"]).to_pylist()
+    table = [query_fields(row) for row in table] if is_text else table
     rows: dict[str, dict[str, Any]] = {
         row[id_column]: row
         for row in table

@@ -15,6 +15,7 @@ from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, rea
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.export import LAYOUTS, ExportForm, export_feature
 from workflow_scripts.store.features import FeatureStore
+from workflow_scripts.store.id_patterns import QUERY_COLUMNS
 from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
 from workflow_scripts.store.tables import read_table, write_table
 from workflow_scripts.store.verification import repair_feature, verify_feature
@@ -200,9 +201,7 @@ def test_an_export_holds_the_rows_as_published_loaders_read_them(root, tmp_path,
 def test_an_export_takes_names_from_the_annotations_and_refuses_equal_ones(root, tmp_path):
     folder = root.parents[1] / "annotations"
     videos = [{"video_id": v, "source_video_id": f"{v}.mp4", "youtube_id": None} for v in FeatureStore(root)]
-    queries = {
-        name: pa.array([], pa.string()) for name in ("query_id", "source_query_id", "video_id", "split", "ordinal")
-    }
+    queries = {name: pa.array([], pa.string()) for name in QUERY_COLUMNS}
     write_table(folder / "videos.parquet", pa.Table.from_pylist(videos))
     write_table(folder / "queries.parquet", pa.table(queries))
     form = ExportForm("pt", name="{source_video_id}", dtype="float16", has_spatial_axes=True)

@@ -22,10 +22,12 @@ from workflow_scripts.extraction.settings import feature_settings
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.feature_files import UnreadableFile, open_source, read_pickle
 from workflow_scripts.store.features import FeatureStore, write_index
+from workflow_scripts.store.id_patterns import QUERY_COLUMNS
 from workflow_scripts.store.tables import write_table
 
 DIM = 6
 LENGTHS = {"a": 10, "b": 3, "c": 20}
+QUERY_NAMES = pa.schema([(name, pa.int64() if name == "ordinal" else pa.string()) for name in QUERY_COLUMNS])
 
 
 def rows_of(video_id: str) -> np.ndarray:
@@ -212,8 +214,21 @@ def test_text_features_are_found_by_the_query_id_of_the_source(tmp_path, monkeyp
     np.savez(made.source / "qid7.npz", last_hidden_state=rows_of("a"), pooler_output=rows_of("a")[0])
     made.table = made.table.with_name("queries.parquet")
     query = {"query_id": "ds/test/7", "source_query_id": "7", "video_id": "v", "split": "test", "ordinal": 0}
-    write_table(made.table, pa.Table.from_pylist([query]))
+    write_table(made.table, pa.Table.from_pylist([query | {"audio_path": None}], QUERY_NAMES))
     assert np.array_equal(made.run(monkeypatch)["ds/test/7"].values, rows_of("a"))
+
+
+def test_vectors_of_spoken_queries_are_found_by_the_name_of_their_sound(tmp_path, monkeypatch):
+    made = project(tmp_path, ids="", kind="text", times=None)
+    made.settings |= {"layout": "pt", "id_pattern": "{audio_stem}.pt"}
+    torch.save(torch.from_numpy(rows_of("a")), made.source / "AAAAA_train_1.pt")
+    made.table = made.table.with_name("queries.parquet")
+    query = {"query_id": "ds/train/7", "source_query_id": "7", "video_id": "v", "split": "train", "ordinal": 0}
+    rows = [query | {"audio_path": "AAAAA_train_1.wav"}, query | {"query_id": "ds/train/8", "audio_path": None}]
+    write_table(made.table, pa.Table.from_pylist(rows, QUERY_NAMES))
+    store = made.run(monkeypatch)
+    assert np.array_equal(store["ds/train/7"].values, rows_of("a"))
+    assert store["ds/train/8"].status == "failed"
 
 
 def test_a_wrong_pattern_or_path_ends_with_what_is_there(tmp_path, monkeypatch):

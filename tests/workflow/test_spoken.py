@@ -76,7 +76,7 @@ def test_every_spoken_query_has_a_row_and_only_changed_and_added_sound_files_are
 
 def test_a_dataset_that_does_not_say_where_its_sound_is_is_refused(tmp_path):
     workflow = spoken_dataset(tmp_path)
-    del workflow.config["datasets"]["charades_speech"]["query_audio"]
+    workflow.config["datasets"]["charades_speech"]["query_audio"] = None
     refused = workflow.run(TARGET)
     assert refused.status != 0
     assert "config/datasets/charades_speech.yaml: query_audio: name the folder of the spoken queries" in refused.output

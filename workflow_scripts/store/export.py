@@ -13,7 +13,14 @@ import numpy as np
 from workflow_scripts.errors import UserError
 from workflow_scripts.store.atomic import atomic_path
 from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.id_patterns import QUERY_FIELDS, VIDEO_FIELDS, check_pattern, fill_pattern, pattern_fields
+from workflow_scripts.store.id_patterns import (
+    QUERY_COLUMNS,
+    VIDEO_FIELDS,
+    check_pattern,
+    fill_pattern,
+    pattern_fields,
+    query_fields,
+)
 from workflow_scripts.store.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -107,8 +114,8 @@ def _annotated(root: Path) -> dict[str, Mapping[str, Any]]:
     """Return the annotated videos and queries of the feature's dataset by id."""
     folder = root.resolve().parent.parent / "annotations"
     videos = read_table(folder / "videos.parquet", VIDEO_FIELDS).to_pylist()
-    queries = read_table(folder / "queries.parquet", QUERY_FIELDS).to_pylist()
-    return {row["video_id"]: row for row in videos} | {row["query_id"]: row for row in queries}
+    queries = read_table(folder / "queries.parquet", QUERY_COLUMNS).to_pylist()
+    return {row["video_id"]: row for row in videos} | {row["query_id"]: query_fields(row) for row in queries}
 
 
 Write = Callable[[str, np.ndarray], None]

@@ -8,7 +8,9 @@ from typing import Any
 from workflow_scripts.errors import UserError
 
 VIDEO_FIELDS = ("video_id", "source_video_id", "youtube_id")
-QUERY_FIELDS = ("query_id", "source_query_id", "video_id", "split", "ordinal")
+QUERY_COLUMNS = ("query_id", "source_query_id", "video_id", "split", "ordinal", "audio_path")
+"""Columns of the table of queries that tell the fields of a pattern."""
+QUERY_FIELDS = (*QUERY_COLUMNS, "audio_stem")
 
 
 def pattern_fields(pattern: str) -> set[str]:
@@ -57,3 +59,9 @@ def fill_pattern(pattern: str, row: Mapping[str, Any]) -> str | None:
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise UserError(f"name pattern {pattern!r}: {name!r} lies outside the folder.")
     return name
+
+
+def query_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a pattern for a row of the table of queries."""
+    audio = row["audio_path"]
+    return {**row, "audio_stem": None if audio is None else PurePosixPath(audio).stem}

@@ -74,10 +74,11 @@ class NetworkConfig(_Section):
     conv_kernel: int = Field(9, gt=0, description="Width k of the proposal convolution (5 on TACoS, 17 on Charades).")
     conv_layers: int = Field(4, gt=0, description="Its layers (3 on TACoS, 2 on Charades).")
     conv_dim: int = Field(512, gt=0, description="Its channels (PREDICTOR.HIDDEN_SIZE).")
-    conv_path: Literal["auto", "sparse", "dense"] = Field(
+    conv_path: Literal["auto", "tiled", "dense"] = Field(
         "auto",
-        description="How it is computed; the numbers are the same but for rounding. dense: the whole map; sparse: only "
-        "the cells that decide the candidates, in training all that are not constant; auto: sparse on a CPU.",
+        description="How it is computed; the numbers are the same but for rounding. dense: the whole map; tiled: by "
+        "Fourier transforms of tiles, and only for cells that decide the candidates, in training all that are not "
+        "constant; auto: tiled on a CPU.",
     )
     input_dropout: float = Field(0.5, ge=0, lt=1, description="Dropout of the clips before their two projections.")
     retention: RetentionConfig = Field(default_factory=RetentionConfig, description="Transformer.")
@@ -177,3 +178,7 @@ class Config(_Section):
     data: DataConfig = Field(default_factory=DataConfig, description="Inputs.")
     train: TrainConfig = Field(default_factory=TrainConfig, description="Optimisation.")
     decoding: DecodingConfig = Field(default_factory=DecodingConfig, description="Decoding.")
+
+
+CLEAN = {"data.query_context": ("independent", "joint_shuffled")}
+"""What `protocol: clean` means: setting -> values that are clean, the first of which it sets."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.systems.mrnet.candidates import candidate_cells, offsets
 from models.systems.mrnet.config import NetworkConfig
-from models.systems.mrnet.sparse_conv import SparseConv, find_pairs
+from models.systems.mrnet.tiled_conv import TiledConv, lay_tiles
 
 
 class CandidatePool(nn.Module):
@@ -91,9 +91,9 @@ class ProposalConv(nn.Module):
             reach = count_weights(needed[0], kernel, [kernel - 1 - padding])[0] > 0
             needed.insert(0, reach & (weight > 0))
         self.cells = {True: trained, False: needed}
-        self.pairs = {
+        self.tilings = {
             training: [
-                find_pairs(before, after, kernel, padding)
+                lay_tiles(before, after, kernel, padding)
                 for before, after, padding in zip([mask, *cells[:-1]], cells, paddings, strict=True)
             ]
             for training, cells in self.cells.items()
@@ -101,20 +101,20 @@ class ProposalConv(nn.Module):
 
     def forward(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
         """Map candidates (B, C, dim) to their vectors in the contrastive and in the IoU space, (B, C, dim) each."""
-        if self.path == "sparse" or (self.path == "auto" and candidates.device.type == "cpu"):
-            # Its sums over single cells are in float32, whatever the precision of the training.
+        if self.path == "tiled" or (self.path == "auto" and candidates.device.type == "cpu"):
+            # Its transforms have the precision of the weights, whatever that of the training.
             with torch.autocast(candidates.device.type, enabled=False):
-                x = self.sparse_cells(candidates.float())
+                x = self.tiled_cells(candidates.to(self.convs[0].weight.dtype))
         else:
             x = self.dense_map(candidates)[:, :, self.first, self.last].transpose(1, 2)
         return self._head(self.conv1x1_contrastive, x), self._head(self.conv1x1_iou, x)
 
-    def sparse_cells(self, candidates: Tensor) -> Tensor:
+    def tiled_cells(self, candidates: Tensor) -> Tensor:
         """Return the output of the last layer at the candidates, (B, C, conv_dim)."""
         x, device = candidates.transpose(0, 1).contiguous(), candidates.device
         for c, (conv, norm) in enumerate(zip(self.convs, self.bn, strict=True)):
             cells, weight = self.cells[self.training][c], getattr(self, f"weight_{c}")
-            x = SparseConv.apply(x, conv.weight, self.pairs[self.training][c].to(device)) + conv.bias
+            x = TiledConv.apply(x, conv.weight, self.tilings[self.training][c].to(device)) + conv.bias
             if self.training:
                 n_empty = (weight.numel() - len(x)) * x.shape[1]
                 x = _normalise(norm, x, conv.bias, n_empty)
