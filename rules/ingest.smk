@@ -49,7 +49,7 @@ rule make_demo:
 rule check_annotations:
     input:
         files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
-        items=lambda wc: PLAN.datasets.item_files(wc.dataset),
+        phrases=lambda wc: PLAN.datasets.item_files(wc.dataset),
         generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
         durations=lambda wc: PLAN.datasets.durations_from(wc.dataset),
     output:
@@ -68,7 +68,7 @@ rule check_annotations:
 rule import_annotations:
     input:
         files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
-        items=lambda wc: PLAN.datasets.item_files(wc.dataset),
+        phrases=lambda wc: PLAN.datasets.item_files(wc.dataset),
         generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
         durations=lambda wc: PLAN.datasets.durations_from(wc.dataset),
         checked=lambda wc: PLAN.datasets.strict_check(wc.dataset),
