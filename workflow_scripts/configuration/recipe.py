@@ -1,6 +1,7 @@
 """What identifies the rows of a feature: its resolved settings, its weights and the version of its encoder's code."""
 
 import importlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,12 @@ def published_weights(configuration: Configuration, feature: FeatureBase) -> lis
     if not isinstance(feature, ExtractedFeature):
         return []
     named = [weights for weights in (feature.weights, *feature.more_weights.values()) if is_published(weights)]
-    return [entry for name in named for entry in (name, *configuration.weight(name).parts)]
+    return with_parts(configuration, named)
+
+
+def with_parts(configuration: Configuration, names: Iterable[str]) -> list[str]:
+    """Return registry entries, each before the further files that it consists of."""
+    return [entry for name in names for entry in (name, *configuration.weight(name).parts)]
 
 
 def base_weights(system: System) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import base_weights, fit_files, published_weights
+from workflow_scripts.configuration.recipe import base_weights, fit_files, published_weights, with_parts
 from workflow_scripts.configuration.schema import Published
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path
@@ -70,7 +70,8 @@ def weights_needed(configuration: Configuration) -> list[Need]:
             used.setdefault(weights, []).append(name)
     for system in _systems_of_target(configuration):
         settings = configuration.system(dataset, system)
-        for weights in (*base_weights(settings), *fit_files(configuration, settings).values()):
+        named = (*base_weights(settings), *fit_files(configuration, settings).values())
+        for weights in with_parts(configuration, named):
             used.setdefault(weights, []).append(system)
     names = used if configuration.root.needed_by else configuration.weight_names()
     return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]

