@@ -44,6 +44,7 @@ def plain_compress(
 ) -> tuple[BoolTensor, BoolTensor]:
     """Halve the longest runs in turn, at most 1000 times; then drop drawn frames by chance."""
     masks = {"other": other.clone(), "key": key.clone()}
+    target = max(target, 1)
     for _ in range(1000):
         if _count(masks) <= target:
             break
@@ -54,7 +55,7 @@ def plain_compress(
     while _count(masks) > target:
         for name, chance in (("other", 0.7), ("key", 0.3)):
             frames = [i for i in range(len(key)) if bool(masks[name][i])]
-            if frames:
+            if frames and _count(masks) > 1:
                 drawn = frames[int(torch.randint(0, len(frames), (1,), generator=generator))]
                 if float(torch.rand(1, generator=generator)) < chance:
                     masks[name][drawn] = False

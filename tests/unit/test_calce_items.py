@@ -6,6 +6,8 @@ import json
 import pytest
 
 from models.systems.calce.items import EXTRACTORS, MAX_ITEMS, noun_items
+from models.systems.calce.system import System
+from tests.unit.made_calce import TOKENS, WIDTH, made_config, made_item
 from workflow_scripts.datasets.errors import AnnotationError, BadSourceFile, BadValue, UnknownQuery
 from workflow_scripts.datasets.importing import import_source
 from workflow_scripts.datasets.item_files import join_items
@@ -151,3 +153,11 @@ def test_the_plan_hands_item_files_to_the_import(tmp_path):
     datasets = Plan({}, tmp_path).datasets
     assert datasets.item_files("mine") == ["one.json", "two files.json"]
     assert "--items one.json --items 'two files.json'" in datasets.annotation_arguments("mine")
+
+
+@pytest.mark.parametrize(("way", "found"), [("nouns", ["door"]), ("none", [])])
+def test_a_query_without_items_gets_those_that_the_settings_say(way, found):
+    config = made_config(data={"items": way})
+    system = System(config, System.fit(config, []), {"visual": [TOKENS * WIDTH]})
+    assert system.sample(made_item(2, items=None), None)["items"] == found
+    assert system.sample(made_item(2, items=["published"]), None)["items"] == ["published"]

@@ -10,8 +10,11 @@ import pyarrow as pa
 import pytest
 
 from workflow_scripts.datasets.charades_ids import charades_qid_map
+from workflow_scripts.datasets.errors import BadValue
+from workflow_scripts.datasets.item_files import join_items
 from workflow_scripts.datasets.readers import read_annotations
 from workflow_scripts.datasets.schema import MOMENTS, QUERIES, TABLES, VIDEOS, moments_view, videos_view
+from workflow_scripts.datasets.source_files import read_json
 from workflow_scripts.datasets.tables import add_flags, write_annotations
 from workflow_scripts.datasets.validation import count_flags, validate
 
@@ -380,3 +383,29 @@ def test_hirest_steps(originals):
     assert Counter(row["split"] for row in found.queries if row["clippable"]) == {"train": 865, "val": 193, "test": 776}
     blank = Counter(row["split"] for row in found.steps if row["text"] != row["text"].strip())
     assert blank == {"train": 636, "val": 62, "test": 588}
+
+
+@pytest.mark.parametrize(
+    ("case", "items", "n_joined"),
+    [
+        ("qvh", [f"qvhighlights/calce/{name}_stage2.json" for name in ("train", "val", "test_dummy")], 10310),
+        ("charades_tvr", list(CALCE.values()), 16124),
+        ("charades", list(CALCE.values()), 16124),
+    ],
+)
+def test_published_noun_phrases_find_their_queries(originals, case, items, n_joined):
+    source_format, files, _ = EXPECTED[case]
+    found = read_annotations(source_format, {split: originals / name for split, name in files.items()}, case)
+    assert join_items(found, [originals / name for name in items]) == n_joined
+    assert sum(bool(row.get("items")) for row in found.queries) == n_joined
+
+
+def test_noun_phrases_without_sentences_are_refused_for_the_other_numbering(originals, tmp_path):
+    entries = read_json(originals / CALCE["test"])
+    bare = {entry["qid"]: {"items": entry["items"]} for entry in entries}
+    (tmp_path / "items.json").write_text(json.dumps(bare))
+    found = read_annotations("charades_tvr", {"test": originals / TVR["test"]}, "charades_tvr")
+    for row in found.queries:
+        row["source_query_id"] = str(int(row["source_query_id"]) + 4)
+    with pytest.raises(BadValue, match="another family"):
+        join_items(found, [tmp_path / "items.json"])

@@ -18,7 +18,9 @@ EXCERPTS = ROOT / "tests" / "data" / "annotations"
 # Annotated videos, as counted in the published files.
 VIDEOS = {
     "qvh": 10148,
+    "qvh_calce": 10148,
     "charades": 6672,
+    "charades_calce": 6670,
     "charades_tvr": 6670,
     "charades_am": 5338 + 592,
     "charades_am_tvr": 5336 + 592,

@@ -24,13 +24,14 @@ def compress(
     Parameters
     ----------
     key, other : bool (T,) on the CPU, with no frame in common
-    target : frames that may stay
+    target : frames that may stay; at least one does
     generator : of the CPU; None is torch's own. Per turn and mask: `randint` for the frame, then `rand`
 
     Returns
     -------
     key, other : bool (T,); `target - 1` frames may be left, since a turn is finished
     """
+    target = max(target, 1)
     key_frames, other_frames = (mask.numpy() for mask in (key, other))
     excess = int(key_frames.sum() + other_frames.sum()) - target
     if excess <= 0:
@@ -70,7 +71,7 @@ def _drop_by_chance(
     key_frames, other_frames = np.flatnonzero(key).tolist(), np.flatnonzero(other).tolist()
     while len(key_frames) + len(other_frames) > target:
         for frames, chance in ((other_frames, OTHER_LOSS), (key_frames, KEY_LOSS)):
-            if frames:
+            if frames and len(key_frames) + len(other_frames) > 1:
                 drawn = int(torch.randint(0, len(frames), (1,), generator=generator))
                 if float(torch.rand(1, generator=generator)) < chance:
                     del frames[drawn]

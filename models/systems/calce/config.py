@@ -164,6 +164,11 @@ class DataConfig(_Section):
         description="Frames of a video (150 in stage 2; 60 and 120 on Charades-STA). A feature with twice as many "
         "gives every second one.",
     )
+    items: Literal["nouns", "none"] = Field(
+        "nouns",
+        description="Items of a query whose dataset names none (`annotations.items`). nouns: found by lists of English "
+        "words, which is not from the paper; none: the prompt lists nothing.",
+    )
     target_numbers: Literal["substring", "whole", "keep"] = Field(
         "substring",
         description="What becomes of numbers of a target that are several tokens, e.g. 112. substring: replaced by a "

@@ -15,6 +15,7 @@ from models.systems.calce.captions import NO_SPEECH, Speech, from_rows
 from models.systems.calce.checkpoint import fill_network, published_name, trained_state
 from models.systems.calce.config import Config
 from models.systems.calce.frames import crop_box, resized_crop
+from models.systems.calce.items import EXTRACTORS
 from models.systems.calce.network import IGNORED, CalceNetwork
 from models.systems.calce.prompt import target, whole_seconds
 from models.systems.calce.schedule import Schedule, learning_rate
@@ -91,7 +92,7 @@ class System:
             "query_id": item.query_id,
             "video_id": item.video_id,
             "query": item.text,
-            "items": list(item.extra.get("items") or ()),
+            "items": list(item.extra.get("items") or EXTRACTORS[self.config.data.items](item.text)),
             "duration_s": duration_s,
             "rows": rows,
             "times_s": times_s,
