@@ -99,6 +99,22 @@ def test_every_learning_parameter_gets_a_gradient(stage, rows):
     assert len(learning) == N_TRAINED - (2 if rows == "qformer" else 0)
 
 
+def test_a_projection_that_is_not_needed_has_a_gradient_on_several_gpus_only(tmp_path):
+    network = made_network(made_system())
+    rows, all_keys = torch.randn(3, 4, 16), torch.ones(3, dtype=torch.bool)
+    alone = network.visual_vectors(rows, all_keys)
+    alone.sum().backward()
+    assert network.query_proj.weight.grad is None
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/peers", rank=0, world_size=1)
+    try:
+        joined = network.visual_vectors(rows, all_keys)
+    finally:
+        torch.distributed.destroy_process_group()
+    joined.sum().backward()
+    assert torch.equal(joined, alone)
+    assert not network.query_proj.weight.grad.any()
+
+
 def test_everything_but_the_text_branch_may_learn():
     network = made_network(made_system(network={"learns": "all"}))
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
