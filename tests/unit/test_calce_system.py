@@ -99,6 +99,22 @@ def test_every_learning_parameter_gets_a_gradient(stage, rows):
     assert len(learning) == N_TRAINED - (2 if rows == "qformer" else 0)
 
 
+def test_a_projection_that_is_not_needed_has_a_gradient_on_several_gpus_only(tmp_path):
+    network = made_network(made_system())
+    rows, all_keys = torch.randn(3, 4, 16), torch.ones(3, dtype=torch.bool)
+    alone = network.visual_vectors(rows, all_keys)
+    alone.sum().backward()
+    assert network.query_proj.weight.grad is None
+    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/peers", rank=0, world_size=1)
+    try:
+        joined = network.visual_vectors(rows, all_keys)
+    finally:
+        torch.distributed.destroy_process_group()
+    joined.sum().backward()
+    assert torch.equal(joined, alone)
+    assert not network.query_proj.weight.grad.any()
+
+
 def test_everything_but_the_text_branch_may_learn():
     network = made_network(made_system(network={"learns": "all"}))
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
@@ -132,6 +148,18 @@ def test_predictions_are_windows_in_the_order_of_their_starts():
         ("q1", 0, 0.0, 16.0),
     ]
     assert found[-1].text == "no window"
+
+
+def test_rows_that_are_not_finite_cost_their_own_query_only():
+    system = made_system()
+    network = made_network(system)
+    batch = batch_of(system, range(3))
+    batch["rows"][9, 4] = float("nan")
+    with torch.inference_mode():
+        clean = system.predict(network, batch_of(system, range(3)), None)
+        found = system.predict(network, batch, None)
+    assert [p for p in found if p.query_id != "q1"] == [p for p in clean if p.query_id != "q1"]
+    assert [p.start_s for p in found if p.query_id == "q1"] == [None]
 
 
 def test_a_batch_loss_is_the_mean_over_its_tokens():
@@ -234,8 +262,15 @@ def test_published_weights_are_put_together_from_their_files():
         System(config, {}, {"visual": [3 * 28 * 28]}).network(base)
 
 
-def test_random_weights_need_no_files():
+def test_random_weights_need_no_files_and_repeat():
     assert base_weights(made_config()) == ()
+    first, second = (dict(made_network(made_system(), seed).named_parameters()) for seed in (0, 1))
+    assert all(
+        torch.equal(first[name], second[name]) for name in first if "lora" not in name and "query_proj" not in name
+    )
+    embeddings, head = first["t5_model.shared.weight"], first["t5_model.lm_head.base_layer.weight"]
+    torch.testing.assert_close(head * 32**0.5, embeddings)
+    assert embeddings.std().item() == pytest.approx(1, abs=0.01)
     assert "blip2_eva_vit_g" not in base_weights(Config())
 
 

@@ -203,9 +203,14 @@ def _random(network: nn.Module, seed: int) -> dict[str, Any]:
     """Return seeded weights of what is not new, by our names; they depend on seed and published name alone."""
     shapes = {published_name(n): tuple(p.shape) for n, p in network.named_parameters() if not _is_new(n)}
     state = {our_name(name): value for name, value in seeded_state(shapes, seed, gain=1.0).items()}
-    # T5 does not divide the scores of attention by the width of a head: its query maps do.
-    scale = network.config.t5.head_width**-0.5
-    return {name: value * scale if name.endswith(".q.base_layer.weight") else value for name, value in state.items()}
+    # As T5 is initialised: it does not divide the scores of attention by the width of a head, its query maps do; and
+    # embeddings have variance 1. Flan-T5's head is its own, but it starts as the embeddings: a small network learns to
+    # repeat what it reads within minutes.
+    width, head_width = network.config.t5.width, network.config.t5.head_width
+    embeddings = state["t5_model.shared.weight"]
+    state["t5_model.lm_head.base_layer.weight"] = embeddings.copy()
+    state["t5_model.shared.weight"] = embeddings * width**0.5
+    return {n: value * head_width**-0.5 if n.endswith(".q.base_layer.weight") else value for n, value in state.items()}
 
 
 def _is_new(name: str) -> bool:

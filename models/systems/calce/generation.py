@@ -9,8 +9,8 @@ from models.systems.calce.config import DecodingConfig
 from models.systems.calce.language_model import END, PAD
 
 
-def search(options: DecodingConfig) -> GenerationConfig:
-    """Return the settings of the search.
+def search(options: DecodingConfig, use_cache: bool = True) -> GenerationConfig:
+    """Return the settings of the search; without the key-value cache it writes the same, slowly.
 
     Notes
     -----
@@ -22,21 +22,23 @@ def search(options: DecodingConfig) -> GenerationConfig:
         max_new_tokens=options.max_tokens,
         min_length=1,
         do_sample=False,
-        use_cache=True,
+        use_cache=use_cache,
         decoder_start_token_id=PAD,
         pad_token_id=PAD,
         eos_token_id=END,
     )
 
 
-def generate(t5: T5ForConditionalGeneration, embedded: Tensor, mask: Tensor, options: DecodingConfig) -> Tensor:
+def generate(
+    t5: T5ForConditionalGeneration, embedded: Tensor, mask: Tensor, options: DecodingConfig, use_cache: bool = True
+) -> Tensor:
     """Return the ids of one answer per query, int64 (B, <= max_tokens + 1), padded with PAD; the first is the start.
 
     Parameters
     ----------
     embedded, mask : inputs_embeds (B, L, width) and attention_mask (B, L) of the encoder
     """
-    return t5.generate(inputs_embeds=embedded, attention_mask=mask, generation_config=search(options))
+    return t5.generate(inputs_embeds=embedded, attention_mask=mask, generation_config=search(options, use_cache))
 
 
 def packs(lengths: Sequence[int], budget: int) -> list[list[int]]:

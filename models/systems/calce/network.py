@@ -143,7 +143,8 @@ class CalceNetwork(nn.Module):
             self.qformer.eval()
         return self
 
-    def _reduced(self) -> AbstractContextManager:
+    def reduced(self) -> AbstractContextManager:
+        """Return the context in which the language model and the text branch run."""
         device = self.t5_proj.weight.device.type
         return torch.autocast(device, torch.bfloat16, enabled=self.config.precision == "bf16")
 
@@ -180,7 +181,7 @@ class CalceNetwork(nn.Module):
         ids, valid : BERT ids (n, L), and where they are no padding
         """
         embedded = self.words(ids) + self.positions.weight[: ids.shape[1]]
-        with self._reduced():
+        with self.reduced():
             rows = self.qformer(embedded, query_length=0, attention_mask=valid.long()).last_hidden_state
         return rows[:, 0].float()
 
@@ -196,12 +197,12 @@ class CalceNetwork(nn.Module):
         -------
         (n_key * queries + n_other * short_queries, T5 width) in the order of the frames
         """
-        # The projection of few tokens is not computed for key frames, and has no gradient where there is no other.
         n_queries, n_short = rows.shape[1], self.config.short_queries
         counts = torch.where(is_key, n_queries, n_short)
         starts = counts.cumsum(0) - counts
         parts, places = [rows[is_key].flatten(0, 1)], [_runs(starts[is_key], n_queries)]
-        if not is_key.all():
+        # On several GPUs every parameter must get a gradient, if only of zeros.
+        if not is_key.all() or torch.distributed.is_initialized():
             short = self.query_proj(rows[~is_key].transpose(1, 2)).transpose(1, 2)
             parts.append(short.flatten(0, 1).to(rows.dtype))
             places.append(_runs(starts[~is_key], n_short))
@@ -219,7 +220,7 @@ class CalceNetwork(nn.Module):
 
     def logits(self, embedded: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
         """Return float32 (B, M, vocabulary) for labels (B, M), -100 where there is none."""
-        with self._reduced():
+        with self.reduced():
             return self.t5_model(
                 inputs_embeds=embedded,
                 attention_mask=mask,
@@ -259,7 +260,7 @@ class CalceNetwork(nn.Module):
         found: list[list[int]] = [[] for _ in prompts]
         for places in packs([prompt.length for prompt in prompts], options.batch_tokens):
             embedded, mask = self.inputs([prompts[place] for place in places])
-            with self._reduced():
+            with self.reduced():
                 ids = generate(self.t5_model, embedded, mask, options)
             for place, answer in zip(places, trimmed(ids), strict=True):
                 found[place] = answer

@@ -1,6 +1,7 @@
 """CALCE as the training loop sees it, either stage."""
 
 import hashlib
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,8 @@ from models.systems.calce.schedule import Schedule, learning_rate
 from models.systems.calce.selection import Selector
 from models.systems.calce.tokens import t5
 from models.systems.interface import FeatureRows, Item, Prediction
+
+log = logging.getLogger(__name__)
 
 UNDECAYED = ("bias", "ln", "bn")
 """Parameters with one of these in their published name have no weight decay."""
@@ -182,16 +185,22 @@ class System:
         """Return the windows of every query in the order of their starts, each with the whole answer as its text.
 
         An answer that cannot be read stands for the whole video, as published; `parsing.read` tells it from the text.
-        What is drawn depends on the query alone, not on `generator`.
+        A query on rows that are not finite has no answer. What is drawn depends on the query alone, not on `generator`.
         """
-        prompts = network.prompts(batch, self.select)
-        found = []
-        for sample, ids in zip(batch["samples"], network.answers(prompts, self.config.decoding), strict=True):
-            answer = t5().decode(ids)
-            windows = parsing.windows(answer, sample["duration_s"])
+        prompts, found = network.prompts(batch, self.select), []
+        is_sound = [bool(prompt.vectors.isfinite().all()) for prompt in prompts]
+        sound = [prompt for prompt, fine in zip(prompts, is_sound, strict=True) if fine]
+        answers = iter(network.answers(sound, self.config.decoding))
+        for sample, fine in zip(batch["samples"], is_sound, strict=True):
+            query_id, video_id = sample["query_id"], sample["video_id"]
+            if not fine:
+                log.warning("query %s: rows of video %s are not finite, there is no answer", query_id, video_id)
+                found.append(Prediction(query_id, video_id, 0, None, None))
+                continue
+            answer = t5().decode(next(answers))
             found += [
-                Prediction(sample["query_id"], sample["video_id"], rank, float(start), float(end), None, answer)
-                for rank, (start, end) in enumerate(windows)
+                Prediction(query_id, video_id, rank, float(start), float(end), None, answer)
+                for rank, (start, end) in enumerate(parsing.windows(answer, sample["duration_s"]))
             ]
         return found
 
