@@ -292,7 +292,7 @@ def test_where_images_lie_is_not_in_the_recipe_but_their_names_and_rate_are(fold
 def test_parameters_are_completed_by_their_defaults_so_that_saying_a_default_changes_nothing(folder):
     loaded = configuration(folder)
     assert loaded.feature("demo", "minilm_tokens").params == {"output": "tokens"}
-    assert set(loaded.feature("demo", "cnn14").params) == {"base_width", "random_gain"}
+    assert set(loaded.feature("demo", "cnn14").params) == {"base_width", "precision", "random_gain"}
     before = feature_recipe(loaded, loaded.feature("demo", "cnn14"))
     edit(folder, "features/cnn14", params={"base_width": 64})
     assert feature_recipe(configuration(folder), configuration(folder).feature("demo", "cnn14")) == before
