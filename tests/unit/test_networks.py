@@ -2,13 +2,19 @@
 
 import hashlib
 import logging
+import re
+from pathlib import Path
 
 import pytest
 import torch
 
+from models.encoders.networks.cnn14 import Cnn14
+from models.encoders.networks.filling import fill
+from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.networks import load_encoder, resolve_device
 
+CONFIG = Path(__file__).resolve().parents[2] / "config"
 TINY = {"base_width": 2}
 
 
@@ -26,7 +32,9 @@ def seeded(seed):
 def checkpoint(tmp_path):
     """The weights of seed 5 in the form in which PANNs are published."""
     path = tmp_path / "Cnn14.pth"
-    torch.save({"model": load_encoder(seeded(5)).network.state_dict()}, path)
+    network = Cnn14(TINY["base_width"])
+    fill(network, 5, 2.0)
+    torch.save({"model": network.state_dict()}, path)
     return path
 
 
@@ -53,6 +61,23 @@ def test_a_verified_file_is_loaded(checkpoint):
     found = load_encoder(settings(checkpoint, sha256=sha256)).network.state_dict()
     wanted = load_encoder(seeded(5)).network.state_dict()
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
+
+
+def test_the_first_digits_that_a_file_name_states_are_checked(checkpoint):
+    sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    load_encoder(settings(checkpoint, sha256=sha256[:8]))
+    with pytest.raises(UserError, match="expected 00000000"):
+        load_encoder(settings(checkpoint, sha256="0" * 8))
+
+
+def test_checksums_that_names_and_addresses_state_stand_in_the_registry():
+    configuration = Configuration({}, CONFIG)
+    stating = 0
+    for entry in map(configuration.weight, configuration.weight_names()):
+        for groups in re.findall(r"-([0-9a-f]{8})\.pth$|/([0-9a-f]{64})/", entry.url or ""):
+            assert entry.sha256.startswith("".join(groups)), entry.url
+            stating += 1
+    assert stating >= 8
 
 
 def test_a_file_that_nobody_has_verified_is_loaded_with_a_warning(checkpoint, caplog):

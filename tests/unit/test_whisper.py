@@ -3,6 +3,7 @@
 import re
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -128,6 +129,45 @@ def test_the_openai_engine_runs_both_presets_and_detects_the_language():
         assert all(0 <= segment.start_s <= segment.end_s <= 1.0 for segment in transcript.segments)
     (told,) = random_whisper(language="de", no_speech_threshold=1.0, max_compression_ratio=1e6).transcribe(wave)
     assert (told.language, told.language_probability) == ("de", None)
+
+
+class Polyglot:
+    """Stands for a multilingual network of faster-whisper, of which none is small enough to test with.
+
+    It takes quiet sounds for German and loud ones for French, and notes what it is asked.
+    """
+
+    def __init__(self) -> None:
+        self.heard_s: list[float] = []
+        self.told: list[str] = []
+
+    def detect_language(self, wave: np.ndarray) -> tuple[str, float, list]:
+        self.heard_s.append(len(wave) / SAMPLE_RATE)
+        return ("fr", 0.75, []) if np.abs(wave).max() > 0.5 else ("de", 0.5, [])
+
+    def transcribe(self, wave: np.ndarray, *, language: str, **_: Any) -> tuple[list[Any], None]:
+        self.told.append(language)
+        segment = SimpleNamespace(start=0.0, end=1.0, text="w", no_speech_prob=0.0, compression_ratio=1.0)
+        return [segment], None
+
+
+def test_the_fast_engine_detects_the_language_of_every_file_from_its_first_half_minute():
+    found = whisper.load(whisper.Config(voice_activity=False, preset="hirest"), FOLDER, "cpu")
+    found.engine.network, found.engine.is_multilingual = Polyglot(), True
+    quiet, loud = (np.full(40 * SAMPLE_RATE, level, np.float32) for level in (0.1, 0.9))
+    transcripts = found.transcribe([loud, quiet, silence(0), loud])
+    assert [(t.language, t.language_probability) for t in transcripts] == [
+        ("fr", 0.75),
+        ("de", 0.5),
+        (None, None),
+        ("fr", 0.75),
+    ]
+    assert found.engine.network.heard_s == [30.0] * 3
+    assert sorted(found.engine.network.told) == ["de", "fr", "fr"]
+    told = whisper.load(whisper.Config(voice_activity=False, preset="hirest", language="it"), FOLDER, "cpu")
+    told.engine.network, told.engine.is_multilingual = Polyglot(), True
+    assert [(t.language, t.language_probability) for t in told.transcribe([loud])] == [("it", None)]
+    assert (told.engine.network.heard_s, told.engine.network.told) == ([], ["it"])
 
 
 def test_an_openai_checkpoint_is_loaded_strictly():

@@ -48,7 +48,7 @@ def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
     path : Path
         The file.
     sha256 : str
-        64 hex digits, or `unverified`.
+        64 hex digits, the first 8 (which names such as `vgg16-397923af.pth` state), or `unverified`.
     name, remedy : str
         Begin and end of the message.
 
@@ -61,7 +61,7 @@ def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
         log.warning("%s: no checksum is known for this file", name)
         return
     found = file_sha256(path)
-    if found != sha256:
+    if not found.startswith(sha256):
         raise UserError(f"{name}: sha256 is {found}, expected {sha256} (configured); {remedy}")
 
 

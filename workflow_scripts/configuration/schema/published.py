@@ -6,7 +6,7 @@ from pydantic import Field, PositiveInt, StringConstraints, model_validator
 
 from workflow_scripts.configuration.schema.section import Name, Section
 
-Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{64}|unverified)$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{8}|[0-9a-f]{64}|unverified)$")]
 Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$")]
 
 
@@ -14,7 +14,7 @@ class Published(Section):
     """Where a file is published and how it is checked."""
 
     licence: str = Field(description="terms under which its publishers give it away")
-    sha256: Sha256 = Field("unverified", description="64 hex digits, or `unverified`")
+    sha256: Sha256 = Field("unverified", description="64 hex digits, the first 8, or `unverified`")
     size: PositiveInt | None = Field(None, description="bytes, exact")
     about: str | None = Field(None, description="size for people where the exact one is not known: `55 GB`")
     url: Address | None = Field(None, description="official address that a program may use")
@@ -57,7 +57,7 @@ class Weight(Published):
     """One entry of `config/weights.yaml`."""
 
     file: str = Field(description="file name under paths.weights, or path inside `package`")
-    sha256: Sha256 = Field(description="64 hex digits, or `unverified`")
+    sha256: Sha256 = Field(description="64 hex digits, the first 8, or `unverified`")
     loader: str = Field(description="how the file is read")
     source: str | None = Field(None, description="where a person gets a file that has no address to download from")
     package: str | None = Field(None, description="installed Python package that carries the file")
