@@ -44,6 +44,7 @@ lint: setup ## ruff, snakefmt and Snakemake's own lint
 bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.dry_run
 	$(BIN)/python -m tests.benchmarks.rerun
+	$(BIN)/python -m tests.benchmarks.kill_trials
 	$(BIN)/python -m tests.benchmarks.store
 	$(BIN)/python -m tests.benchmarks.decoders
 	$(BIN)/python -m tests.benchmarks.overlap

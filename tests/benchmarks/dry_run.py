@@ -36,10 +36,14 @@ NOTHING_TO_DO = "Nothing to be done"
 
 @dataclass(frozen=True)
 class Call:
-    """What one command printed and took; `peak_mb` is the resident memory of its largest process so far."""
+    """What one command printed and took; `peak_mb` is the resident memory of its largest process so far.
+
+    `cpu_seconds`, of all its processes, says more than `seconds` on a machine that is busy with other work.
+    """
 
     output: str
     seconds: float
+    cpu_seconds: float
     peak_mb: float
 
 
@@ -62,7 +66,7 @@ def call_snakemake(folder: Path, *arguments: str) -> Call:
         text = output.read()
     if process.returncode:
         sys.exit(f"{' '.join(command)}\n" + "\n".join(text.splitlines()[-20:]))
-    return Call(text, seconds, usage.ru_maxrss / 1024)
+    return Call(text, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def make_dataset(folder: Path, n_videos: int) -> None:
@@ -136,7 +140,7 @@ def main() -> int:
         calls.append(("snakemake, nothing to do (finished demo)", noop))
     for label, call in calls:
         jobs = count_jobs(call.output)
-        print(f"{label}: {jobs or 0} jobs, {call.seconds:.1f} s, {call.peak_mb:.0f} MB")
+        print(f"{label}: {jobs or 0} jobs, {call.seconds:.1f} s (CPU {call.cpu_seconds:.1f} s), {call.peak_mb:.0f} MB")
     if noop is None:
         print("call with nothing to do: not measured, the demo is not finished here (`make demo`)")
     verdict = "OVER" if is_over else "held"

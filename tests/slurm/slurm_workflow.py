@@ -20,7 +20,7 @@ FOR_THIS_CLUSTER = (
     *("--slurm-status-command", "squeue", "--slurm-no-account"),
     *("--slurm-init-seconds-before-status-checks", "3", "--latency-wait", "5"),
 )
-WAIT_S = 300
+WAIT_S = 600
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,12 @@ class Cluster:
     def is_empty(self) -> bool:
         """Tell whether no job waits or runs."""
         return not self.ask("squeue", "--noheader", "--format=%i").strip()
+
+    def stop_processes(self, job: str, name: str) -> None:
+        """Hold the processes of a job in whose command this name stands."""
+        for process in _processes_of(job, ""):
+            if name in Path(f"/proc/{process}/cmdline").read_text().split("\0"):
+                os.kill(process, signal.SIGSTOP)
 
     def kill_node(self, node: str, job: str) -> None:
         """Let a node die with everything that it runs of a job."""

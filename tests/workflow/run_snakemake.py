@@ -161,10 +161,10 @@ class Workflow:
         return counts
 
 
-def wait_for_end(process: subprocess.Popen[str]) -> Run:
+def wait_for_end(process: subprocess.Popen[str], limit_s: float = TIME_LIMIT_S) -> Run:
     """Wait for a started call."""
     try:
-        output, _ = process.communicate(timeout=TIME_LIMIT_S)
+        output, _ = process.communicate(timeout=limit_s)
     except BaseException:
         os.killpg(process.pid, signal.SIGKILL)
         raise
