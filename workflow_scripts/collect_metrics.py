@@ -10,7 +10,7 @@ from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.table import metrics_table
 from workflow_scripts.store.atomic import write_json
 
-AVERAGED = ("metrics", "groups", "ablations", "predictors", "query_scores")
+AVERAGED = ("metrics", "groups", "ablations", "variations", "predictors", "query_scores")
 PER_SEED = (*AVERAGED, "baselines", "counts", "provenance", "confidence", "rule_sets")
 OF_ONE_SEED = {"confidence": {}, "official": {}, "lengths": {}, "cautions": []}
 """What a rule set says about the queries of one seed; with several seeds it stands with each."""

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from workflow_scripts.datasets.references import annotations_folder, read_references
 from workflow_scripts.errors import run_entry_point
 from workflow_scripts.reporting.provenance import provenance
-from workflow_scripts.reporting.scores import constant_baseline, skipped_counts
+from workflow_scripts.reporting.scores import constant_baseline, order_baseline, skipped_counts
 from workflow_scripts.scoring.annotated import Split
 from workflow_scripts.scoring.results import refusing_readably, sections, write_tables
 from workflow_scripts.scoring.run import grouped, score_kinds, score_means, score_run
@@ -40,11 +40,16 @@ def main() -> None:
         saliency = args.run / "prediction_saliency.parquet"
         results = score_run(split, predictions, saliency, evaluation, evaluation["rules"])
         zeroed = score_kinds(split, ablations, "zeroed", evaluation["zero_streams"], evaluation)
+        varied = score_kinds(split, ablations, "zeroed", evaluation["variations"], evaluation)
         names = pc.unique(predictors["predictor"]).to_pylist()
         by_predictor = score_kinds(split, predictors, "predictor", names, evaluation)
     known = set(asked.to_pylist())
     references = [r for r in read_references(annotations, name, config["queries"]) if r.query_id in known]
     write_tables(args.out.parent, results)
+    baselines = {"best_constant": constant_baseline(references, evaluation["thresholds"], evaluation["group_by"])}
+    if evaluation["order_baseline"]:
+        train = read_references(annotations, config["splits"]["train"], config["queries"])
+        baselines["order_only"] = order_baseline(train, references, evaluation["thresholds"])
     n_scored = len(results[0].question.ids) if results else 0
     write_json(
         args.out,
@@ -56,11 +61,10 @@ def main() -> None:
             **sections(results),
             "groups": grouped(results, split, evaluation["group_by"]),
             "ablations": zeroed,
+            "variations": varied,
             "predictors": by_predictor,
             "query_scores": score_means(split, scores, evaluation["group_by"]),
-            "baselines": {
-                "best_constant": constant_baseline(references, evaluation["thresholds"], evaluation["group_by"])
-            },
+            "baselines": baselines,
             "published": evaluation["published"].get(name) or None,
             "counts": skipped_counts(len(asked), n_scored, summary["skipped"]),
             "provenance": provenance(settings, summary),

@@ -1,5 +1,5 @@
-"""Predict the moments of one split with a trained checkpoint, again with each ablated stream set to zero, and by each
-of the system's further predictors.
+"""Predict the moments of one split with a trained checkpoint, again with each ablated stream set to zero and under
+each variation of the settings, and by each of the system's further predictors.
 """
 
 import argparse
@@ -26,6 +26,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
+    from workflow_scripts.configuration.layers import merge
     from workflow_scripts.datasets.predictions import (
         write_ablations,
         write_predictions,
@@ -66,6 +67,15 @@ def main() -> None:
         )
         for zeroed in [None, *settings["config"]["evaluation"]["zero_streams"]]
     }
+    for name, change in settings["config"]["evaluation"]["variations"].items():
+        varied = build_system(
+            config["system"],
+            merge(config["settings"], change),
+            trained.notes["fitted"],
+            trained.notes["stream_dims"],
+        )
+        prepare = trained.standardiser.apply
+        found[name] = predict_items(varied, network, split.items, prepare, *how, progress=f"predict, {name}")
     names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
     asked = [item.query_id for item in split.items]
     write_predictions(args.out / "predictions.parquet", found.pop(None), names, asked)

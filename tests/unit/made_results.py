@@ -32,6 +32,8 @@ SETTINGS = {
             "published": {},
             "group_by": "kind",
             "zero_streams": ["audio"],
+            "variations": {},
+            "order_baseline": False,
         },
     },
     "train_key": "k",

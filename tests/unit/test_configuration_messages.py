@@ -153,6 +153,17 @@ def test_an_unknown_stream_in_an_ablation_is_refused(folder):
     assert "unknown stream 'sound'" in message(configuration(folder).system, "demo", "img")
 
 
+def test_variations_are_validated_and_those_that_vary_nothing_left_out(folder):
+    variations = {"alone": {"data": {"query_context": "independent"}}, "same": {"data": {"drop_degenerate": False}}}
+    edit(folder, "datasets/demo", systems={"mrnet": {"evaluation": {"variations": variations}}})
+    published = configuration(folder).system("demo", "mrnet").evaluation.variations
+    assert {"alone", "queries_alone", "queries_shuffled"} == set(published)
+    assert configuration(folder).system("demo", "mrnet_clean").evaluation.variations == {}
+    wrong = {"alone": {"data": {"query_contxt": "independent"}}}
+    edit(folder, "datasets/demo", systems={"mrnet": {"evaluation": {"variations": wrong}}})
+    assert "query_contxt" in message(configuration(folder).system, "demo", "mrnet")
+
+
 def test_files_that_extend_each_other_are_refused(folder):
     write(folder, "features/a", {"extends": "b"})
     write(folder, "features/b", {"extends": "a"})

@@ -48,7 +48,7 @@ def evaluated(monkeypatch, annotations, windows, split, rules, **evaluation):
     summary = {"skipped": {}, "recipes": {}, "weights": {}, "checkpoint": {}, "device": "cpu", "seconds": {}}
     write_json(run / "predict.json", summary)
     settled = {"rules": rules, "thresholds": THRESHOLDS, "nms_thresholds": NMS, "published": {}}
-    settled |= {"group_by": None, "zero_streams": [], **evaluation}
+    settled |= {"group_by": None, "zero_streams": [], "variations": {}, "order_baseline": False, **evaluation}
     config = {"protocol": "published", "queries": {"kinds": None, "moments": "clip"}, "evaluation": settled}
     write_json(
         results / "made" / "settings.json",

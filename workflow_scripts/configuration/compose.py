@@ -322,7 +322,9 @@ class Configuration:
         settings = _complete(config.Config, [(f"protocol clean of {system.system}", preset), *layers], "settings")
         if is_clean:
             check_clean(system, settings, clean, layers)
-        return system.model_copy(update={"settings": settings})
+        varied = _variations(config.Config, system, settings, layers)
+        evaluation = system.evaluation.model_copy(update={"variations": varied})
+        return system.model_copy(update={"settings": settings, "evaluation": evaluation})
 
     def _check_annotations(self, dataset: str, system: System, layers: list[Layer]) -> None:
         """Refuse datasets that nobody knows, and annotations of other videos than this dataset's."""
@@ -368,6 +370,19 @@ class Configuration:
             where = source_of(layers, (key,))
             raise UserError(f"{where}: {key}: unknown {key} {name!r}; {nearest(name, module_names(package))}")
         return importlib.import_module(f"{package}.{name}")
+
+
+def _variations(
+    model: type[BaseModel], system: System, settings: Mapping[str, Any], layers: list[Layer]
+) -> dict[str, Mapping[str, Any]]:
+    """Return the variations that vary something, validated."""
+    found = {}
+    for name, change in system.evaluation.variations.items():
+        place = ("evaluation", "variations", name)
+        layer = (source_of(layers, place), change or {})
+        if validate(model, [("settings", settings), layer], place).model_dump(mode="json") != settings:
+            found[name] = change
+    return found
 
 
 def _check_rules(names: Iterable[str], where: str) -> None:

@@ -35,11 +35,13 @@ def write_predictions(
 def write_ablations(
     path: Path, ablations: Mapping[str, Sequence[Any]], names: Mapping[str, str], query_ids: Collection[str]
 ) -> None:
-    """Write the predictions with a stream set to zero, as `write_predictions` does, with a column `zeroed`.
+    """Write the predictions with a stream set to zero or settings varied, as `write_predictions` does.
+
+    A column `zeroed` names the stream or the variation.
 
     Parameters
     ----------
-    ablations : stream that was set to zero -> predictions
+    ablations : stream that was set to zero, or variation -> predictions
     """
     labels = {zeroed: f"{zeroed} set to zero" for zeroed in ablations}
     _write_kinds(path, "zeroed", ablations, names, query_ids, labels)

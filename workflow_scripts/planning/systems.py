@@ -92,7 +92,8 @@ class Systems:
         for stream in asked["streams"].values():
             stream.pop("in_memory")
         source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
-        return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed})
+        varied = system.evaluation.variations
+        return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed, "variations": varied})
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""

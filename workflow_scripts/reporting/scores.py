@@ -9,6 +9,7 @@ import numpy as np
 
 from workflow_scripts.datasets.references import Reference
 from workflow_scripts.metrics.constant_span import best_constant_span
+from workflow_scripts.metrics.order_span import order_only_recall
 from workflow_scripts.metrics.top_span import summarise, top_span_iou
 
 BASELINE_THRESHOLD = 0.5
@@ -71,6 +72,33 @@ def constant_baseline(
     ]
     span = {"unit": best.unit, "start": best.start, "end": best.end}
     return {"span": span, **score_groups(rows, scored, thresholds, group_by).as_dict()}
+
+
+def order_baseline(
+    train: Sequence[Reference], references: Sequence[Reference], thresholds: Sequence[float]
+) -> dict[str, Any] | None:
+    """Return the scores of the best answer that knows only a query's rank among the starts of its video's moments.
+
+    Every threshold has spans of its own, learnt on `train`; None where nothing is annotated there.
+    """
+    known, asked = _moments_of_videos(train), _moments_of_videos(references)
+    if not (known and asked):
+        return None
+    return {"metrics": {f"R1@{t}": order_only_recall(known, asked, t) for t in thresholds}, "groups": {}}
+
+
+def _moments_of_videos(references: Sequence[Reference]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for every video its moments, in shares of the duration, and their ranks by start."""
+    videos = defaultdict(list)
+    for reference in references:
+        if reference.span is not None:
+            videos[reference.video_id].append(np.array(reference.span) / reference.duration_s)
+    found = []
+    for moments in map(np.array, videos.values()):
+        ranks = np.empty(len(moments), dtype=np.int64)
+        ranks[np.argsort(moments[:, 0], kind="stable")] = np.arange(len(moments))
+        found.append((moments, ranks))
+    return found
 
 
 def skipped_counts(n_asked: int, n_scored: int, skipped: Mapping[str, int]) -> dict[str, Any]:

@@ -4,15 +4,22 @@ from collections.abc import Mapping
 from typing import Any
 
 HEADLINE = "R1@0.5"
+BASELINES = {"best_constant": "best constant span", "order_only": "order of the moments alone"}
+"""Baseline of a metrics file -> what the table calls it."""
 
 
 def table_rows(metrics: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return label and scores of every row: the baseline, the system, its predictors, it with a stream set to zero."""
-    baseline = metrics["baselines"].get("best_constant")
-    rows = [("best constant span", baseline)] if baseline else []
+    """Return label and scores of every row.
+
+    The baselines, the system, its predictors, it under other settings, it with a stream set to zero.
+    """
+    baselines = metrics["baselines"]
+    rows = [(label, baselines[name]) for name, label in BASELINES.items() if baselines.get(name)]
     rows.append((metrics["system"], metrics))
     predictors = metrics.get("predictors", {}).items()
     rows += [(f"{metrics['system']}, predictor {name} alone", scores) for name, scores in predictors]
+    varied = metrics.get("variations", {}).items()
+    rows += [(f"{metrics['system']}, {name.replace('_', ' ')}", scores) for name, scores in varied]
     rows += [(f"{metrics['system']}, {stream} set to zero", scores) for stream, scores in metrics["ablations"].items()]
     return rows
 

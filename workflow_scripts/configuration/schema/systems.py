@@ -85,6 +85,16 @@ class Evaluation(Section):
     )
     group_by: str | None = Field(None, description="also report by this field of the queries' extra data")
     zero_streams: tuple[Name, ...] = Field((), description="ablations: also report with this stream set to zero")
+    variations: dict[Name, dict[str, Any] | None] = Field(
+        default_factory=dict,
+        description="also report the same checkpoint with these of `settings` changed: name -> settings; null, or what "
+        "is set anyway: not reported",
+    )
+    order_baseline: bool = Field(
+        False,
+        description="also report the best answer that knows only a query's rank among the starts of its video's "
+        "moments, learnt on the training split",
+    )
 
 
 class SystemRuntime(Section):
