@@ -33,6 +33,10 @@ include: "rules/systems.smk"
 include: "rules/report.smk"
 
 
+onstart:
+    print_large_stores()
+
+
 onerror:
     print_if_disk_is_full()
 

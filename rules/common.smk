@@ -86,3 +86,9 @@ def print_if_disk_is_full():
     message = full_disk_message(Path("results"))
     if message:
         print(f"error: {message}", file=sys.stderr)
+
+
+def print_large_stores():
+    """Say how much disk space the large stores of this call will need, before they are begun."""
+    for line in PLAN.features.large_stores():
+        print(line, file=sys.stderr)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.configuration.compose import Configuration
 from workflow_scripts.configuration.recipe import feature_recipe, published_weights, sampling_name
-from workflow_scripts.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature
+from workflow_scripts.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature, VisualFeature
 from workflow_scripts.datasets.listing import stat_signature
 from workflow_scripts.errors import UserError
 from workflow_scripts.extraction.settings import feature_settings, weight_path
@@ -15,6 +15,9 @@ from workflow_scripts.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.store.digest import digest_json
 from workflow_scripts.store.id_patterns import pattern_fields
 from workflow_scripts.store.shards import read_shard_list
+
+LARGE_STORE = 10e9
+"""Bytes of a feature store above which its size is told before anything runs."""
 
 
 class Features:
@@ -26,6 +29,7 @@ class Features:
         self._configuration, self._files = configuration, files
         self._downloads, self._datasets = downloads, datasets
         self._samplings: dict[str, dict[str, str]] = {}
+        self._asked: set[tuple[str, str]] = set()
 
     # Which there are
 
@@ -153,7 +157,27 @@ class Features:
         if self._makes_transcripts(feature):
             target = f"results/<dataset>/transcripts/{feature}/index.parquet"
             raise UserError(f"{feature} makes transcripts, not rows; ask for {target}")
+        self._asked.add((dataset, feature))
         return self._shards(dataset, feature)
+
+    def large_stores(self) -> list[str]:
+        """Return a line for every store that this call makes and that will need more than `LARGE_STORE` bytes.
+
+        Known is the size of features that take a fixed number of frames of every video.
+        """
+        lines = []
+        for dataset, name in sorted(self._asked):
+            feature = self._feature(dataset, name)
+            n_rows = isinstance(feature, VisualFeature) and feature.sampling.n_frames
+            if not n_rows or (RESULTS / dataset / "features" / name / "index.parquet").is_file():
+                continue
+            lists = (self._datasets.shard_list(dataset, shard) for shard in self._datasets.shards(dataset))
+            n_videos = sum(len(read_shard_list(path)) for path in lists)
+            n_bytes = n_videos * n_rows * feature.dim * (4 if feature.store_dtype == "float32" else 2)
+            if n_bytes > LARGE_STORE:
+                size = f"{n_videos} videos x {n_rows} rows x {feature.dim} values, before compression"
+                lines.append(f"disk: {name} of {dataset} needs up to {n_bytes / 1e9:.0f} GB ({size})")
+        return lines
 
     def transcript_shards(self, dataset: str, feature: str) -> list[str]:
         """Return the tables of the shards of a speech feature."""
