@@ -163,3 +163,29 @@ def test_a_zeroed_stream_is_zero_and_the_others_are_as_ever(standardised):
     assert zeroed.streams["audio"][0].values.shape == (2, 2)
     assert np.array_equal(zeroed.streams["visual"][0].values, plain.streams["visual"][0].values)
     assert item.streams["audio"][0].values.all()
+
+
+def test_a_share_of_the_videos_is_held_out_with_all_their_queries(tmp_path):
+    def change(table, row):
+        return row | {"video_id": "v0"} if table in ("queries", "moments") and row["video_id"] in ("v1", "v2") else row
+
+    whole = reader(tmp_path, change=change).read("train")
+    kept, held = whole.hold_out(0.4)
+    again = reader(tmp_path, "again", change=change).read("train").hold_out(0.4)
+    assert kept.items
+    assert held.items
+    assert not {item.video_id for item in kept.items} & {item.video_id for item in held.items}
+    assert len(kept.items) + len(held.items) == len(whole.items)
+    assert [item.query_id for item in held.items] == [item.query_id for item in again[1].items]
+    assert [key[0] for key in held.keys] == [item.query_id for item in held.items]
+    assert kept.digest != whole.digest
+
+
+def test_queries_without_rows_are_those_of_the_splits_that_play_a_role(tmp_path):
+    def change(table, row):
+        return row | {"status": "unreadable"} if table == "manifest" and row["video_id"] == "v0" else row
+
+    found = reader(tmp_path, change=change).queries_of_roles(("train", "test"))
+    numbers = [*range(1, N_TRAIN), *range(SPLIT_ENDS["val"], SPLIT_ENDS["test"])]
+    assert [item.query_id for item in found] == [f"q{number}" for number in numbers]
+    assert all(item.text and not item.streams for item in found)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import sys
 
 import pytest
@@ -115,6 +116,32 @@ def test_a_training_split_without_a_usable_query_says_why(tmp_path, monkeypatch)
         train(monkeypatch, settings, tmp_path / "out")
 
 
+def test_a_checkpoint_can_be_chosen_on_videos_kept_out_of_training(tmp_path, monkeypatch, caplog):
+    settings = make_results(tmp_path / "made", config__splits={"select": "held_out", "held_out": 0.4})
+    with caplog.at_level("INFO"):
+        checkpoint = train(monkeypatch, settings, tmp_path / "out")
+    counts = [int(n) for n in re.findall(r"(?:training|selection): (\d+) queries", caplog.text)]
+    assert sum(counts) == SPLIT_ENDS["train"]
+    assert min(counts) > 0
+    assert read_checkpoint(checkpoint).notes["score"] is not None
+
+
+def test_a_published_vocabulary_knows_the_words_of_the_reported_queries(tmp_path, monkeypatch):
+    (tmp_path / "vectors.txt").write_text("a 1 2 3\nbell 4 5 6\nwhistle 7 8 9\n")
+
+    def change(table, row):
+        is_test = table == "queries" and row["split"] == "test"
+        return row | {"text": "a whistle"} if is_test else row
+
+    query = {"kind": "glove", "word_vectors": str(tmp_path / "vectors.txt"), "word_dim": 3, "char_dim": 4}
+    for vocabulary, words in (("train_and_test", ["a", "bell", "whistle"]), ("train", ["a", "bell"])):
+        changes = {"config__settings__network__query": query | {"vocabulary": vocabulary}}
+        changes |= {"config__settings__train__epochs": 1}
+        settings = make_results(tmp_path / vocabulary, change=change, **changes)
+        trained = read_checkpoint(train(monkeypatch, settings, tmp_path / vocabulary / "out"))
+        assert trained.notes["fitted"]["words"] == words
+
+
 def test_every_usable_query_gets_a_span_with_and_without_the_ablated_stream(trained, tmp_path, monkeypatch):
     settings, out = trained
     rows = predict(monkeypatch, settings, out / "checkpoint.safetensors", tmp_path)
@@ -160,6 +187,11 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     assert [other["split"] for other in found["other_splits"]] == ["val"]
     assert found["groups"].keys() == {"picture", "sound"}
     assert found["ablations"].keys() == {"audio"}
+    assert found["predictors"].keys() == {"av", "v", "a"}
+    assert found["predictors"]["av"]["metrics"] == found["metrics"]
+    importance = found["query_scores"]["audio_importance"]
+    assert importance["groups"].keys() == {"picture", "sound"}
+    assert min(importance["groups"].values()) <= importance["mean"] <= max(importance["groups"].values())
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     best = max(row["R1@0.5"] for row in history)
     assert found["other_splits"][0]["metrics"]["R1@0.5"] == best == found["provenance"]["checkpoint"]["score"]
@@ -168,6 +200,11 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     text = report.read_text()
     assert "5 of 6 queries scored" in text
     assert "1 (sounds failed)" in text
+    assert "predictor v alone" in text
+    assert f"Mean audio importance: {importance['mean']:.2f}; picture {importance['groups']['picture']:.2f}" in text
+    scores = read_table(out / "test" / "query_scores.parquet").to_pylist()
+    assert [row["name"] for row in scores] == ["audio_importance"] * (N_SELECT - 1)
+    assert all(f"audio importance {row['value']:.2f}" in text for row in scores)
 
 
 def test_items_are_predicted_in_batches_in_their_order():
