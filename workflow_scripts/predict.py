@@ -8,9 +8,8 @@ import os
 import time
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.errors import run_entry_point
 from workflow_scripts.store.atomic import write_json
 
 
@@ -35,9 +34,9 @@ def main() -> None:
     )
     from workflow_scripts.extraction.networks import read_weights, resolve_device
     from workflow_scripts.store.shard_store import use_zarrs
-    from workflow_scripts.training.checkpoint import build_system, read_checkpoint
+    from workflow_scripts.training.checkpoint import build_system, check_recipes, read_checkpoint
     from workflow_scripts.training.items import Reader
-    from workflow_scripts.training.prediction import predict_details, predict_items
+    from workflow_scripts.training.prediction import predict_details, predict_items, summarise_run
     from workflow_scripts.training.prior import Prior
 
     use_zarrs()
@@ -85,32 +84,6 @@ def main() -> None:
     write_query_scores(args.out / "query_scores.parquet", scores)
     summary = summarise_run(trained.notes, settings, split.skipped, time.monotonic() - started, str(device))
     write_json(args.out / "predict.json", summary)
-
-
-def check_recipes(settings: dict[str, Any], trained_on: dict[str, str], checkpoint: Path) -> None:
-    """Refuse features that are not those the checkpoint was trained on."""
-    other = [name for name, recipe in settings["recipes"].items() if trained_on.get(name) != recipe]
-    if other:
-        raise UserError(
-            f"{checkpoint}: was not trained on the features {', '.join(other)} as they are now; use the same features "
-            f"({', '.join(trained_on)}) with the same recipes, or train again"
-        )
-
-
-def summarise_run(
-    notes: dict[str, Any], settings: dict[str, Any], skipped: dict[str, int], seconds: float, device: str
-) -> dict[str, Any]:
-    """Return what metrics.json says about where these predictions come from."""
-    import torch
-
-    return {
-        "skipped": dict(skipped),
-        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
-        "recipes": settings["recipes"],
-        "weights": settings["weights"],
-        "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-    }
 
 
 if __name__ == "__main__":

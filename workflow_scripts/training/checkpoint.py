@@ -91,3 +91,13 @@ def system_class(name: str) -> Any:
 def system_config(name: str, settings: Mapping[str, Any]) -> Any:
     """Return a system's typed configuration."""
     return importlib.import_module(f"models.systems.{name}.config").Config.model_validate(settings)
+
+
+def check_recipes(settings: Mapping[str, Any], trained_on: Mapping[str, str], checkpoint: Path) -> None:
+    """Refuse features that are not those the checkpoint was trained on."""
+    other = [name for name, recipe in settings["recipes"].items() if trained_on.get(name) != recipe]
+    if other:
+        raise UserError(
+            f"{checkpoint}: was not trained on the features {', '.join(other)} as they are now; use the same features "
+            f"({', '.join(trained_on)}) with the same recipes, or train again"
+        )

@@ -1,6 +1,6 @@
 """Run a trained network over items."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -91,3 +91,17 @@ def top_spans(predictions: Sequence[Prediction]) -> dict[str, tuple[float, float
     """Return the first span of every query, None for an answer that could not be read."""
     first = {p.query_id: p for p in predictions if p.rank == 0}
     return {query: None if p.start_s is None else (p.start_s, p.end_s) for query, p in first.items()}
+
+
+def summarise_run(
+    notes: Mapping[str, Any], settings: Mapping[str, Any], skipped: Mapping[str, int], seconds: float, device: str
+) -> dict[str, Any]:
+    """Return what metrics.json says about where these predictions come from."""
+    return {
+        "skipped": dict(skipped),
+        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
+        "recipes": settings["recipes"],
+        "weights": settings["weights"],
+        "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+    }
