@@ -1,4 +1,4 @@
-"""Cases of CALCE's texts: `text_cases.json[.gz]` with lists of cases by kind; its README describes every kind."""
+"""Cases of CALCE's texts: `text_cases.json[.gz]` with lists of cases by kind, or a folder of its tokenizers' files."""
 
 import ast
 from collections.abc import Callable
@@ -16,13 +16,14 @@ from models.systems.calce.captions import Caption, Speech, read_srt, select
 from models.systems.calce.events import is_about_talking
 from models.systems.calce.parsing import windows
 from models.systems.calce.schedule import Schedule, learning_rate
-from models.systems.calce.tokens import SECOND_SENTINEL, t5
-from tests.parity.harness import Check
-from tests.parity.metric_cases import case_file, read_json
+from models.systems.calce.tokens import FOLDER, SECOND_SENTINEL, t5
+from tests.parity.harness import Check, has_files
+from tests.parity.metric_cases import case_file, read_json, read_text
 from workflow_scripts.media.sparse_sampling import lavis_edges, lavis_head
 from workflow_scripts.metrics.calce import parse_windows
 
 NAME, ENDING = "text_cases", ".json"
+TOKENIZERS = ("t5_tokenizer.json.gz", "bert_base_uncased_vocab.txt")
 SINGLE = 1e-6
 """Relative tolerance of times, which the cases hold as float32 with seven decimals."""
 DOUBLE = 1e-12
@@ -30,19 +31,30 @@ DOUBLE = 1e-12
 
 
 def claims(folder: Path) -> bool:
-    """Return whether the folder has the file, with a kind that is known."""
+    """Return whether the folder has the file, with a kind that is known, or tokenizers."""
+    if has_files(folder, *TOKENIZERS):
+        return True
     path = case_file(folder, NAME, ENDING)
     return path is not None and bool(KINDS.keys() & read_json(path).keys())
 
 
 def checks(folder: Path) -> list[Check]:
     """Return one check per kind; a kind that is not known fails."""
-    cases = read_json(case_file(folder, NAME, ENDING))
-    return [Check(f"text-{kind}", _bind(KINDS.get(kind, partial(check_unknown, kind)), cases[kind])) for kind in cases]
+    found = [Check(name, _bind(check_same_file, folder / name)) for name in TOKENIZERS if (folder / name).is_file()]
+    path = case_file(folder, NAME, ENDING)
+    cases = {} if path is None else read_json(path)
+    return found + [
+        Check(f"text-{kind}", _bind(KINDS.get(kind, partial(check_unknown, kind)), cases[kind])) for kind in cases
+    ]
 
 
 def _bind(check: Callable[[Any], None], cases: Any) -> Callable[[Path | None], None]:
     return lambda data_path: check(cases)
+
+
+def check_same_file(path: Path) -> None:
+    """Our tokenizer file holds the same; the compressed one need not have the same bytes."""
+    assert read_text(path) == read_text(FOLDER / path.name)
 
 
 def check_unknown(kind: str, cases: Any) -> None:

@@ -3,13 +3,15 @@
 import gzip
 import json
 
+import pyarrow.parquet as pq
 import pytest
 
 from models.systems.calce.items import EXTRACTORS, MAX_ITEMS, noun_items
 from models.systems.calce.system import System
+from tests.unit.made_benchmarks import run_entry_point
 from tests.unit.made_calce import TOKENS, WIDTH, made_config, made_item
+from workflow_scripts import check_annotations, import_annotations
 from workflow_scripts.datasets.errors import AnnotationError, BadSourceFile, BadValue, UnknownQuery
-from workflow_scripts.datasets.importing import import_source
 from workflow_scripts.datasets.item_files import join_items
 from workflow_scripts.datasets.tables import Annotations
 from workflow_scripts.planning.plan import Plan
@@ -126,13 +128,17 @@ def test_a_missing_item_file_is_named(tmp_path):
         join_items(annotations(), [tmp_path / "gone.json"])
 
 
-def test_items_are_imported_with_the_annotations(tmp_path):
+def test_items_are_imported_with_the_annotations(tmp_path, monkeypatch):
     source, items = tmp_path / "test.json", tmp_path / "items.json"
     bare = [{**row, "duration": 30, "relevant_windows": [[1, 2]]} for row in rows()]
     source.write_text(json.dumps([{key: row[key] for key in row if key != "items"} for row in bare]))
     (tmp_path / "items.json.gz").write_bytes(gzip.compress(json.dumps(by_number("Charades")).encode()))
-    found, _ = import_source("calce", {"test": source}, "mine", None, True, [items])
-    assert [row["items"] for row in found.queries] == list(ITEMS.values())
+    given = ("--dataset", "mine", "--format", "calce", "--file", f"test={source}", "--items", items)
+    run_entry_point(monkeypatch, check_annotations, *given, "--out", tmp_path / "checked.txt")
+    run_entry_point(monkeypatch, import_annotations, *given, "--out", tmp_path / "tables")
+    queries = pq.read_table(tmp_path / "tables" / "queries.parquet")
+    assert queries["items"].to_pylist() == list(ITEMS.values())
+    assert set(json.loads(queries.schema.metadata[b"source_sha256"])) == {"test", "items: items.json"}
 
 
 def test_the_plan_hands_item_files_to_the_import(tmp_path):

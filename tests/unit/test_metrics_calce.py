@@ -80,3 +80,17 @@ def test_an_empty_answer_can_count_as_a_miss():
     rows = [ROWS[0], ROWS[2] | {"pred_relevant_windows": []}]
     scores = evaluate(rows, empty_as_miss=True)
     assert (scores.exact["R1"]["0.5"], scores.exact["mAP"]["0.5"], scores.exact["invalid"]) == (50.0, 50.0, 0.0)
+
+
+def test_rows_of_the_same_query_count_as_one_only_when_asked():
+    row = {"qid": "a", "pred_relevant_windows": [[0, 10]], "relevant_windows": [[0, 10]]}
+    missed = {"qid": "b", "pred_relevant_windows": [[-1, -1]], "relevant_windows": [[5, 10]]}
+    with pytest.raises(errors.DuplicateQuery):
+        evaluate([row, row, missed])
+    found = evaluate([row, row, missed], merge_repeats=True).official
+    assert found["R1"]["0.5"] == 50.0
+    assert found["mIoU"] == 0.5
+    assert (found["invalid_pred_num"], found["total"]) == (1, 3)
+    assert found["invalid_predictions"] == pytest.approx(1 / 3)
+    once = evaluate([row, missed])
+    assert evaluate([row, missed], merge_repeats=True).official == once.official
