@@ -50,9 +50,11 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.overlap
 	$(BIN)/python -m tests.benchmarks.long_video
 	$(BIN)/python -m tests.benchmarks.demo_seeds
+	$(BIN)/python -m tests.benchmarks.encoders
 	$(BIN)/python -m tests.benchmarks.windowed_encoders
 	$(BIN)/python -m tests.benchmarks.calce_selection
 	$(BIN)/python -m tests.benchmarks.calce_generation
+	$(BIN)/python -m tests.benchmarks.audio_encoders
 
 lock: setup ## requirements.in -> requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

@@ -59,7 +59,9 @@ def show(title: str, found: dict[str, tuple[float, np.ndarray]], n_units: int) -
 def bench_cnn14() -> None:
     """Cnn14 at full width beside panns_inference."""
     published = published_cnn14()
-    ours = panns.load(panns.Config(), published.state_dict(), "cpu")
+    ours, low = (
+        panns.load(panns.Config(precision=precision), published.state_dict(), "cpu") for precision in ("fp32", "bf16")
+    )
     cuts = [np.stack(list(windows(wave, 32000, 1.0, "1/6")[0])) for wave in noise(32000)]
 
     @torch.inference_mode()
@@ -71,6 +73,7 @@ def bench_cnn14() -> None:
         "panns_inference, window by window": lambda: plain(one_by_one),
         "panns_inference, one call per video": lambda: plain(cuts),
         "ours, batches across videos": lambda: ours.encode(np.concatenate(cuts)),
+        "ours, bf16": lambda: low.encode(np.concatenate(cuts)),
     }
     show("Cnn14", shortest(functions), len(one_by_one))
 

