@@ -1,9 +1,9 @@
 """What SLURM adds to a job, and how much of a shard job's time on its node is useful work.
 
 A throw-away SLURM of this machine (root, slurm-wlm and munge) makes the frame plan and the extraction of one shard; the
-same runs without SLURM. Jobs are first looked at after 3 s, where `profiles/slurm` waits 20 s. Three figures per job: what the node spends beside the command
-(two starts of Snakemake), what the scheduler and the polling of Snakemake take until the next job can start, and the
-share of the node's time in which videos were decoded, computed and written.
+same runs without SLURM. Jobs are first looked at after 3 s, where `profiles/slurm` waits 20 s. Three figures per job:
+what the node spends beside the command (two starts of Snakemake), what the scheduler and the polling of Snakemake take
+until the next job can start, and the share of the node's time in which videos were decoded, computed and written.
 """
 
 import argparse
