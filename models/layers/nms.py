@@ -2,6 +2,10 @@
 
 import numpy as np
 
+# `suppress` of workflow_scripts/metrics/ranked_spans.py is the evaluators' own, over many queries at once and by two
+# published rules. Neither may import the other: metrics are plain arrays that need no model, models know no evaluator.
+# A test holds them together.
+
 
 def best_apart(order: np.ndarray, spans: np.ndarray, threshold: float, n_wanted: int | None) -> list[int]:
     """Return the places of the best spans that do not overlap one another too much.

@@ -43,7 +43,7 @@ def text_rows(videos, first=0):
 def benchmark_files(folder):
     """Write small annotation files of all benchmarks; return dataset -> split -> file."""
     folder.mkdir()
-    qvh = {split: [f"abcdefghi{split[0]}{n}_0.0_6.0" for n in range(2)] for split in ("train", "val", "test")}
+    qvh = {split: [f"abcdefgh{split[:2]}{n}_0.0_6.0" for n in range(2)] for split in ("train", "val", "test")}
     charades = {"train": ["AAAAA", "BBBBB"], "test": ["CCCCC"]}
     durations = {video: {"duration": SECONDS} for videos in charades.values() for video in videos}
     captions = {"duration": SECONDS, "timestamps": [[0, 2]], "sentences": ["A man sits."]}
@@ -51,12 +51,13 @@ def benchmark_files(folder):
         "durations.json": json.dumps(durations),
         "charades_train.txt": text_rows(charades["train"]),
         "charades_test.txt": text_rows(charades["test"], 2),
+        "hirest_test_steps.json": "{}",
     }
     files = {
         "charades": {"train": "charades_train.txt", "test": "charades_test.txt", "durations": "durations.json"},
         "activitynet": {split: f"anet_{split}.json" for split in ("train", "val_1", "val_2")},
         "qvh": {split: f"qvh_{split}.jsonl" for split in qvh},
-        "hirest": {split: f"hirest_{split}.json" for split in qvh},
+        "hirest": {split: f"hirest_{split}.json" for split in (*qvh, "test_steps")},
     }
     files["charades_am"] = files["charades"]
     for number, name in enumerate(files["activitynet"].values()):
@@ -100,7 +101,7 @@ def test_img_runs_on_the_videos_of_two_benchmarks_and_a_published_checkpoint_tak
             # One training video is silent.
             noise = rng.integers(-3000, 3000, (1, 16000 * SECONDS)).astype(np.int16)
             sound = None if (number, n) == (0, 1) else (0.0, noise)
-            make_clip(tmp_path / "videos" / f"abcdefghi{split[0]}{n}_0.0_6.0.mp4", 10 * SECONDS + n, sound=sound)
+            make_clip(tmp_path / "videos" / f"abcdefgh{split[:2]}{n}_0.0_6.0.mp4", 10 * SECONDS + n, sound=sound)
     workflow = Workflow(tmp_path, {"datasets": found})
     targets = [f"{name}/img/metrics.json" for name in found]
     workflow.finish(*targets, "qvh/img/report.html")

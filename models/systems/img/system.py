@@ -152,8 +152,8 @@ class System:
         parts = []
         for rows, dim in zip(features, self.stream_dims["audio"], strict=True):
             if len(rows.values):
-                scaled = rows.values.astype(np.float32, copy=False) / np.float32(self.config.data.audio_scale)
-                parts.append(rescale_rows(scaled, n_steps))
+                values, scale = rows.values.astype(np.float32, copy=False), self.config.data.audio_scale
+                parts.append(rescale_rows(values if scale == 1 else values / np.float32(scale), n_steps))
             else:
                 parts.append(np.zeros((n_steps, dim), dtype=np.float32))
         return np.concatenate(parts, axis=1)
