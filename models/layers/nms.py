@@ -2,7 +2,7 @@
 
 import numpy as np
 
-# `suppress` of workflow_scripts/metrics/ranked_spans.py is the evaluators' own, over many queries at once and by two
+# `suppress` of the metrics (ranked_spans.py) is the evaluators' own, over many queries at once and by two
 # published rules. Neither may import the other: metrics are plain arrays that need no model, models know no evaluator.
 # A test holds them together.
 

@@ -113,7 +113,7 @@ def test_img_runs_on_the_videos_of_two_benchmarks_and_a_published_checkpoint_tak
     for metrics in (qvh, hirest):
         assert metrics["counts"] == {"queries": 2, "evaluated": 2, "skipped": {}}
         assert metrics["predictors"].keys() == {"av", "v", "a"}
-        assert 0 < metrics["query_scores"]["audio_importance"]["mean"] < 1
+        assert 0 <= metrics["query_scores"]["audio_importance"]["mean"] <= 1
     assert "audio importance" in (workflow.results / "qvh/img/report.html").read_text()
     sounds = read_table(workflow.results / "qvh/features/cnn14_tiny/index.parquet").to_pylist()
     assert [row["status"] for row in sounds].count("no_audio") == 1
