@@ -19,15 +19,15 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     convs = {}
-    for path in ("dense", "sparse"):
+    for path in ("dense", "tiled"):
         network = {"conv_path": path, "conv_dim": args.conv_dim, "dim": args.conv_dim // 2}
         convs[path] = ProposalConv(Config.model_validate({"network": network}).network).to(args.device)
-    convs["sparse"].load_state_dict(convs["dense"].state_dict())
+    convs["tiled"].load_state_dict(convs["dense"].state_dict())
     given = torch.randn(args.batch_size, len(convs["dense"].first), args.conv_dim // 2, device=args.device)
     for training in (False, True):
         seconds = {path: min(timed(conv, given, training) for _ in range(args.rounds)) for path, conv in convs.items()}
         name = "training step" if training else "evaluation"
-        print(f"{name}: dense {seconds['dense']:.3f} s, sparse {seconds['sparse']:.3f} s, ", end="")
+        print(f"{name}: dense {seconds['dense']:.3f} s, tiled {seconds['sparse']:.3f} s, ", end="")
         print(f"ratio {seconds['dense'] / seconds['sparse']:.2f}")
 
 

@@ -1,6 +1,7 @@
 """MRNet as the training loop sees it, its parts against their plain definitions, and its checkpoints."""
 
 import random
+import re
 import subprocess
 import sys
 
@@ -159,6 +160,64 @@ def test_full_size_networks_have_the_published_parameters_and_tell_their_setting
     assert found["clips"] == system.config.network.clips
 
 
+def linear(prefix: str, n_out: int, n_in: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}.weight": (n_out, n_in), f"{prefix}.bias": (n_out,)}
+
+
+def norm(prefix: str, dim: int) -> dict[str, tuple[int, ...]]:
+    return {f"{prefix}.weight": (dim,), f"{prefix}.bias": (dim,)}
+
+
+def published_keys(form: str) -> dict[str, tuple[int, ...]]:
+    """Return names and shapes of a published checkpoint, written out from the published code."""
+    _, _, network, visual_dim = FULL[form]
+    clips, kernel, convs = network.get("clips", 64), network.get("conv_kernel", 9), network.get("conv_layers", 4)
+    layers, is_shared = network.get("retention", {}).get("layers", 2), "qkv" in network.get("retention", {})
+    keys = {"featpool.conv.weight": (512, visual_dim, 1), "featpool.conv.bias": (512,)}
+    keys |= linear("text_encoder.fc_out1", 256, 768) | linear("text_encoder.fc_out2", 256, 768)
+    keys |= linear("text_out.fc_out1", 256, 256) | linear("text_out.fc_out2", 256, 256)
+    keys |= norm("text_out.layernorm", 256) | norm("trans_ret.norm", 256)
+    for i, width in enumerate((512, 256)):
+        keys |= norm(f"input_vid_proj.{i}.LayerNorm", width) | linear(f"input_vid_proj.{i}.net.1", 256, width)
+    for i in range(layers):
+        ret = f"trans_ret.rets.{i}"
+        if not is_shared:
+            keys |= {f"{ret}.W_{modality}_{part}": (256, 256) for modality in ("vid", "txt") for part in "QKV"}
+        for k in range(4 if is_shared else 1):
+            keys |= linear(f"{ret}.self_attn.linears.{k}", 256, 256)
+        keys |= {f"{ret}.xpos.scale": (128,), f"{ret}.learn_vid_ret.weight": (clips**2, 1)}
+        keys |= linear(f"trans_ret.ffns.{i}.0", 1024, 256) | linear(f"trans_ret.ffns.{i}.2", 256, 1024)
+        keys |= norm(f"trans_ret.layer_norms_1.{i}", 256) | norm(f"trans_ret.layer_norms_2.{i}", 256)
+    for c in range(convs):
+        keys |= {
+            f"proposal_conv.convs.{c}.weight": (512, 512 if c else 256, kernel, kernel),
+            f"proposal_conv.convs.{c}.bias": (512,),
+            f"proposal_conv.bn.{c}.running_mean": (512,),
+            f"proposal_conv.bn.{c}.running_var": (512,),
+            f"proposal_conv.bn.{c}.num_batches_tracked": (),
+        } | norm(f"proposal_conv.bn.{c}", 512)
+    for head in ("iou", "contrastive"):
+        keys |= {f"proposal_conv.conv1x1_{head}.weight": (256, 512, 1, 1), f"proposal_conv.conv1x1_{head}.bias": (256,)}
+    return keys
+
+
+@pytest.mark.parametrize("form", FULL)
+def test_full_size_checkpoints_are_told_apart_and_imported_strictly(form):
+    _, n_keys, network, visual_dim = FULL[form]
+    keys = published_keys(form)
+    assert n_keys in (None, len(keys))
+    system = System(Config.model_validate({"network": network}), {}, {"visual": [visual_dim], "text": [768]})
+    state = {f"module.{name}": torch.empty(shape, device="meta") for name, shape in keys.items()}
+    imported = system.import_checkpoint({"model": state, "optimizer": {}, "scheduler": {}, "epoch": 14})
+    assert {name: tuple(tensor.shape) for name, tensor in imported.items()} == keys
+    for name in ("module.text_out.layernorm.bias", "module.proposal_conv.bn.0.num_batches_tracked"):
+        with pytest.raises(ValueError, match=re.escape(name.removeprefix("module."))):
+            system.import_checkpoint({key: tensor for key, tensor in state.items() if key != name})
+    for other in FULL.keys() - {form}:
+        with pytest.raises(ValueError, match="other settings"):
+            system.import_checkpoint({n: torch.empty(s, device="meta") for n, s in published_keys(other).items()})
+
+
 def test_checkpoints_are_imported_strictly():
     system = make_system()
     state = system.network().state_dict()
@@ -266,6 +325,20 @@ def test_a_video_of_one_row_and_a_batch_of_one_video_train():
     assert torch.isfinite(system.loss(system.network(), batch, 0)["total"])
 
 
+def test_a_query_of_any_number_of_words_is_one_vector():
+    """There is no limit but that of the text encoder: rows of words are normalised and averaged."""
+    long, system = make_item(0, 0), make_system()
+    words = np.random.default_rng(0).standard_normal((2000, 7)).astype(np.float32)
+    long.streams["text"][0] = FeatureRows(words, np.zeros((2000, 2), np.float32))
+    vector = system.sample([long], None)["queries"]
+    normed = (words - words.mean(axis=1, keepdims=True)) / np.sqrt(words.var(axis=1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(vector, normed.mean(axis=0)[None], atol=1e-5)
+    long.streams["text"][0] = FeatureRows(words[:0], np.zeros((0, 2), np.float32))
+    assert system.skip_reason(long, training=False) == "no_text"
+    long.streams["text"][0] = FeatureRows(np.full((3, 7), np.inf, np.float32), np.zeros((3, 2), np.float32))
+    assert system.skip_reason(long, training=False) == "not_finite_text"
+
+
 def test_items_are_prepared_one_by_one():
     items = [make_item(0, 0), make_item(0, 1)]
     assert prepared(items[0], lambda item: item.query_id) == "q0.0"
@@ -322,10 +395,16 @@ def test_weights_count_the_filled_cells_under_the_kernel():
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from([0.4, 0.5]), st.floats(1, 300))
-def test_early_stopping_keeps_the_first_spans_of_the_plain_suppression(seed, threshold, duration_s):
-    cells = candidate_cells(16, (15,))
-    spans = cell_spans(cells, 16, duration_s)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([0.4, 0.5]),
+    st.floats(1, 300),
+    st.sampled_from([(16, (15,)), (16, (3, 2, 2)), (64, (15, 8, 8))]),
+)
+def test_early_stopping_keeps_the_first_spans_of_the_plain_suppression(seed, threshold, duration_s, grid):
+    """On dense and sparse maps, where many pairs overlap by the threshold exactly and rounding decides."""
+    cells = candidate_cells(*grid)
+    spans = cell_spans(cells, grid[0], duration_s)
     order = np.random.default_rng(seed).permutation(len(cells))
     kept = suppress(spans[order][None], np.ones((1, len(cells)), dtype=bool), threshold, MMN)
     plain = order[kept.index[0][kept.index[0] >= 0]].tolist()
