@@ -1,6 +1,4 @@
-"""Predict the moments of one split with a trained checkpoint, again with each ablated stream set to zero and under
-each variation of the settings, and by each of the system's further predictors.
-"""
+"""Predict a split with a checkpoint: as trained, ablated, under varied settings, and by the system's predictors."""
 
 import argparse
 import json
@@ -42,8 +40,8 @@ def main() -> None:
     use_zarrs()
     trained = read_checkpoint(args.checkpoint)
     check_recipes(settings, trained.notes["recipes"], args.checkpoint)
-    config = trained.notes["config"]
-    system = build_system(config["system"], config["settings"], trained.notes["fitted"], trained.notes["stream_dims"])
+    config, shape = trained.notes["config"], (trained.notes["fitted"], trained.notes["stream_dims"])
+    system = build_system(config["system"], config["settings"], *shape)
     device = resolve_device(settings["device"])
     base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
     network = system.network(base).to(device)
@@ -52,7 +50,7 @@ def main() -> None:
     annotated, prior = results.parent / settings["annotations"], Prior(settings, args.seed)
     split = Reader(results, settings["config"], settings["recipes"], annotated, prior.answers).read(args.split)
     split = split.usable(partial(system.skip_reason, training=False))
-    started = time.monotonic()
+    started, prepare = time.monotonic(), trained.standardiser.apply
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"
     how = (system.config.train.batch_size, device, args.seed)
     found = {
@@ -60,26 +58,20 @@ def main() -> None:
             system,
             network,
             split.items,
-            partial(trained.standardiser.apply, zeroed=zeroed),
+            partial(prepare, zeroed=zeroed),
             *how,
             progress=f"predict, {zeroed} set to zero" if zeroed else "predict",
         )
         for zeroed in [None, *settings["config"]["evaluation"]["zero_streams"]]
     }
     for name, change in settings["config"]["evaluation"]["variations"].items():
-        varied = build_system(
-            config["system"],
-            merge(config["settings"], change),
-            trained.notes["fitted"],
-            trained.notes["stream_dims"],
-        )
-        prepare = trained.standardiser.apply
+        varied = build_system(config["system"], merge(config["settings"], change), *shape)
         found[name] = predict_items(varied, network, split.items, prepare, *how, progress=f"predict, {name}")
     names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
     asked = [item.query_id for item in split.items]
     write_predictions(args.out / "predictions.parquet", found.pop(None), names, asked)
     write_ablations(args.out / "ablations.parquet", found, names, asked)
-    predictors, scores = predict_details(system, network, split.items, trained.standardiser.apply, *how)
+    predictors, scores = predict_details(system, network, split.items, prepare, *how)
     write_predictors(args.out / "predictors.parquet", predictors, names, asked)
     write_query_scores(args.out / "query_scores.parquet", scores)
     summary = summarise_run(trained.notes, settings, split.skipped, time.monotonic() - started, str(device))
