@@ -55,6 +55,7 @@ def test_without_a_shared_cache_nothing_is_claimed(tmp_path):
         ("another-node 17", DEAD_AFTER_S + 60, True),
         ("", 0.0, False),
     ],
+    ids=["dead here", "alive here", "fresh elsewhere", "old elsewhere", "nobody"],
 )
 def test_only_the_claim_of_a_dead_job_is_taken_over(tmp_path, owner, age_s, is_free):
     lay_claim(tmp_path, owner, age_s)
