@@ -52,6 +52,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.demo_seeds
 	$(BIN)/python -m tests.benchmarks.encoders
 	$(BIN)/python -m tests.benchmarks.windowed_encoders
+	$(BIN)/python -m tests.benchmarks.gpu_throughput
 	$(BIN)/python -m tests.benchmarks.calce_selection
 	$(BIN)/python -m tests.benchmarks.calce_generation
 	$(BIN)/python -m tests.benchmarks.audio_encoders
