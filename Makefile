@@ -30,7 +30,7 @@ test: setup ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow
 
 test-slow: setup ## the long trials, with those on SLURM
-	$(BIN)/python -m pytest -m slow tests/workflow tests/slurm
+	$(BIN)/python -m pytest -m slow tests/unit tests/workflow tests/slurm
 
 test-slurm: setup ## the workflow on a real SLURM of this machine (needs root, slurm-wlm and munge)
 	$(BIN)/python -m pytest -m "not slow" tests/slurm

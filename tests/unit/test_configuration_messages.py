@@ -340,3 +340,11 @@ def test_every_shipped_file_fits_its_schema_and_a_mistyped_key_does_not(path):
     content = yaml.safe_load(path.read_text())
     assert [error.message for error in checker.iter_errors(content)] == []
     assert list(checker.iter_errors({**content, "mistyped": 1}))
+
+
+def test_null_on_the_command_line_is_no_word():
+    """Snakemake reads what is nested in `--config` as words."""
+    given = {"systems": {"calce_stage1": {"transcript": "null"}}, "device": "cpu"}
+    loaded = Configuration(given, CONFIG)
+    assert loaded.system("qvh", "calce_stage1").transcript is None
+    assert loaded.root.device == "cpu"

@@ -120,6 +120,7 @@ CASES = {
     "glove": Case(sentences, {"dim": 8}),
     "minilm": Case(sentences, {"output": "tokens"}, minilm_folder()),
     "panns": Case(waves, {"base_width": 2}),
+    "pixels": Case(frames, {"size": 32}, None),
     "rgb_histogram": Case(frames, {"bins": 4}, None),
     "sound_level": Case(waves, {}, None),
     "spoken_mean": Case(spoken, {"sizes": TINY_WAV2VEC2}),

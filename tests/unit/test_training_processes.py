@@ -73,6 +73,7 @@ def test_two_processes_give_the_weights_and_the_curves_of_one(tmp_path, by_one):
     ]
 
 
+@pytest.mark.slow
 def test_two_processes_that_are_told_to_stop_go_on_where_they_were(tmp_path, by_one):
     stopped = train(tmp_path, 2, "--stop-first-at", "7")
     assert stopped.returncode != 0
@@ -88,6 +89,7 @@ def test_a_step_that_cannot_be_shared_equally_is_refused_with_the_remedy(tmp_pat
     assert "3 batch(es) per step cannot be shared equally by runtime.processes: 2" in refused.stderr
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_cannot_take_over_and_says_so(tmp_path):
     train(tmp_path, 2, "--stop-first-at", "2")
     refused = train(tmp_path, 1)

@@ -87,7 +87,7 @@ def test_a_window_that_is_too_short_fails_its_video_only():
 def test_further_weights_stand_in_recipe_settings_and_inputs():
     found = configuration()
     flow = found.feature("demo", "i3d_video_features_flow")
-    assert feature_recipe(found, flow)["more_weights"] == {"raft": "unverified:raft_large"}
+    assert feature_recipe(found, flow)["more_weights"] == {"raft": "0b8c9e55"}
     assert feature_settings(found, "demo", "i3d_video_features_flow")["more_weights"]["raft"]["name"] == "raft_large"
     assert "more_weights" not in feature_recipe(found, found.feature("demo", "i3d_kinetics"))
     files = [Path(path).name for path in Plan({}, CONFIG).features.weights("demo", "i3d_video_features_flow")]

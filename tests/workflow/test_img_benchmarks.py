@@ -91,6 +91,7 @@ def test_img_is_planned_on_every_benchmark(tmp_path, system):
     assert planned.output.count("output: weights/glove.840B.300d.zip") == 1
 
 
+@pytest.mark.slow
 def test_img_runs_on_the_videos_of_two_benchmarks_and_a_published_checkpoint_takes_its_place(tmp_path):
     found = {name: settings for name, settings in datasets(tmp_path).items() if name in ("qvh", "hirest")}
     for settings in found.values():

@@ -136,7 +136,9 @@ def test_every_dataset_is_planned_published_and_clean(dataset, tmp_path):
         assert f"results/{dataset}/features/{feature}/index.parquet" in planned.output
 
 
-@pytest.mark.parametrize("dataset", ["tacos_speech", "qvh", "hirest"])
+@pytest.mark.parametrize(
+    "dataset", ["tacos_speech", *(pytest.param(d, marks=pytest.mark.slow) for d in ("qvh", "hirest"))]
+)
 def test_mrnet_runs_on_spoken_queries_and_where_no_paper_reports_it(dataset, tmp_path):
     text = "wav2vec2_tiny" if dataset.endswith("_speech") else "eva_clip_text_tiny"
     small = {

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow_scripts.configuration.layers import merge, nested, read_yaml, validate
+from workflow_scripts.configuration.layers import merge, nested, read_yaml, validate, with_nulls
 from workflow_scripts.configuration.messages import Layer, nearest, source_of
 from workflow_scripts.configuration.schema import (
     AudioFeature,
@@ -87,7 +87,7 @@ class Configuration:
     def _split_root(self, root: Mapping[str, Any]) -> list[Layer]:
         path = self.folder / "config.yaml"
         on_disk = read_yaml(path) if path.exists() else {}
-        given = {key: value for key, value in root.items() if on_disk.get(key) != value}
+        given = {key: with_nulls(value) for key, value in root.items() if on_disk.get(key) != value}
         return [(str(path), on_disk), ("--config", given)]
 
     def known(self, kind: str) -> list[str]:

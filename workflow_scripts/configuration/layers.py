@@ -46,6 +46,15 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return content
 
 
+def with_nulls(content: Any) -> Any:
+    """Return content with None for every word `null`, which is how Snakemake hands over a null of `--config`."""
+    if isinstance(content, Mapping):
+        return {key: with_nulls(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [with_nulls(value) for value in content]
+    return None if content == "null" else content
+
+
 def validate(model: type[BaseModel], layers: list[Layer], prefix: tuple[str, ...] = ()) -> BaseModel:
     """Merge `layers` and validate the result; every problem becomes one readable line of a `UserError`.
 
