@@ -51,8 +51,10 @@ def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
 
 def make_videos(folder: Path) -> None:
     folder.mkdir()
-    for name in ("good", "-good one, ünï", "x" * 200, "goes away"):
+    for name in ("good", "-good one, ünï", "x" * 200):
         make_clip(folder / "clip.mp4", n_frames=30).rename(folder / f"{name}.mp4")
+    # Of its own length: a copy of another video would get that one's rows.
+    make_clip(folder / "goes away.mp4", n_frames=31)
     make_clip(folder / "clip.mkv", n_frames=30).rename(folder / "renamed.mp4")
     make_clip(folder / "single.mp4", n_frames=1, rate=2)
     garble(make_clip(folder / "garbled.mp4", n_frames=30), first_packet=14)

@@ -1,5 +1,6 @@
 """Two jobs on one cache share the work; a job that died leaves nothing that stops others."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -40,6 +41,28 @@ def test_a_key_is_claimed_once_and_free_again_when_it_is_released(tmp_path):
     assert list(tmp_path.rglob("*.claim")) == []
 
 
+def test_a_claim_is_never_without_its_owner(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "hardlink_to", killed)
+    with Claims(tmp_path) as claims, pytest.raises(KeyboardInterrupt):
+        claims.take(KEY)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_system_without_links_costs_claims_and_no_work(tmp_path, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    with Claims(tmp_path) as one, Claims(tmp_path) as other:
+        assert one.take(KEY)
+        assert other.take(KEY)
+        one.release(KEY)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_without_a_shared_cache_nothing_is_claimed(tmp_path):
     with Claims(None) as claims:
         assert claims.take(KEY)
@@ -54,8 +77,9 @@ def test_without_a_shared_cache_nothing_is_claimed(tmp_path):
         ("another-node 17", 0.0, False),
         ("another-node 17", DEAD_AFTER_S + 60, True),
         ("", 0.0, False),
+        ("", DEAD_AFTER_S + 60, True),
     ],
-    ids=["dead here", "alive here", "fresh elsewhere", "old elsewhere", "nobody"],
+    ids=["dead here", "alive here", "fresh elsewhere", "old elsewhere", "nobody", "nobody for long"],
 )
 def test_only_the_claim_of_a_dead_job_is_taken_over(tmp_path, owner, age_s, is_free):
     lay_claim(tmp_path, owner, age_s)

@@ -195,6 +195,36 @@ def test_a_failed_video_stays_failed_until_it_is_replaced_or_taken_out(path, tmp
     assert update(tmp_path / "third" / "0.zarr", CONTENTS, cache=cache)[0] == ["b"]
 
 
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_copies_of_a_video_are_computed_once(path, tmp_path, use_cache):
+    cache = tmp_path / "cache" if use_cache else None
+    copies = [Wanted("a", "same"), Wanted("b", "same"), Wanted("c", "other"), Wanted("d", "same")]
+    encoder = FakeEncoder(dict.fromkeys("abcd", "1"))
+    update_shard(path, copies, RECIPE, "float16", None, encoder, cache)
+    assert sorted(encoder.asked) == ["a", "c"]
+    _, whole = read_whole_shard(path)
+    rows = {video.id: whole.values[video.start : video.stop] for video in whole.videos}
+    assert np.array_equal(rows["a"], rows["b"])
+    assert np.array_equal(rows["a"], rows["d"])
+
+
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_a_copy_is_tried_if_the_first_of_its_kind_failed_and_both_have_rows_the_next_time(
+    path, tmp_path, use_cache, monkeypatch, snakemake_style
+):
+    monkeypatch.setattr("workflow_scripts.store.shard_job._ASK_AGAIN_S", 0.01)
+    cache = tmp_path / "cache" if use_cache else None
+    copies = [Wanted("a", "same"), Wanted("b", "same")]
+    encoder = FakeEncoder(dict.fromkeys("ab", "1"), failing=("a",))
+    update_shard(path, copies, RECIPE, "float16", None, encoder, cache)
+    assert encoder.asked == ["a", "b"]
+    assert [video.status for video in read_whole_shard(path)[1].videos] == ["failed", "ok"]
+    snakemake_style(path)
+    update_shard(path, copies, RECIPE, "float16", None, encoder, cache)
+    assert encoder.asked == ["a", "b"]
+    assert [video.status for video in read_whole_shard(path)[1].videos] == ["ok", "ok"]
+
+
 def test_a_shard_in_which_everything_failed_is_published(path):
     _, summary = update(path, CONTENTS, failing=("a", "b", "c"))
     assert summary.failed == 3

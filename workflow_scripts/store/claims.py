@@ -6,13 +6,16 @@ a slow clock, two processes that take over the same dead claim) something is com
 """
 
 import contextlib
+import logging
 import os
 import threading
 import time
 from pathlib import Path
 from typing import Self
 
-from workflow_scripts.store.atomic import HOST
+from workflow_scripts.store.atomic import HOST, sibling
+
+log = logging.getLogger(__name__)
 
 RENEW_EVERY_S = 30.0
 DEAD_AFTER_S = 300.0
@@ -49,17 +52,24 @@ class Claims:
 
     def take(self, key: str) -> bool:
         """Claim a key; False if somebody else is at work on it."""
-        if self._folder is None:
+        path = None if self._folder is None else self._path(key)
+        if path is None or path in self._held:
             return True
-        path = self._path(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         if _is_dead(path):
             path.unlink(missing_ok=True)
+        # A link appears with its owner's name inside; a file that is created and then filled may stay empty for ever.
+        signed = sibling(path, "tmp")
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(f"{HOST} {os.getpid()}")
+            signed.write_text(f"{HOST} {os.getpid()}", encoding="utf-8")
+            path.hardlink_to(signed)
         except FileExistsError:
             return False
+        except OSError as error:
+            log.debug("%s: no claim (%s); computed here, whoever else does so.", path, error)
+            return True
+        finally:
+            signed.unlink(missing_ok=True)
         with self._lock:
             self._held.add(path)
         return True
@@ -86,14 +96,14 @@ class Claims:
 def _is_dead(path: Path) -> bool:
     """Tell whether a claim's owner is gone for certain, or has not been heard of for long."""
     try:
-        host, pid = path.read_text(encoding="utf-8").split()
         if time.time() - path.stat().st_mtime > DEAD_AFTER_S:
             return True
+        host, pid = path.read_text(encoding="utf-8").split()
         if host == HOST:
             os.kill(int(pid), 0)
     except ProcessLookupError:
         return True
     except (OSError, ValueError):
-        # Nobody's, somebody else's process, or not written yet: for its owner to say.
+        # Nobody's, somebody else's process, or not signed: for its owner to say.
         return False
     return False

@@ -147,10 +147,12 @@ def update_shard(
     known = _known_parts(store_path, keys, dtype, parts_dir, summary)
     missing = [video_id for video_id in sorted(keys) if video_id not in known]
     log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
+    # Copies of a video have its rows; they are asked for themselves only if that one fails.
+    candidates = sorted({keys[video_id]: video_id for video_id in reversed(missing)}.values())
     with Claims(cache_dir) as claims:
         while missing:
-            ids = _unclaimed(missing, keys, parts_dir, claims)
-            for video_id, part in _compute(ids, len(missing), compute, np.dtype(dtype)):
+            ids = _unclaimed(candidates, keys, parts_dir, claims)
+            for video_id, part in _compute(ids, len(candidates), compute, np.dtype(dtype)):
                 if part.status != FAILED:
                     save_part(parts_dir, keys[video_id], part)
                 claims.release(keys[video_id])
@@ -159,7 +161,7 @@ def update_shard(
             missing = [video_id for video_id in missing if video_id not in known]
             known |= (by_others := _computed_by_others(missing, keys, parts_dir))
             summary.cached += len(by_others)
-            missing = [video_id for video_id in missing if video_id not in known]
+            candidates = missing = [video_id for video_id in missing if video_id not in known]
     _publish(store_path, known, keys, recipe, dtype, dim)
     if cache_dir is None:
         remove_tree(parts_dir)
@@ -205,7 +207,8 @@ def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
             video.status,
             video.reason,
         )
-        for video in content.videos
+        # Of copies, one that did not fail speaks for all.
+        for video in sorted(content.videos, key=lambda video: video.status != FAILED)
     }
 
 
