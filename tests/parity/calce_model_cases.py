@@ -213,7 +213,8 @@ class ModelCase:
 
             return record
 
-        n_clusterings = self.meta["stage"]
+        # The first use of a network draws its initial weights from the generator that is seeded next.
+        rows, n_clusterings = self.tokens.flatten(1), self.meta["stage"]
         torch.manual_seed(self.meta["seed"])
         noises = [torch.rand(self.meta["batch"], self.meta["t"]) for _ in range(n_clusterings)]
         samples = []
@@ -222,7 +223,7 @@ class ModelCase:
             samples.append(sample | {"draws": Draws((own[0], own[1]), None)})
         for j, noise in enumerate(noises):
             close(noise, self.stored(f"ctm{j}.noise"), f"noise {j}", 0.0)
-        batch = {"rows": self.tokens.flatten(1), "n_frames": [self.meta["t"]] * len(samples), "samples": samples}
+        batch = {"rows": rows, "n_frames": [self.meta["t"]] * len(samples), "samples": samples}
         with (
             mock.patch.object(events, "_group", recorded("cluster", events._group)),
             mock.patch.object(selection, "compress", recorded("compress", selection.compress)),
