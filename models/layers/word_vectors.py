@@ -1,15 +1,14 @@
 """Words of a sentence and their GloVe vectors (Pennington et al. 2014), as HuiGuanLab/IMG reads them."""
 
+import functools
 import io
 import zipfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import numpy as np
-from nltk.tokenize import NLTKWordTokenizer
-from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
 
 # Sentences are split before words, because only a sentence's last full stop is a token of its own. The published
 # code used nltk's trained English model, which is a download; of what that model learnt, only the abbreviations matter
@@ -18,20 +17,22 @@ _ABBREVIATIONS = ["a.m", "co", "corp", "dr", "e.g", "i.e", "inc", "jr", "ltd", "
 _ABBREVIATIONS += ["st", "u.k", "u.s", "vs"]
 
 
-def _sentence_splitter() -> PunktSentenceTokenizer:
+@functools.cache
+def _splitters() -> tuple[Any, Any]:
+    """Return nltk's splitters into sentences and into words."""
+    # Here, because nltk takes seconds to import, and only GloVe and characters split words.
+    from nltk.tokenize import NLTKWordTokenizer
+    from nltk.tokenize.punkt import PunktParameters, PunktSentenceTokenizer
+
     parameters = PunktParameters()
     parameters.abbrev_types.update(_ABBREVIATIONS)
-    return PunktSentenceTokenizer(parameters)
-
-
-_SENTENCES = _sentence_splitter()
-_WORDS = NLTKWordTokenizer()
+    return PunktSentenceTokenizer(parameters), NLTKWordTokenizer()
 
 
 def tokenise(sentence: str) -> list[str]:
     """Return the lower-cased Treebank-style tokens of a text; a final full stop is a token of its own."""
-    text = sentence.strip().lower()
-    return [token for part in _SENTENCES.tokenize(text) for token in _WORDS.tokenize(part)]
+    sentences, words = _splitters()
+    return [token for part in sentences.tokenize(sentence.strip().lower()) for token in words.tokenize(part)]
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from workflow_scripts.fit_pca import main as fit_pca
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.tables import read_table
 
-pytestmark = pytest.mark.workflow
+# In one test process, which extracts once.
+pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("windowed features")]
 
 SMALL = {
     # width of a row; rows of a video of so many seconds

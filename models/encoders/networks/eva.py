@@ -5,24 +5,26 @@ from typing import Any
 
 import numpy as np
 import torch
-from open_clip.transformer import TextTransformer
-from timm.models.eva import Eva
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from models.encoders.networks.filling import fill
 
+# timm and open_clip are imported where a tower is built: they take some ten seconds, and CALCE on stored rows has none.
+
 LARGEST_DROP_RATE = 0.4
 """Stochastic depth of EVA01-g-14: the rate grows from 0 to this over the blocks."""
 
 
-def image_tower(sizes: Any, n_classes: int) -> Eva:
+def image_tower(sizes: Any, n_classes: int) -> nn.Module:
     """Return a vision transformer of `models.encoders.eva_clip.VisionSizes`, without weights, on the meta device.
 
     Parameters
     ----------
     n_classes : width of the head on the class token; 0: neither head nor final norm
     """
+    from timm.models.eva import Eva
+
     with torch.device("meta"):
         return Eva(
             img_size=sizes.image_size,
@@ -49,6 +51,8 @@ class TextHalf(nn.Module):
     """The part `text.*` of `eva_clip_psz14.pt`."""
 
     def __init__(self, sizes: Any, embed_dim: int) -> None:
+        from open_clip.transformer import TextTransformer
+
         super().__init__()
         with torch.device("meta"):
             self.text = TextTransformer(
@@ -80,11 +84,11 @@ def materialise(network: nn.Module) -> None:
     for module in network.modules():
         if getattr(module, "k_bias", None) is not None:
             module.k_bias.zero_()
-        if isinstance(module, TextTransformer):
+        if getattr(module, "attn_mask", None) is not None:
             module.attn_mask.copy_(torch.full_like(module.attn_mask, float("-inf")).triu(1))
 
 
-def tokens_before_norm(tower: Eva, pixels: Tensor) -> Tensor:
+def tokens_before_norm(tower: nn.Module, pixels: Tensor) -> Tensor:
     """Return all tokens (n, N, W) after the last block, class token first, without the final norm."""
     patches = tower.patch_embed(pixels)
     x = torch.cat([tower.cls_token.expand(len(patches), -1, -1), patches], dim=1) + tower.pos_embed
@@ -124,7 +128,7 @@ class SeededDepth:
     by its pixels, so that a row depends neither on the run nor on the other frames.
     """
 
-    def __init__(self, tower: Eva) -> None:
+    def __init__(self, tower: nn.Module) -> None:
         self.tower, self.branches = tower, []
         rates = np.linspace(0, LARGEST_DROP_RATE, len(tower.blocks))
         for block, rate in zip(tower.blocks, rates, strict=True):
