@@ -66,7 +66,7 @@ def main() -> None:
             "query_scores": score_means(split, scores, evaluation["group_by"]),
             "baselines": baselines,
             "published": evaluation["published"].get(name) or None,
-            "counts": skipped_counts(len(asked), n_scored, summary["skipped"]),
+            "counts": skipped_counts(len(asked), n_scored, summary["skipped"], summary["unreadable"]),
             "provenance": provenance(settings, summary),
         },
     )

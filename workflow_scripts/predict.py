@@ -69,12 +69,13 @@ def main() -> None:
         found[name] = predict_items(varied, network, split.items, prepare, *how, progress=f"predict, {name}")
     names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
     asked = [item.query_id for item in split.items]
-    write_predictions(args.out / "predictions.parquet", found.pop(None), names, asked)
+    write_predictions(args.out / "predictions.parquet", answers := found.pop(None), names, asked)
     write_ablations(args.out / "ablations.parquet", found, names, asked)
     predictors, scores = predict_details(system, network, split.items, prepare, *how)
     write_predictors(args.out / "predictors.parquet", predictors, names, asked)
     write_query_scores(args.out / "query_scores.parquet", scores)
-    summary = summarise_run(trained.notes, settings, split.skipped, time.monotonic() - started, str(device))
+    seconds = time.monotonic() - started
+    summary = summarise_run(trained.notes, settings, split.skipped, answers, seconds, str(device))
     write_json(args.out / "predict.json", summary)
 
 

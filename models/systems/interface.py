@@ -66,7 +66,8 @@ class Item:
 class Prediction:
     """One ranked span (seconds) for one query; ranks count from 0.
 
-    `start_s` and `end_s` are None for an answer that could not be read.
+    `start_s` and `end_s` are None for an answer that could not be read; `is_readable` is False if they stand for such
+    an answer instead.
     """
 
     query_id: str
@@ -76,6 +77,7 @@ class Prediction:
     end_s: float | None
     score: float | None = None
     text: str | None = None
+    is_readable: bool = True
 
 
 class System(Protocol):

@@ -324,6 +324,17 @@ def test_whatever_the_first_stage_answered_there_is_an_answer(spans):
     assert {p.query_id for p in found} == {"q0", "q1"}
 
 
+@pytest.mark.parametrize(("answer", "is_readable"), [("[[2, 5]]", True), ("two to five", False)])
+def test_a_window_says_whether_it_stands_for_an_answer_that_could_not_be_read(answer, is_readable, monkeypatch):
+    system = made_system()
+    network = made_network(system)
+    monkeypatch.setattr(network, "answers", lambda prompts, options: [t5().ids(answer) for _ in prompts])
+    with torch.inference_mode():
+        (found,) = system.predict(network, batch_of(system, [0]), None)
+    assert (found.text, found.is_readable) == (answer, is_readable)
+    assert (found.start_s, found.end_s) == ((2, 5) if is_readable else (0, made_item(0).duration_s))
+
+
 def test_a_video_of_one_frame_without_speech_is_answered():
     for stage in (1, 2):
         system = made_system(stage=stage)

@@ -182,7 +182,8 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     joined = settings.parent / "metrics.json"
     run(monkeypatch, "collect_metrics", out / "test" / "metrics.json", out / "val" / "metrics.json", "--out", joined)
     found = json.loads(joined.read_text())
-    assert found["counts"] == {"queries": N_SELECT, "evaluated": N_SELECT - 1, "skipped": {"sounds failed": 1}}
+    counts = {"queries": N_SELECT, "evaluated": N_SELECT - 1, "skipped": {"sounds failed": 1}, "unreadable": 0}
+    assert found["counts"] == counts
     assert found["split"] == "test"
     assert [other["split"] for other in found["other_splits"]] == ["val"]
     assert found["groups"].keys() == {"picture", "sound"}

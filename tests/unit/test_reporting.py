@@ -55,6 +55,7 @@ def test_groups_are_scored_apart_and_queries_without_a_moment_not_at_all():
         "queries": 7,
         "evaluated": 2,
         "skipped": {"video missing": 4, "no annotated moment": 1},
+        "unreadable": 0,
     }
 
 
@@ -165,8 +166,10 @@ def test_the_joined_file_holds_every_split_and_seed_and_the_table_is_printed(tmp
 def test_the_table_says_how_many_queries_were_lost_and_why():
     last = metrics_table(metrics()).splitlines()[-1]
     assert last == "2 of 7 queries scored; 4 video missing, 1 no annotated moment"
-    whole = metrics(counts={"queries": 2, "evaluated": 2, "skipped": {}})
+    whole = metrics(counts=skipped_counts(2, 2, {}))
     assert metrics_table(whole).splitlines()[-1].endswith("none left out")
+    garbled = metrics(counts=skipped_counts(2, 2, {}, 1))
+    assert metrics_table(garbled).splitlines()[-1].endswith("none left out; 1 answers could not be read")
 
 
 def test_a_table_without_any_score_is_still_a_table():

@@ -45,7 +45,8 @@ def evaluated(monkeypatch, annotations, windows, split, rules, **evaluation):
     write_table(run / "predictors.parquet", table.append_column("predictor", [["v"] * table.num_rows]))
     scores = [{"query_id": query, "name": "audio_importance", "value": 0.25} for query in windows]
     write_table(run / "query_scores.parquet", pa.Table.from_pylist(scores, schema=QUERY_SCORES))
-    summary = {"skipped": {}, "recipes": {}, "weights": {}, "checkpoint": {}, "device": "cpu", "seconds": {}}
+    empty = ("skipped", "recipes", "weights", "checkpoint", "seconds")
+    summary = {key: {} for key in empty} | {"unreadable": 2, "device": "cpu"}
     write_json(run / "predict.json", summary)
     settled = {"rules": rules, "thresholds": THRESHOLDS, "nms_thresholds": NMS, "published": {}}
     settled |= {"group_by": None, "zero_streams": [], "variations": {}, "order_baseline": False, **evaluation}
@@ -203,6 +204,7 @@ def test_hirest_is_scored_in_its_own_files(tmp_path, monkeypatch):
         {k: v for k, v in hirest.moment_retrieval(moments, truth).official["all"].items() if "@" in k},
     )
     assert metrics["counts"]["skipped"] == {"no annotated moment": 3}
+    assert metrics["counts"]["unreadable"] == 2
 
 
 def test_every_headline_number_has_its_interval_and_is_the_mean_of_its_rows(qvh, monkeypatch):

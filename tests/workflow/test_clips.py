@@ -22,6 +22,7 @@ def test_the_demos_checkpoint_answers_every_query_whose_video_can_be_used(clips)
         "queries": n_answered + len(LOST_QUERIES),
         "evaluated": n_answered,
         "skipped": {"video missing": 2, "video unreadable": 1},
+        "unreadable": 0,
     }
     assert f"{n_answered} of {n_answered + 3} queries scored; 2 video missing, 1 video unreadable" in clips.run.output
     assert metrics["provenance"]["checkpoint"]["dataset"] == "demo"

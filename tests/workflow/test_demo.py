@@ -38,7 +38,7 @@ def test_the_metrics_file_says_how_good_how_many_and_from_what(demo):
     queries = read_table(demo.workflow.results / "demo/annotations/queries.parquet").to_pylist()
     asked = [row for row in queries if row["split"] == "test" and json.loads(row["extra_json"])["kind"] in KINDS]
     assert 0 < len(asked) < len(queries)
-    assert metrics["counts"] == {"queries": len(asked), "evaluated": len(asked), "skipped": {}}
+    assert metrics["counts"] == {"queries": len(asked), "evaluated": len(asked), "skipped": {}, "unreadable": 0}
 
 
 def test_the_metrics_file_tells_where_its_numbers_come_from(demo):

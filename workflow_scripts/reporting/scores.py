@@ -101,9 +101,10 @@ def _moments_of_videos(references: Sequence[Reference]) -> list[tuple[np.ndarray
     return found
 
 
-def skipped_counts(n_asked: int, n_scored: int, skipped: Mapping[str, int]) -> dict[str, Any]:
-    """Return how many queries there are, were scored and were lost for which reason."""
+def skipped_counts(n_asked: int, n_scored: int, skipped: Mapping[str, int], n_unreadable: int = 0) -> dict[str, Any]:
+    """Return how many queries there are, were scored, were lost for which reason, or had an unreadable answer."""
     reasons = dict(skipped)
     if n_asked > n_scored:
         reasons["no annotated moment"] = n_asked - n_scored
-    return {"queries": n_asked + sum(skipped.values()), "evaluated": n_scored, "skipped": reasons}
+    n_queries = n_asked + sum(skipped.values())
+    return {"queries": n_queries, "evaluated": n_scored, "skipped": reasons, "unreadable": n_unreadable}

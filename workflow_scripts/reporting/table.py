@@ -75,7 +75,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     counts = metrics["counts"]
     lost = ", ".join(f"{n} {reason}" for reason, n in counts["skipped"].items()) or "none left out"
     means = [f"mean {name.replace('_', ' ')} {s['mean']:.2f}" for name, s in metrics.get("query_scores", {}).items()]
-    scored = f"{counts['evaluated']} of {counts['queries']} queries scored; {lost}"
+    unreadable = f"; {n} answers could not be read" if (n := counts.get("unreadable")) else ""
+    scored = f"{counts['evaluated']} of {counts['queries']} queries scored; {lost}{unreadable}"
     notes = rule_set_notes(metrics)
     if notes:
         notes = ["", "By rule set, with 95 % confidence intervals over queries:", *notes]

@@ -94,11 +94,17 @@ def top_spans(predictions: Sequence[Prediction]) -> dict[str, tuple[float, float
 
 
 def summarise_run(
-    notes: Mapping[str, Any], settings: Mapping[str, Any], skipped: Mapping[str, int], seconds: float, device: str
+    notes: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    skipped: Mapping[str, int],
+    predictions: Sequence[Prediction],
+    seconds: float,
+    device: str,
 ) -> dict[str, Any]:
-    """Return what metrics.json says about where these predictions come from."""
+    """Return what metrics.json says about these predictions and where they come from."""
     return {
         "skipped": dict(skipped),
+        "unreadable": len({p.query_id for p in predictions if p.start_s is None or not p.is_readable}),
         "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
         "recipes": settings["recipes"],
         "weights": settings["weights"],

@@ -184,7 +184,7 @@ class System:
     def predict(self, network: Any, batch: dict[str, Any], generator: torch.Generator | None) -> list[Prediction]:
         """Return the windows of every query in the order of their starts, each with the whole answer as its text.
 
-        An answer that cannot be read stands for the whole video, as published; `parsing.read` tells it from the text.
+        Where an answer cannot be read the whole video stands for it, as published, and `is_readable` says so.
         A query on rows that are not finite has no answer. What is drawn depends on the query alone, not on `generator`.
         """
         prompts, found = network.prompts(batch, self.select), []
@@ -198,9 +198,10 @@ class System:
                 found.append(Prediction(query_id, video_id, 0, None, None))
                 continue
             answer = t5().decode(next(answers))
+            read = parsing.read(answer, sample["duration_s"])
             found += [
-                Prediction(query_id, video_id, rank, float(start), float(end), None, answer)
-                for rank, (start, end) in enumerate(parsing.windows(answer, sample["duration_s"]))
+                Prediction(query_id, video_id, rank, float(start), float(end), None, answer, read.is_readable)
+                for rank, (start, end) in enumerate(read.windows)
             ]
         return found
 
