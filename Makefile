@@ -27,7 +27,7 @@ demo: setup ## raw videos to metrics on the embedded demo: table and report
 	@echo "Report to open: $(CURDIR)/results/demo/img/report.html"
 
 test: setup ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow" tests/unit tests/parity tests/workflow
+	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow
 
 test-slow: setup ## the long trials, with those on SLURM
 	$(BIN)/python -m pytest -m slow tests/unit tests/workflow tests/slurm

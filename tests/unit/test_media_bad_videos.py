@@ -17,8 +17,6 @@ from workflow_scripts.store.shard_store import read_whole_shard
 from workflow_scripts.store.shards import write_shard_list
 from workflow_scripts.store.tables import read_table
 
-pytestmark = pytest.mark.xdist_group("bad videos")
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARD = "0000"
 WANTED = {

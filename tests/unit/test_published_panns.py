@@ -11,8 +11,6 @@ pytest.importorskip("panns_inference", reason="the published package is for test
 
 from tests.published_panns import N_CLASSES, published_cnn14
 
-pytestmark = pytest.mark.xdist_group("full width Cnn14")
-
 ANALYTIC = ("spectrogram_extractor.", "logmel_extractor.")
 
 

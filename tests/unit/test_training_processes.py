@@ -15,8 +15,6 @@ from workflow_scripts.training.checkpoint import read_checkpoint
 from workflow_scripts.training.loop import STOPPED_EXIT_STATUS, EpochSampler, SharedBatches
 from workflow_scripts.training.processes import launch
 
-pytestmark = pytest.mark.xdist_group("training processes")
-
 ROOT = Path(__file__).resolve().parents[2]
 ACCUMULATION = 2
 

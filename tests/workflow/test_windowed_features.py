@@ -7,8 +7,7 @@ from workflow_scripts.fit_pca import main as fit_pca
 from workflow_scripts.store.features import FeatureStore
 from workflow_scripts.store.tables import read_table
 
-# In one test process, which extracts once.
-pytestmark = [pytest.mark.workflow, pytest.mark.xdist_group("windowed features")]
+pytestmark = pytest.mark.workflow
 
 SMALL = {
     # width of a row; rows of a video of so many seconds
@@ -21,11 +20,10 @@ SMALL = {
 
 
 @pytest.fixture(scope="module")
-def extracted(demo, tmp_path_factory):
+def extracted(demo, made_once):
     """The tiny demo with the small variants of all windowed encoders."""
-    workflow = demo.copy(tmp_path_factory.mktemp("windowed"))
-    workflow.finish(*(f"demo/features/{name}/index.parquet" for name in SMALL))
-    return workflow
+    targets = (f"demo/features/{name}/index.parquet" for name in SMALL)
+    return made_once("windowed", demo.workflow.copy, *targets).workflow
 
 
 @pytest.mark.parametrize("name", SMALL)
