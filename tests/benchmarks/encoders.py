@@ -84,7 +84,7 @@ def beside(
 
     @torch.no_grad()
     def one_by_one() -> np.ndarray:
-        return np.concatenate([np.asarray(plain(video)) for video in videos(inputs)])
+        return np.concatenate([np.asarray(plain(video)) for video in videos(inputs)]).reshape(len(inputs), -1)
 
     return Bench(lambda: np.concatenate(encode(inputs)).reshape(len(inputs), -1), one_by_one, len(inputs), unit, note)
 
