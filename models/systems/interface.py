@@ -48,7 +48,7 @@ class Item:
     moments : float64 (n, 2), seconds, in the view that the system wants; empty where none is annotated
     extra : what the annotations say besides, `items` (noun phrases) among it; `transcript`, (start_s, end_s, text) of
         what is said in the video, if the system reads transcripts; `prior_spans`, [start_s, end_s] of the answers of
-        the system before it, best first, if it has one
+        the system before it, best first, if it has one; `is_training`, whether the query is of the training split
     streams : stream name (`visual`, `audio`, `text`, ...) -> rows of each feature of that stream, in the order in
         which the system's configuration names them
     """

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,6 +67,7 @@ def test_the_settings_do_not_need_torch():
         ({"network": {"weights": "published", "learns": "all"}}, "learns"),
         ({"network": {"qformer": {"heads": 3}}}, "heads"),
         ({"data": {"augment": "crop"}}, "rows frames"),
+        ({"data": {"crop_answers": True}}, "crop_answers needs"),
     ],
 )
 def test_settings_that_do_not_fit_are_named(changes, message):
@@ -388,6 +390,21 @@ def test_crops_lie_inside_and_have_the_published_shapes():
         assert 0 <= left <= 224 - w
         assert AREA[0] * 0.97 < h * w / 224**2 <= AREA[1]
         assert ASPECT[0] * 0.97 < w / h < ASPECT[1] * 1.03
+
+
+@pytest.mark.parametrize(
+    ("is_training", "crops", "differs"), [(True, True, True), (False, True, False), (True, False, False)]
+)
+def test_answers_about_training_videos_see_crops_only_where_asked(is_training, crops, differs):
+    config = made_config(network={"rows": "frames"}, data={"augment": "crop", "crop_answers": crops})
+    size = config.network.vision.image_size
+    system = System(config, {}, {"visual": [3 * size**2]})
+    item = made_item(0, width=3 * size**2, is_training=is_training)
+    pixels = np.random.default_rng(0).integers(0, 256, item.streams["visual"][0].values.shape).astype(np.float32)
+    item = replace(item, streams={"visual": [replace(item.streams["visual"][0], values=pixels)]})
+    first, again = (system.sample(item, None)["rows"] for _ in range(2))
+    assert torch.equal(first, again)
+    assert torch.equal(first, torch.from_numpy(pixels).to(torch.uint8)) != differs
 
 
 def test_overshoot_of_a_crop_wraps_around_only_where_asked():

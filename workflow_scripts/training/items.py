@@ -134,6 +134,7 @@ class Reader:
             the annotations have no such split
         """
         kinds, answers = self.config["queries"]["kinds"], self._prior_answers(split)
+        about = {"is_training": split == self.config["splits"]["train"]}
         rows = [row for row in self._queries if row["split"] == split]
         found = Split(skipped=self._left_out(split, kinds))
         if not (rows or found.skipped):
@@ -148,7 +149,7 @@ class Reader:
             if reason:
                 found.skipped[reason] += 1
                 continue
-            found.items.append(self._item(row, extra | told, self._streams(row)))
+            found.items.append(self._item(row, extra | told | about, self._streams(row)))
             found.keys.append(self._key(row, told))
         return found
 

@@ -177,6 +177,11 @@ class DataConfig(_Section):
     augment: Literal["none", "crop"] = Field(
         "none", description="Training frames: as they are, or one random resized crop per video (rows: frames)."
     )
+    crop_answers: bool = Field(
+        False,
+        description="With `augment: crop`: frames are cropped too when the system is asked about training videos, as "
+        "published for the answers that stage 2 is trained with; one crop per query.",
+    )
     clamp_after_bicubic: bool = Field(
         True, description="Cut the crop's overshoot to 0..255; false: it wraps around, as published."
     )
@@ -237,6 +242,8 @@ class Config(_Section):
     def _check_combination(self) -> Self:
         if self.data.augment == "crop" and self.network.rows != "frames":
             raise ValueError("data.augment crop needs network.rows frames: stored rows show one crop only")
+        if self.data.crop_answers and self.data.augment == "none":
+            raise ValueError("data.crop_answers needs data.augment crop: nothing is cropped without it")
         return self
 
 
@@ -246,6 +253,7 @@ CLEAN = {
     "network.padding": ("compact",),
     "data.target_numbers": ("whole", "keep"),
     "data.clamp_after_bicubic": (True,),
+    "data.crop_answers": (False,),
 }
 """What `protocol: clean` means: setting -> values that are clean, the first of which it sets."""
 

@@ -89,7 +89,10 @@ class System:
             raise ValueError(f"query {item.query_id} on video {item.video_id} cannot be used: {reason}")
         # The published annotations have whole seconds.
         duration_s = max(1, round(item.duration_s))
-        rows, times_s = self._frames(item.streams["visual"][0], rng)
+        crops = rng
+        if rng is None and self.config.data.crop_answers and item.extra.get("is_training"):
+            crops = random.Random(_seed_of(item.query_id))
+        rows, times_s = self._frames(item.streams["visual"][0], crops)
         speech = self._speech(item)
         sample = {
             "query_id": item.query_id,
