@@ -46,7 +46,11 @@ def main() -> int:
     parser.add_argument("--feature", default="clip_tiny", help="visual feature (default: %(default)s)")
     args = parser.parse_args()
     generate = {"train": args.videos - 2, "val": 1, "test": 1}
-    config = {"datasets": {"demo": {"generate": generate, "n_shards": 1}}}
+    config = {
+        "datasets": {"demo": {"generate": generate, "n_shards": 1}},
+        # Random weights and no GPU: full-size features need no downloads.
+        "features": {args.feature: {"weights": "random(0)", "runtime": {"gpu": 0}}},
+    }
     target = f"demo/features/{args.feature}/index.parquet"
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
