@@ -44,12 +44,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=int, default=64, help="videos of the shard (default: %(default)s)")
     parser.add_argument("--feature", default="clip_tiny", help="visual feature (default: %(default)s)")
+    parser.add_argument("--random-weights", action="store_true", help="full-size encoders then need no downloads")
     args = parser.parse_args()
+    weights = {"weights": "random(0)"} if args.random_weights else {}
     generate = {"train": args.videos - 2, "val": 1, "test": 1}
     config = {
         "datasets": {"demo": {"generate": generate, "n_shards": 1}},
-        # Random weights and no GPU: full-size features need no downloads.
-        "features": {args.feature: {"weights": "random(0)", "runtime": {"gpu": 0}}},
+        "features": {args.feature: {**weights, "runtime": {"gpu": 0}}},
     }
     target = f"demo/features/{args.feature}/index.parquet"
     with tempfile.TemporaryDirectory() as temporary:
