@@ -20,7 +20,9 @@ from models.systems.calce.checkpoint import (
 from models.systems.calce.config import Config, base_weights
 from models.systems.calce.frames import AREA, ASPECT, crop_box, resized_crop
 from models.systems.calce.generation import packs
+from models.systems.calce.grounding import hint
 from models.systems.calce.network import CalceNetwork
+from models.systems.calce.random_weights import HEAD_GAIN
 from models.systems.calce.schedule import Schedule, learning_rate
 from models.systems.calce.system import System
 from models.systems.calce.tokens import t5
@@ -64,7 +66,10 @@ def test_the_settings_do_not_need_torch():
     ("changes", "message"),
     [
         ({"network": {"weights": "random"}}, "pattern"),
-        ({"network": {"weights": "published", "learns": "all"}}, "learns"),
+        ({"network": {"weights": "published", "learns": "language_model"}}, "learns"),
+        ({"train": {"contrast": {"epochs": 1}}}, "weight above 0"),
+        ({"train": {"contrast": {"epochs": 2, "weight": 1.0}}}, r"contrast\.epochs 2 must be below train\.epochs 2"),
+        ({"train": {"contrast": {"epochs": 1, "weight": 1.0}, "hint_epochs": 2}}, "hint_epochs 2"),
         ({"network": {"qformer": {"heads": 3}}}, "heads"),
         ({"data": {"augment": "crop"}}, "rows frames"),
         ({"data": {"crop_answers": True}}, "crop_answers needs"),
@@ -117,12 +122,89 @@ def test_a_projection_that_is_not_needed_has_a_gradient_on_several_gpus_only(tmp
     assert not network.query_proj.weight.grad.any()
 
 
-def test_everything_but_the_text_branch_may_learn():
-    network = made_network(made_system(network={"learns": "all"}))
+def test_the_language_model_itself_may_learn_instead_of_its_adapters():
+    system = made_system(network={"learns": "language_model"})
+    network = made_network(system)
     frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
-    assert {name.split(".")[0] for name in frozen} == {"words", "positions", "qformer"}
-    assert all(".intermediate." in name or ".output." in name for name in frozen if name.startswith("qformer"))
-    assert not any(".attention.output." in name for name in frozen)
+    assert {name.split(".")[0] for name in frozen if "lora_" not in name} == {
+        "query_tokens",
+        "words",
+        "positions",
+        "qformer",
+    }
+    assert {"lora_" in name for name in frozen if name.startswith("t5_model")} == {True}
+    batch = batch_of(system, range(4), training=True)
+    before = system.loss(network, batch, 0)["total"]
+    before.backward()
+    assert {name for name, p in network.named_parameters() if p.grad is not None} == {
+        name for name, p in network.named_parameters() if p.requires_grad
+    }
+    with torch.no_grad():
+        for name, parameter in network.named_parameters():
+            if "lora_" in name:
+                parameter.fill_(3.0)
+    assert torch.equal(system.loss(network, batch, 0)["total"], before)
+
+
+GROUNDED = {"epochs": 6, "contrast": {"weight": 0.5, "epochs": 2, "learning_rate": 0.02}, "hint_epochs": 2}
+
+
+def test_the_contrast_comes_first_and_stays_beside_the_answers():
+    system = made_system(train=GROUNDED, network={"learns": "language_model", "t5": {"dropout": 0.0}})
+    network = made_network(system)
+    batch = batch_of(system, range(4), training=True)
+    first, later = (system.loss(network, batch, epoch) for epoch in (1, 4))
+    assert first.keys() == {"total", "contrast"}
+    assert later.keys() == {"total", "contrast", "answer"}
+    torch.testing.assert_close(first["total"], 0.5 * first["contrast"])
+    torch.testing.assert_close(later["total"], 0.5 * later["contrast"] + later["answer"])
+    plain = made_system(network={"learns": "language_model", "t5": {"dropout": 0.0}})
+    torch.testing.assert_close(later["answer"], plain.loss(network, batch, 4)["total"])
+    first["total"].backward()
+    assert {n for n, p in network.named_parameters() if p.grad is not None} == {
+        "t5_proj.weight",
+        "t5_proj.bias",
+        "ln_vision.weight",
+        "ln_vision.bias",
+    }
+
+
+def test_the_hint_is_added_to_frames_of_moments_fades_and_is_never_given_with_a_question():
+    system = made_system(train=GROUNDED, network={"t5": {"dropout": 0.0}, "lora": {"dropout": 0.0}})
+    assert [system.config.train.hint_in(epoch) for epoch in range(2, 6)] == [1.0, 0.5, 0.0, 0.0]
+    network = made_network(system)
+    batch = batch_of(system, range(4), training=True)
+    rows, means = network.frame_rows(batch["rows"])
+    plain = network.prompts(batch, system.select)
+    hinted = network._prompts(rows, means, batch, system.select, 0.5)
+    embeddings = network.t5_model.shared.weight.detach()
+    for one, other, sample, own, mean in zip(
+        plain, hinted, batch["samples"], rows.split(batch["n_frames"]), means.split(batch["n_frames"]), strict=True
+    ):
+        is_key = system.select(network, own, mean, sample).is_key
+        added = (0.5 * hint(embeddings[sample["words"]], embeddings.mean(0))).expand(20, -1)
+        expected = [added[: 4 if key else 2] * inside for key, inside in zip(is_key, sample["is_inside"], strict=True)]
+        torch.testing.assert_close(other.vectors - one.vectors, torch.cat(expected), atol=1e-5, rtol=0)
+        assert sample["is_inside"].any()
+    with torch.no_grad():
+        answers = [system.loss(network, batch, epoch)["answer"] for epoch in (2, 3, 4, 5)]
+    assert len({value.item() for value in answers}) == 3
+    assert answers[2] == answers[3]
+
+
+def test_the_rate_of_the_contrast_comes_before_the_published_course():
+    system, plain = made_system(train=GROUNDED), made_system(train={"epochs": 4})
+    rates = []
+    for one, n_steps in ((system, 30), (plain, 20)):
+        optimiser = one.optimiser([{"params": [torch.nn.Parameter(torch.zeros(1))]}])
+        schedule = one.schedule(optimiser, n_steps)
+        rates.append([])
+        for _ in range(n_steps):
+            rates[-1].append(optimiser.param_groups[0]["lr"])
+            optimiser.step()
+            schedule.step()
+    assert rates[0][:10] == pytest.approx([0.02] * 10)
+    assert rates[0][10:] == pytest.approx(rates[1])
 
 
 @pytest.mark.parametrize("stage", [1, 2])
@@ -271,8 +353,9 @@ def test_random_weights_need_no_files_and_repeat():
         torch.equal(first[name], second[name]) for name in first if "lora" not in name and "query_proj" not in name
     )
     embeddings, head = first["t5_model.shared.weight"], first["t5_model.lm_head.base_layer.weight"]
-    torch.testing.assert_close(head * 32**0.5, embeddings)
-    assert embeddings.std().item() == pytest.approx(1, abs=0.01)
+    apart = embeddings - head * 32**0.5 / HEAD_GAIN
+    torch.testing.assert_close(apart, apart[:1].expand_as(apart), atol=1e-4, rtol=0)
+    assert (embeddings - apart).std().item() == pytest.approx(1, abs=0.01)
     assert "blip2_eva_vit_g" not in base_weights(Config())
 
 

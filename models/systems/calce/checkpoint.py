@@ -11,6 +11,7 @@ from models.encoders.networks.eva import materialise, resampled_positions
 from models.systems.calce.config import BERT, BLIP2, LANGUAGE_MODEL, TOWER, NetworkConfig
 from models.systems.calce.language_model import ADAPTED
 from models.systems.calce.network import CalceNetwork
+from models.systems.calce.random_weights import shape_for_learning
 from models.weights import seeded_state
 
 log = logging.getLogger(__name__)
@@ -200,17 +201,14 @@ def _tower(state: Mapping[str, Any], network: CalceNetwork) -> dict[str, Any]:
 
 
 def _random(network: nn.Module, seed: int) -> dict[str, Any]:
-    """Return seeded weights of what is not new, by our names; they depend on seed and published name alone."""
+    """Return seeded weights of what is not new, by our names."""
     shapes = {published_name(n): tuple(p.shape) for n, p in network.named_parameters() if not _is_new(n)}
     state = {our_name(name): value for name, value in seeded_state(shapes, seed, gain=1.0).items()}
-    # As T5 is initialised: it does not divide the scores of attention by the width of a head, its query maps do; and
-    # embeddings have variance 1. Flan-T5's head is its own, but it starts as the embeddings: a small network learns to
-    # repeat what it reads within minutes.
-    width, head_width = network.config.t5.width, network.config.t5.head_width
-    embeddings = state["t5_model.shared.weight"]
-    state["t5_model.lm_head.base_layer.weight"] = embeddings.copy()
-    state["t5_model.shared.weight"] = embeddings * width**0.5
-    return {n: value * head_width**-0.5 if n.endswith(".q.base_layer.weight") else value for n, value in state.items()}
+    # T5 does not divide the scores of attention by the width of a head, its query maps do.
+    for name in state:
+        if name.endswith(".q.base_layer.weight"):
+            state[name] *= network.config.t5.head_width**-0.5
+    return shape_for_learning(state, network.config, seed)
 
 
 def _is_new(name: str) -> bool:

@@ -87,10 +87,10 @@ class NetworkConfig(_Section):
         description="Arithmetic of the language model and of the text branch, and the number format in which the "
         "frozen matrices are kept. Norms, embeddings and everything that learns stay in float32.",
     )
-    learns: Literal["published", "all"] = Field(
+    learns: Literal["published", "language_model"] = Field(
         "published",
-        description="published: `ln_vision`, both projections and the adapters; all: the Q-Former and the language "
-        "model too, for small networks with random weights.",
+        description="published: `ln_vision`, both projections and the adapters; language_model: its own weights "
+        "instead of the adapters, which are off, for small networks with random weights.",
     )
     gradient_checkpointing: bool = Field(
         False, description="Compute each block of the language model again in the backward pass, to save memory."
@@ -118,8 +118,10 @@ class NetworkConfig(_Section):
             raise ValueError(
                 f"network.vision.width {self.vision.width} must be a multiple of head_width {self.vision.head_width}"
             )
-        if self.learns == "all" and self.seed is None:
-            raise ValueError("network.learns all is for random weights; published ones are adapted (learns published)")
+        if self.learns == "language_model" and self.seed is None:
+            raise ValueError(
+                "network.learns language_model is for random weights; published ones are adapted (learns published)"
+            )
         return self
 
 
@@ -187,6 +189,15 @@ class DataConfig(_Section):
     )
 
 
+class ContrastConfig(_Section):
+    """A second loss, for random weights, not from the paper: a query's words find the frames of its moments."""
+
+    weight: float = Field(0.0, ge=0, description="Weight beside the loss of the answers; published: 0, off.")
+    epochs: int = Field(0, ge=0, description="First epochs, in which it is the only loss.")
+    learning_rate: float = Field(0.01, gt=0, description="Rate of AdamW in these epochs.")
+    temperature: float = Field(0.1, gt=0, description="What cosines are divided by.")
+
+
 class TrainConfig(_Section):
     """Optimisation."""
 
@@ -210,6 +221,34 @@ class TrainConfig(_Section):
     eps: float = Field(1e-8, gt=0, description="Denominator term of AdamW.")
     weight_decay: float = Field(0.05, ge=0, description="Decoupled weight decay of matrices.")
     clip_norm: float = Field(NEVER, gt=0, description="Largest global L2 norm of the gradient; published: no limit.")
+    contrast: ContrastConfig = Field(default_factory=ContrastConfig, description="Contrast of frames and words.")
+    hint_epochs: int = Field(
+        0,
+        ge=0,
+        description="Epochs, after those of contrast alone, over which a hint fades: to the vectors of the frames of "
+        "its moments the mean of the query's words is added. Not from the paper, for random weights; published: 0.",
+    )
+
+    @model_validator(mode="after")
+    def _check_epochs(self) -> Self:
+        if self.contrast.epochs and not self.contrast.weight:
+            raise ValueError("train.contrast.epochs needs train.contrast.weight above 0, the only loss in them")
+        if self.contrast.epochs >= self.epochs:
+            raise ValueError(
+                f"train.contrast.epochs {self.contrast.epochs} must be below train.epochs {self.epochs}: the answers "
+                "are learnt in those that follow"
+            )
+        answering = self.epochs - self.contrast.epochs
+        if self.hint_epochs > answering:
+            raise ValueError(
+                f"train.hint_epochs {self.hint_epochs} must not be above the {answering} epochs in which answers are "
+                "learnt (train.epochs without train.contrast.epochs)"
+            )
+        return self
+
+    def hint_in(self, epoch: int) -> float:
+        """Return how much of the hint there is in an epoch (from 0) in which answers are learnt: 1, falling to 0."""
+        return max(0.0, 1 - (epoch - self.contrast.epochs) / self.hint_epochs) if self.hint_epochs else 0.0
 
 
 class DecodingConfig(_Section):

@@ -56,6 +56,13 @@ def frozen_matrices_to(t5: nn.Module, dtype: torch.dtype) -> None:
                 weight.data = weight.data.to(dtype)
 
 
+def turn_adapters_off(t5: nn.Module) -> None:
+    """Leave the adapters out of every product, and let none of them learn."""
+    for module in t5.modules():
+        if isinstance(module, peft.tuners.lora.LoraLayer):
+            module.enable_adapters(False)
+
+
 def shifted(labels: Tensor) -> Tensor:
     """Return decoder inputs for labels (B, M): one to the right, starting with the pad; -100 becomes the pad."""
     start = labels.new_full((len(labels), 1), PAD)

@@ -19,9 +19,10 @@ from models.encoders.networks.eva import image_tower, tokens_before_norm
 from models.encoders.networks.filling import DTYPES
 from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
 from models.encoders.networks.pixels import ready as ready_tower
-from models.systems.calce.config import DecodingConfig, NetworkConfig, QformerSizes
+from models.systems.calce.config import DecodingConfig, NetworkConfig, QformerSizes, TrainConfig
 from models.systems.calce.generation import generate, packs, trimmed
-from models.systems.calce.language_model import frozen_matrices_to, language_model, shifted
+from models.systems.calce.grounding import contrast, hint
+from models.systems.calce.language_model import frozen_matrices_to, language_model, shifted, turn_adapters_off
 from models.systems.calce.prompt import VISUAL
 
 PADDING = -2
@@ -102,22 +103,15 @@ class CalceNetwork(nn.Module):
         self.register_load_state_dict_post_hook(_forgive_frozen)
 
     def _choose_what_learns(self) -> None:
-        everything = self.config.learns == "all"
-        self.requires_grad_(everything)
-        if self.visual_encoder is not None:
-            self.visual_encoder.requires_grad_(False)
+        adapts = self.config.learns == "published"
+        self.requires_grad_(False)
         for part in (self.query_proj, self.t5_proj):
             part.requires_grad_(True)
         self.ln_vision.requires_grad_(self.config.rows != "qformer")
-        # The text branch chooses captions, through which no gradient flows.
-        self.words.requires_grad_(False)
-        self.positions.requires_grad_(False)
-        for name, parameter in self.qformer.named_parameters():
-            if _is_text_branch(name):
-                parameter.requires_grad_(False)
         for name, parameter in self.t5_model.named_parameters():
-            if "lora_" in name:
-                parameter.requires_grad_(True)
+            parameter.requires_grad_(("lora_" in name) == adapts)
+        if not adapts:
+            turn_adapters_off(self.t5_model)
 
     @property
     def learnt_names(self) -> set[str]:
@@ -198,7 +192,7 @@ class CalceNetwork(nn.Module):
         (n_key * queries + n_other * short_queries, T5 width) in the order of the frames
         """
         n_queries, n_short = rows.shape[1], self.config.short_queries
-        counts = torch.where(is_key, n_queries, n_short)
+        counts = self._counts(is_key)
         starts = counts.cumsum(0) - counts
         parts, places = [rows[is_key].flatten(0, 1)], [_runs(starts[is_key], n_queries)]
         # On several GPUs every parameter must get a gradient, if only of zeros.
@@ -234,26 +228,60 @@ class CalceNetwork(nn.Module):
         """Return the mean cross-entropy over the labels that are not -100."""
         return F.cross_entropy(logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED)
 
-    def forward(self, batch: Mapping[str, Any], select: Any) -> Tensor:
-        """Return the loss of a batch.
+    def forward(self, batch: Mapping[str, Any], select: Any, train: TrainConfig, epoch: int) -> dict[str, Tensor]:
+        """Return the terms of a batch's loss, `answer` and `contrast`, as far as they are wanted.
 
         Parameters
         ----------
         batch : of `System.collate`
         select : a `selection.Selector`
+        train : says in which epochs there is which term, and a hint
+        epoch : counts from 0
         """
-        labels = batch["labels"]
-        return self.loss(self.logits(*self.inputs(self.prompts(batch, select)), labels), labels)
+        rows, means = self.frame_rows(batch["rows"])
+        terms = {}
+        if epoch >= train.contrast.epochs:
+            labels, prompts = batch["labels"], self._prompts(rows, means, batch, select, train.hint_in(epoch))
+            terms["answer"] = self.loss(self.logits(*self.inputs(prompts), labels), labels)
+        if train.contrast.weight:
+            terms["contrast"] = contrast(
+                self.t5_proj(rows).mean(dim=1).split(batch["n_frames"]),
+                [self._words(sample) for sample in batch["samples"]],
+                [sample["is_inside"] for sample in batch["samples"]],
+                self._shared(),
+                train.contrast.temperature,
+            )
+        return terms
+
+    def _words(self, sample: Mapping[str, Any]) -> Tensor:
+        # Frames come to words, which stay where they are: the head knows them there.
+        return self.t5_model.shared.weight.detach()[sample["words"]]
+
+    def _shared(self) -> Tensor:
+        return self.t5_model.shared.weight.detach().mean(dim=0)
 
     def prompts(self, batch: Mapping[str, Any], select: Any) -> list["VisualPrompt"]:
         """Return the prompt of every query of a batch, after the choice of frames and captions."""
-        rows, means = self.frame_rows(batch["rows"])
+        return self._prompts(*self.frame_rows(batch["rows"]), batch, select)
+
+    def _prompts(
+        self, rows: Tensor, means: Tensor, batch: Mapping[str, Any], select: Any, hint_strength: float = 0.0
+    ) -> list["VisualPrompt"]:
         counts, found = batch["n_frames"], []
+        shared = self._shared() if hint_strength else None
         for own, mean, sample in zip(rows.split(counts), means.split(counts), batch["samples"], strict=True):
             chosen = select(self, own, mean, sample)
-            kept = chosen.is_kept
-            found.append(VisualPrompt(chosen.segments, self.visual_vectors(own[kept], chosen.is_key[kept])))
+            kept, is_key = chosen.is_kept, chosen.is_key[chosen.is_kept]
+            vectors = self.visual_vectors(own[kept], is_key)
+            if hint_strength:
+                is_inside = sample["is_inside"].to(kept.device)[kept].repeat_interleave(self._counts(is_key))
+                vectors = vectors + hint_strength * is_inside[:, None] * hint(self._words(sample), shared)
+            found.append(VisualPrompt(chosen.segments, vectors))
         return found
+
+    def _counts(self, is_key: Tensor) -> Tensor:
+        """Return how many vectors each frame has, for bool (n,)."""
+        return torch.where(is_key, self.config.qformer.queries, self.config.short_queries)
 
     def answers(self, prompts: Sequence["VisualPrompt"], options: DecodingConfig) -> list[list[int]]:
         """Return the token ids that answer each prompt; prompts of like length are decoded together."""
@@ -282,11 +310,6 @@ class CalceNetwork(nn.Module):
             stored = stored.unflatten(1, (-1, vision.width))
         tokens = self.normalised(stored)
         return self.ask(tokens), tokens.detach().mean(dim=1)
-
-
-def _is_text_branch(name: str) -> bool:
-    """Return whether a parameter of a Q-Former layer is of its text feed-forward part."""
-    return any(part in ("intermediate", "output") for part in name.split(".")[3:4])
 
 
 def _runs(starts: Tensor, length: int) -> Tensor:

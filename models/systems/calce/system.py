@@ -110,6 +110,8 @@ class System:
         if rng is not None:
             written = target(whole_seconds(item.moments), numbers=self.config.data.target_numbers)
             sample["labels"] = torch.tensor(t5().ids(written))
+            sample["words"] = torch.tensor(t5().pieces(item.text))
+            sample["is_inside"] = _is_inside(times_s, item.moments)
         return sample
 
     def _frames(self, feature: FeatureRows, rng: random.Random | None) -> tuple[Tensor, Tensor]:
@@ -181,8 +183,14 @@ class System:
         return fill_network(CalceNetwork(self.config.network), base)
 
     def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Tensor]:
-        """Return the cross-entropy of the target's tokens, which is all of the loss."""
-        return {"total": network(batch, self.select)}
+        """Return the cross-entropy of the target's tokens, which is all of the loss as published; else its terms too.
+
+        Terms are `answer`, that cross-entropy, and `contrast`, weighted as `train.contrast` says.
+        """
+        terms, weight = network(batch, self.select, self.config.train, epoch), self.config.train.contrast.weight
+        if not weight:
+            return {"total": terms["answer"]}
+        return {"total": terms.get("answer", 0.0) + weight * terms["contrast"]} | terms
 
     def predict(self, network: Any, batch: dict[str, Any], generator: torch.Generator | None) -> list[Prediction]:
         """Return the windows of every query in the order of their starts, each with the whole answer as its text.
@@ -227,6 +235,8 @@ class System:
     def schedule(self, optimiser: torch.optim.Optimizer, n_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
         """Return the published rate: it rises batch by batch, then falls epoch by epoch.
 
+        It starts after the epochs of contrast alone, which have a rate of their own.
+
         Notes
         -----
         parity: the published code sets the rate before every batch; an optimiser step has that of its last one.
@@ -236,16 +246,18 @@ class System:
         rate = Schedule(
             train.learning_rate,
             train.min_learning_rate,
-            train.epochs,
+            train.epochs - train.contrast.epochs,
             train.warmup_queries // train.batch_size,
             train.warmup_learning_rate,
         )
 
         def factor(step: int) -> float:
             epoch, step_in_epoch = divmod(step, steps_per_epoch)
+            if epoch < train.contrast.epochs:
+                return train.contrast.learning_rate / train.learning_rate
             last_batch = (step_in_epoch + 1) * train.accumulation - 1
             n_batches = steps_per_epoch * train.accumulation
-            return learning_rate(rate, epoch, last_batch, n_batches) / train.learning_rate
+            return learning_rate(rate, epoch - train.contrast.epochs, last_batch, n_batches) / train.learning_rate
 
         return torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
@@ -267,6 +279,12 @@ def _row_width(config: Config) -> int:
     if network.rows == "frames":
         return 3 * network.vision.image_size**2
     return network.qformer.queries * network.qformer.width
+
+
+def _is_inside(times_s: Tensor, moments: np.ndarray) -> Tensor:
+    """Return bool (T,), whether the frame at each time is within one of the moments (n, 2), seconds."""
+    starts, ends = torch.from_numpy(moments.astype(np.float32)).T
+    return ((times_s[:, None] >= starts) & (times_s[:, None] < ends)).any(dim=1)
 
 
 def _seed_of(query_id: str) -> int:

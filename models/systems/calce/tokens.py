@@ -42,6 +42,15 @@ class T5Text:
         """Return the ids of a text, with `</s>`, cut to `MAX_TOKENS`; `</s>` stays when the tail is cut."""
         return [*self.pieces(text)[: MAX_TOKENS - 1], END]
 
+    @property
+    def n_pieces(self) -> int:
+        """Number of pieces of the vocabulary."""
+        return self._tokenizer.get_vocab_size()
+
+    def piece(self, number: int) -> str:
+        """Return how the piece of an id is written; ▁ stands for the space before a word."""
+        return self._tokenizer.id_to_token(number)
+
     def pieces(self, text: str) -> list[int]:
         """Return the ids of a text without `</s>`, all of them."""
         return self._tokenizer.encode(text, add_special_tokens=False).ids
@@ -81,7 +90,7 @@ class T5Text:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of generated ids without special tokens; no space stays before a full stop or a comma."""
-        text = self._tokenizer.decode([i for i in ids if i < self._tokenizer.get_vocab_size()])
+        text = self._tokenizer.decode([i for i in ids if i < self.n_pieces])
         # parity: the clean-up that transformers 4 applies by default when it decodes
         text = re.sub(r" ([.?!,])", r"\1", text).replace(" ' ", "'")
         return re.sub(r" (n't|'m|'s|'ve|'re)", r"\1", text)
