@@ -50,5 +50,5 @@ def contrast(
 
 
 def hint(words: Tensor, shared: Tensor) -> Tensor:
-    """Return (D,), the mean of a query's words (L, D) without what all have in common, of the norm of a word, root D."""
+    """Return (D,) of norm root D, the mean of a query's words (L, D) without what all have in common."""
     return F.normalize(distinct(words, shared).mean(dim=0), dim=0) * words.shape[1] ** 0.5
