@@ -13,10 +13,11 @@ TARGET = "demo/calce/metrics.json"
 
 
 SMALL = {"settings": {"train": {"epochs": 1}}}
+FIRST_STAGE = {"settings": {"train": {"epochs": 2, "contrast": {"epochs": 1}, "hint_epochs": 1}}}
 
 
 def config(second_stage) -> dict:
-    systems = {"calce_stage1": SMALL, "calce": second_stage}
+    systems = {"calce_stage1": FIRST_STAGE, "calce": second_stage}
     return {"datasets": {"demo": {"generate": {"train": 4, "val": 2, "test": 2}, "n_shards": 1, "systems": systems}}}
 
 

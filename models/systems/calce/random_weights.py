@@ -31,6 +31,8 @@ NUMBER_SHARE = 0.95
 """Correlation of a number's piece with the number's vector."""
 NUMBER_WIDTH = 0.25
 """Share of a vector's directions that are those of numbers; words and frames have the others."""
+STEPS = (1.5, 0.05)
+"""Radians from one number to the next, of the fastest and of the slowest wave."""
 WORD_OFFSET, VISUAL_OFFSET = 0.5, -1.0
 """How far words and visual vectors lie along the direction that tells them apart, in units of a vector's norm."""
 HEAD_GAIN = 0.5
@@ -98,14 +100,14 @@ def _shape_words(state: State, directions: Directions, rng: np.random.Generator)
 
 def _numbers(width: int) -> np.ndarray:
     """Return vectors (N_NUMBERS, width) of norm 1 that change smoothly: sines and cosines of the number."""
-    phases = np.arange(N_NUMBERS)[:, None] * 1.5 * np.geomspace(1, 1 / 30, width // 2)
+    phases = np.arange(N_NUMBERS)[:, None] * np.geomspace(*STEPS, width // 2)
     return np.concatenate([np.sin(phases), np.cos(phases)], axis=1) / (width / 2) ** 0.5
 
 
 def _orthonormal(n_rows: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Return (n_rows, width); each run of `width` rows is orthonormal."""
-    blocks = [np.linalg.qr(rng.standard_normal((width, width)))[0] for _ in range(-(-n_rows // width))]
-    return np.concatenate(blocks)[:n_rows]
+    sizes = [min(width, n_rows - start) for start in range(0, n_rows, width)]
+    return np.concatenate([np.linalg.qr(rng.standard_normal((width, size)))[0].T for size in sizes])
 
 
 def _invert(state: State, attention: str, rng: np.random.Generator) -> None:

@@ -77,7 +77,10 @@ class System:
         return None
 
     def sample(self, item: Item, rng: random.Random | None) -> dict[str, Any]:
-        """Return one query with the rows of its frames; with `rng` also the target, and its draws differ by epoch.
+        """Return one query with the rows of its frames.
+
+        With `rng` also the target, the pieces of the query and which frames are within its moments; draws then differ
+        by epoch.
 
         Raises
         ------
