@@ -1,4 +1,4 @@
-"""Train and evaluate IMG on the demo with several seeds: mean, spread and ratio to the best constant answer."""
+"""Train and evaluate a system on the demo with several seeds: mean, spread and ratio to the best constant answer."""
 
 import argparse
 import json
@@ -12,25 +12,29 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-TARGET = "results/demo/img/metrics.json"
 HEADLINE = "R1@0.5"
 
 Scores = Mapping[str, Mapping[str, Any]]
 Line = tuple[str, str, Sequence[float], float | None]
 
 
-def run_demo(folder: Path, seeds: Sequence[int]) -> dict[str, Any]:
-    """Run the workflow in `folder` and return its metrics file; what is finished there is not made again."""
+def run_demo(folder: Path, systems: Sequence[str], seeds: Sequence[int]) -> dict[str, Any]:
+    """Run the workflow in `folder` and return the metrics file of the last system; what is finished is not made again.
+
+    Every system that it follows (`prior`) must be named before it.
+    """
+    target = f"results/demo/{systems[-1]}/metrics.json"
+    seeded = [f"{name}: {{seeds: {list(seeds)}}}" for name in systems]
     command = [
         str(Path(sys.executable).with_name("snakemake")),
         *("--snakefile", str(ROOT / "Snakefile")),
         *("--directory", str(folder), "--cores", "all"),
-        *("--config", f"systems={{img: {{seeds: {list(seeds)}}}}}", "--", TARGET),
+        *("--config", f"systems={{{', '.join(seeded)}}}", "--", target),
     ]
     status = subprocess.run(command, cwd=folder, check=False).returncode
     if status:
         sys.exit(f"snakemake ended with status {status} in {folder}")
-    return json.loads((folder / TARGET).read_text(encoding="utf-8"))
+    return json.loads((folder / target).read_text(encoding="utf-8"))
 
 
 def per_seed(metrics: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -46,7 +50,8 @@ def table_lines(metrics: Mapping[str, Any]) -> list[Line]:
     """Return (what is scored, metric, one value per seed, value of the best constant span)."""
     runs, constant = per_seed(metrics), metrics["baselines"]["best_constant"]
     lines: list[Line] = [
-        ("all", name, [run["metrics"][name] for run in runs], constant["metrics"][name]) for name in metrics["metrics"]
+        ("all", name, [run["metrics"][name] for run in runs], constant["metrics"].get(name))
+        for name in metrics["metrics"]
     ]
     for group in metrics["groups"]:
         values = [run["groups"][group][HEADLINE] for run in runs]
@@ -76,6 +81,9 @@ def format_table(lines: Sequence[Line]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--systems", nargs="+", default=["img"], help="the system, after those it follows, e.g. calce_stage1 calce"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
     parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
     args = parser.parse_args()
@@ -83,9 +91,10 @@ def main() -> None:
         folder = (args.directory or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         started = time.monotonic()
-        metrics = run_demo(folder, args.seeds)
+        metrics = run_demo(folder, args.systems, args.seeds)
         seconds = time.monotonic() - started
-    print(f"IMG on the demo, {metrics['split']} split, percent; seeds {args.seeds}; {seconds:.0f} s for everything")
+    subject = f"{args.systems[-1]} on the demo, {metrics['split']} split"
+    print(f"{subject}, percent; seeds {args.seeds}; {seconds:.0f} s for everything")
     print(format_table(table_lines(metrics)))
 
 
