@@ -50,6 +50,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.overlap
 	$(BIN)/python -m tests.benchmarks.long_video
 	$(BIN)/python -m tests.benchmarks.demo_seeds
+	$(BIN)/python -m tests.benchmarks.demo_seeds --systems calce_stage1
 	$(BIN)/python -m tests.benchmarks.encoders
 	$(BIN)/python -m tests.benchmarks.windowed_encoders
 	$(BIN)/python -m tests.benchmarks.gpu_throughput
