@@ -8,9 +8,12 @@ from snakemake.settings.types import DeploymentMethod
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from workflow_scripts.errors import ending_readably
-from workflow_scripts.planning.plan import Plan
-from workflow_scripts.planning.working_folder import full_disk_message, require_writable
+from workflow_scripts.lib.errors import ending_readably
+from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.planning.working_folder import (
+    full_disk_message,
+    require_writable,
+)
 
 # Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
 # theirs.

@@ -10,8 +10,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from workflow_scripts.configuration import schema
-from workflow_scripts.configuration.compose import FEATURE_KINDS, module_names
+from workflow_scripts.lib.configuration import schema
+from workflow_scripts.lib.configuration.compose import FEATURE_KINDS, module_names
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "configuration.md"

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from workflow_scripts.configuration.json_schemas import schema_texts
+from workflow_scripts.lib.configuration.json_schemas import schema_texts
 
 FOLDER = Path(__file__).resolve().parent.parent / "config" / "schemas"
 

@@ -34,6 +34,6 @@ def _codec_pipeline_of_one_test():
     """Undo an entry point's choice of zarrs, which holds for the whole process and forbids later tests to fork."""
     yield
     if "zarr" in sys.modules:
-        from workflow_scripts.store.shard_store import without_zarrs
+        from workflow_scripts.lib.store.shard_store import without_zarrs
 
         without_zarrs()

@@ -5,9 +5,9 @@ import sys
 from dataclasses import asdict
 
 from tests.markdown_pages import ROOT
-from workflow_scripts.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.planning.needs import Need, data_needed
 from workflow_scripts.list_downloads import size_of
-from workflow_scripts.planning.needs import Need, data_needed
 
 PAGE = ROOT / "docs" / "datasets.md"
 BEGIN, END = "<!-- data tables: begin -->", "<!-- data tables: end -->"

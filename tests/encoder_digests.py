@@ -7,7 +7,7 @@ import importlib
 import json
 from pathlib import Path
 
-from workflow_scripts.configuration.compose import module_names
+from workflow_scripts.lib.configuration.compose import module_names
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "tests" / "unit" / "encoder_digests.json"

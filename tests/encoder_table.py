@@ -6,9 +6,9 @@ from fractions import Fraction
 from pathlib import Path
 
 from tests.config_reference import escape
-from workflow_scripts.configuration.compose import FEATURE_KINDS, NO_WEIGHTS, Configuration
-from workflow_scripts.configuration.recipe import random_seed
-from workflow_scripts.configuration.schema import (
+from workflow_scripts.lib.configuration.compose import FEATURE_KINDS, NO_WEIGHTS, Configuration
+from workflow_scripts.lib.configuration.recipe import random_seed
+from workflow_scripts.lib.configuration.schema import (
     ExtractedFeature,
     FeatureBase,
     ImportedFeature,

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.datasets.importing import add_source_arguments, import_source, paths_by_split
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.store.atomic import write_text
+from workflow_scripts.lib.datasets.importing import add_source_arguments, import_source, paths_by_split
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.atomic import write_text
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.store.atomic import write_text
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.store.atomic import write_text
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.reporting.table import metrics_table
-from workflow_scripts.store.atomic import write_json
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.reporting.table import metrics_table
+from workflow_scripts.lib.store.atomic import write_json
 
 AVERAGED = ("metrics", "groups", "ablations", "variations", "predictors", "query_scores")
 PER_SEED = (*AVERAGED, "baselines", "counts", "provenance", "confidence", "rule_sets")

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.datasets.transcript_files import write_index, write_srt_files
-from workflow_scripts.errors import run_entry_point
+from workflow_scripts.lib.datasets.transcript_files import write_index, write_srt_files
+from workflow_scripts.lib.errors import run_entry_point
 
 
 def main() -> None:

@@ -4,10 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from workflow_scripts.datasets.durations import TOLERANCE_S, duration_differences
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.store.atomic import write_text
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.durations import TOLERANCE_S, duration_differences
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.atomic import write_text
+from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.reporting.comparison_page import render_comparison, summary
-from workflow_scripts.reporting.comparison_plot import comparison_figure
-from workflow_scripts.store.atomic import atomic_path
-from workflow_scripts.store.comparison import COMPARISON_SCHEMA, compare_stores
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.shard_store import use_zarrs
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.reporting.comparison_page import render_comparison, summary
+from workflow_scripts.lib.reporting.comparison_plot import comparison_figure
+from workflow_scripts.lib.store.atomic import atomic_path
+from workflow_scripts.lib.store.comparison import COMPARISON_SCHEMA, compare_stores
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.shard_store import use_zarrs
+from workflow_scripts.lib.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ The second is compared with the first: a positive difference says that the secon
 import argparse
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.scoring.comparison import compare_tables, comparison_text
-from workflow_scripts.scoring.results import PER_QUERY
-from workflow_scripts.store.atomic import write_json
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.scoring.comparison import compare_tables, comparison_text
+from workflow_scripts.lib.scoring.results import PER_QUERY
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.tables import read_table
 
 
 def table_path(run: Path) -> Path:

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pyarrow.compute as pc
 
-from workflow_scripts.datasets.references import annotations_folder, read_references
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.reporting.provenance import provenance
-from workflow_scripts.reporting.scores import constant_baseline, order_baseline, skipped_counts
-from workflow_scripts.scoring.annotated import Split
-from workflow_scripts.scoring.results import refusing_readably, sections, write_tables
-from workflow_scripts.scoring.run import grouped, score_kinds, score_means, score_run
-from workflow_scripts.store.atomic import write_json
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.references import annotations_folder, read_references
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.reporting.provenance import provenance
+from workflow_scripts.lib.reporting.scores import constant_baseline, order_baseline, skipped_counts
+from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.results import refusing_readably, sections, write_tables
+from workflow_scripts.lib.scoring.run import grouped, score_kinds, score_means, score_run
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.tables import read_table
 
 COLUMNS = ("query_id", "video_id", "rank", "start_s", "end_s", "score", "text", "step_index")
 """Of predictions, what scores them."""

@@ -4,15 +4,15 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.datasets.source_files import content_sha256
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.metrics.rule_sets import RULE_SETS, apply_rules
-from workflow_scripts.reporting.provenance import code_revision
-from workflow_scripts.reporting.table import metrics_table
-from workflow_scripts.scoring.annotated import Split
-from workflow_scripts.scoring.results import Result, options_of, refusing_readably, sections, write_tables
-from workflow_scripts.scoring.submissions import Leniency, read_submission
-from workflow_scripts.store.atomic import write_json
+from workflow_scripts.lib.datasets.source_files import content_sha256
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
+from workflow_scripts.lib.reporting.provenance import code_revision
+from workflow_scripts.lib.reporting.table import metrics_table
+from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.results import Result, options_of, refusing_readably, sections, write_tables
+from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
+from workflow_scripts.lib.store.atomic import write_json
 
 
 def main() -> None:

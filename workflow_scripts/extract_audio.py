@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from models.encoders.interface import Encoder
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.extraction.job import encode_missing, parse_job, run_job
-from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.audio import NoAudioStream, read_audio, windows
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.store.shard_job import Computed, Wanted
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.extraction.job import encode_missing, parse_job, run_job
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.audio import NoAudioStream, read_audio, windows
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.store.tables import read_table
 
 
 def main() -> None:

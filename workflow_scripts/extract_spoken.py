@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.audio import read_audio
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.store.digest import content_digest
-from workflow_scripts.store.shard_job import Computed, Wanted
-from workflow_scripts.store.shards import shard_name, shard_of
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.job import computed_rows, parse_job, run_job
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.audio import read_audio
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.store.digest import content_digest
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.store.shards import shard_name, shard_of
+from workflow_scripts.lib.store.tables import read_table
 
 MISSING_FILE = "missing"
 """Digest of a sound file that is not there: once it is, its query is encoded."""

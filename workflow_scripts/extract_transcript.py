@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from models.layers.time_alignment import warp_to_clips, warp_to_seconds
-from workflow_scripts.datasets.transcript_files import OK, video_states
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.job import computed_rows, parse_job, run_job
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.shard_job import Computed, Wanted
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.transcript_files import OK, video_states
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.job import computed_rows, parse_job, run_job
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.store.tables import read_table
 
 Line = Mapping[str, Any]
 

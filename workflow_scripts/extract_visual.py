@@ -5,13 +5,13 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 import numpy as np
 
 from models.encoders.interface import Encoder
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.job import encode_missing, parse_job, run_job
-from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.decode import check_decoder, decode_frames, frame_rows
-from workflow_scripts.media.image_folder import list_images, read_images
-from workflow_scripts.store.shard_job import Computed, Wanted
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.job import encode_missing, parse_job, run_job
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.decode import check_decoder, decode_frames, frame_rows
+from workflow_scripts.lib.media.image_folder import list_images, read_images
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.store.tables import read_table
 
 
 def require_frames(frames_per_row: list[int] | None, min_frames: int) -> None:

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.fetching.command_line import add_source
-from workflow_scripts.fetching.folders import fetch_folder
-from workflow_scripts.store.atomic import write_json
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.fetching.command_line import add_source
+from workflow_scripts.lib.fetching.folders import fetch_folder
+from workflow_scripts.lib.store.atomic import write_json
 
 
 def main() -> None:

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.fetching.youtube import Program, fetch_clips, read_clips, write_report
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.fetching.youtube import Program, fetch_clips, read_clips, write_report
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 
 
 def main() -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from safetensors.numpy import save_file
 from sklearn.decomposition import PCA
 
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.store.atomic import atomic_path
-from workflow_scripts.store.features import FeatureStore
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.store.atomic import atomic_path
+from workflow_scripts.lib.store.features import FeatureStore
 
 log = logging.getLogger(__name__)
 

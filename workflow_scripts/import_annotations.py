@@ -4,13 +4,13 @@ import argparse
 import logging
 from pathlib import Path
 
-from workflow_scripts.datasets.importing import add_source_arguments, import_source, paths_by_split
-from workflow_scripts.datasets.left_out import METADATA_KEY
-from workflow_scripts.datasets.readers import importer_name
-from workflow_scripts.datasets.source_files import content_sha256
-from workflow_scripts.datasets.tables import write_annotations
-from workflow_scripts.datasets.validation import count_flags, first_of_every_flag
-from workflow_scripts.errors import run_entry_point
+from workflow_scripts.lib.datasets.importing import add_source_arguments, import_source, paths_by_split
+from workflow_scripts.lib.datasets.left_out import METADATA_KEY
+from workflow_scripts.lib.datasets.readers import importer_name
+from workflow_scripts.lib.datasets.source_files import content_sha256
+from workflow_scripts.lib.datasets.tables import write_annotations
+from workflow_scripts.lib.datasets.validation import count_flags, first_of_every_flag
+from workflow_scripts.lib.errors import run_entry_point
 
 log = logging.getLogger(__name__)
 

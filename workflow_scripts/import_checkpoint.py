@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.errors import UserError, run_entry_point
+from workflow_scripts.lib.errors import UserError, run_entry_point
 
 
 def main() -> None:
@@ -18,10 +18,10 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.store.shard_store import use_zarrs
-    from workflow_scripts.training.checkpoint import system_class, system_config, write_checkpoint
-    from workflow_scripts.training.items import Reader
-    from workflow_scripts.training.published import imported, read_published
+    from workflow_scripts.lib.store.shard_store import use_zarrs
+    from workflow_scripts.lib.training.checkpoint import system_class, system_config, write_checkpoint
+    from workflow_scripts.lib.training.items import Reader
+    from workflow_scripts.lib.training.published import imported, read_published
 
     use_zarrs()
     config, results = settings["config"], args.settings.parent.parent

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.imports import MISSING, import_times, report_lines, wrong_length
-from workflow_scripts.extraction.job import run_job
-from workflow_scripts.extraction.settings import read_settings
-from workflow_scripts.store.atomic import write_text
-from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.feature_files import FeatureSource, UnreadableFile, open_source
-from workflow_scripts.store.id_patterns import (
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length
+from workflow_scripts.lib.extraction.job import run_job
+from workflow_scripts.lib.extraction.settings import read_settings
+from workflow_scripts.lib.store.atomic import write_text
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.feature_files import FeatureSource, UnreadableFile, open_source
+from workflow_scripts.lib.store.id_patterns import (
     QUERY_COLUMNS,
     QUERY_FIELDS,
     VIDEO_FIELDS,
@@ -23,10 +23,10 @@ from workflow_scripts.store.id_patterns import (
     fill_pattern,
     query_fields,
 )
-from workflow_scripts.store.shard_job import Computed, Wanted
-from workflow_scripts.store.shard_store import read_shard_index
-from workflow_scripts.store.shards import shard_name, shard_of
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.store.shard_store import read_shard_index
+from workflow_scripts.lib.store.shards import shard_name, shard_of
+from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)
 

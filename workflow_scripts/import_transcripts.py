@@ -5,15 +5,15 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.datasets.srt import parse_srt
-from workflow_scripts.datasets.transcript_files import NO_SPEECH, OK, write_shard
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.settings import read_settings
-from workflow_scripts.store.digest import digest_bytes, digest_json
-from workflow_scripts.store.id_patterns import VIDEO_FIELDS, check_pattern, fill_pattern
-from workflow_scripts.store.shard_job import FAILED
-from workflow_scripts.store.shards import shard_name, shard_of
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.srt import parse_srt
+from workflow_scripts.lib.datasets.transcript_files import NO_SPEECH, OK, write_shard
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.settings import read_settings
+from workflow_scripts.lib.store.digest import digest_bytes, digest_json
+from workflow_scripts.lib.store.id_patterns import VIDEO_FIELDS, check_pattern, fill_pattern
+from workflow_scripts.lib.store.shard_job import FAILED
+from workflow_scripts.lib.store.shards import shard_name, shard_of
+from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)
 

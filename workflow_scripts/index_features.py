@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.store.features import write_index
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.features import write_index
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.errors import run_entry_point
+from workflow_scripts.lib.errors import run_entry_point
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 COLUMNS = ("name", "size", "here", "licence", "used by", "place", "how to get it")

@@ -4,10 +4,10 @@ import argparse
 import re
 from pathlib import Path, PurePosixPath
 
-from workflow_scripts.datasets.importing import paths_by_split
-from workflow_scripts.datasets.readers import known_formats, read_annotations
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.fetching.youtube import Clip, write_clips
+from workflow_scripts.lib.datasets.importing import paths_by_split
+from workflow_scripts.lib.datasets.readers import known_formats, read_annotations
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.fetching.youtube import Clip, write_clips
 
 YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 

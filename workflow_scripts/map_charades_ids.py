@@ -4,10 +4,10 @@ import argparse
 import logging
 from pathlib import Path
 
-from workflow_scripts.datasets.charades_ids import charades_qid_map
-from workflow_scripts.datasets.schema import SCHEMA_VERSION
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.datasets.charades_ids import charades_qid_map
+from workflow_scripts.lib.datasets.schema import SCHEMA_VERSION
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
 

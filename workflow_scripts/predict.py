@@ -7,8 +7,8 @@ import time
 from functools import partial
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.store.atomic import write_json
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.atomic import write_json
 
 
 def main() -> None:
@@ -23,19 +23,19 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
-    from workflow_scripts.configuration.layers import merge
-    from workflow_scripts.datasets.predictions import (
+    from workflow_scripts.lib.configuration.layers import merge
+    from workflow_scripts.lib.datasets.predictions import (
         write_ablations,
         write_predictions,
         write_predictors,
         write_query_scores,
     )
-    from workflow_scripts.extraction.networks import read_weights, resolve_device
-    from workflow_scripts.store.shard_store import use_zarrs
-    from workflow_scripts.training.checkpoint import build_system, check_recipes, read_checkpoint
-    from workflow_scripts.training.items import Reader
-    from workflow_scripts.training.prediction import predict_details, predict_items, summarise_run
-    from workflow_scripts.training.prior import Prior
+    from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
+    from workflow_scripts.lib.store.shard_store import use_zarrs
+    from workflow_scripts.lib.training.checkpoint import build_system, check_recipes, read_checkpoint
+    from workflow_scripts.lib.training.items import Reader
+    from workflow_scripts.lib.training.prediction import predict_details, predict_items, summarise_run
+    from workflow_scripts.lib.training.prior import Prior
 
     use_zarrs()
     trained = read_checkpoint(args.checkpoint)

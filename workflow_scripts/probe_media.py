@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.media.survey import Survey, survey_videos
-from workflow_scripts.store.digest import content_digest
-from workflow_scripts.store.shards import read_shard_list
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.media.survey import Survey, survey_videos
+from workflow_scripts.lib.store.digest import content_digest
+from workflow_scripts.lib.store.shards import read_shard_list
+from workflow_scripts.lib.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.datasets.references import annotations_folder, read_references
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.reporting.html import render_report
-from workflow_scripts.store.atomic import write_text
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.references import annotations_folder, read_references
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.reporting.html import render_report
+from workflow_scripts.lib.store.atomic import write_text
+from workflow_scripts.lib.store.tables import read_table
 
 
 def main() -> None:

@@ -5,8 +5,8 @@ import logging
 from collections import Counter
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.store.atomic import write_text
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.atomic import write_text
 
 log = logging.getLogger(__name__)
 

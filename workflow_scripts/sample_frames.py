@@ -11,11 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.media.media_error import MediaError
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import FrameTimes, plan_frames
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.media.media_error import MediaError
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import FrameTimes, plan_frames
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
 

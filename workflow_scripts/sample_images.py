@@ -8,13 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.media.image_folder import Frames, image_times, list_images
-from workflow_scripts.media.sampling import as_rational
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.media.image_folder import Frames, image_times, list_images
+from workflow_scripts.lib.media.sampling import as_rational
+from workflow_scripts.lib.store.digest import digest_bytes, digest_json
+from workflow_scripts.lib.store.shards import read_shard_list
+from workflow_scripts.lib.store.tables import write_table
 from workflow_scripts.sample_frames import SCHEMA, plan_video
-from workflow_scripts.store.digest import digest_bytes, digest_json
-from workflow_scripts.store.shards import read_shard_list
-from workflow_scripts.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -7,15 +7,15 @@ pictures for CLIPScore, relative to the file).
 import argparse
 from pathlib import Path
 
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.datasets.source_files import read_json_lines, require
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.networks import missing_weights, resolve_device
-from workflow_scripts.extraction.settings import weight_path
-from workflow_scripts.metrics import captions
-from workflow_scripts.metrics.errors import PredictionError
-from workflow_scripts.metrics.optional_captions import WEIGHTS_OF, make_scorer
-from workflow_scripts.store.atomic import write_json
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.datasets.source_files import read_json_lines, require
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.networks import missing_weights, resolve_device
+from workflow_scripts.lib.extraction.settings import weight_path
+from workflow_scripts.lib.metrics import captions
+from workflow_scripts.lib.metrics.errors import PredictionError
+from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF, make_scorer
+from workflow_scripts.lib.store.atomic import write_json
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.errors import run_entry_point
-from workflow_scripts.reporting.table import metrics_table
+from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.reporting.table import metrics_table
 
 
 def main() -> None:

@@ -7,9 +7,9 @@ import os
 import shutil
 from pathlib import Path
 
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.store.atomic import atomic_path
-from workflow_scripts.store.digest import digest_json
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.store.atomic import atomic_path
+from workflow_scripts.lib.store.digest import digest_json
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +29,15 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.configuration.schema import HELD_OUT
-    from workflow_scripts.extraction.gpus import take_gpus
-    from workflow_scripts.extraction.networks import read_weights, resolve_device
-    from workflow_scripts.store.shard_store import use_zarrs
-    from workflow_scripts.training.checkpoint import system_config
-    from workflow_scripts.training.items import Reader
-    from workflow_scripts.training.prior import Prior
-    from workflow_scripts.training.processes import is_launched, join, launch
-    from workflow_scripts.training.state import StateFolder
+    from workflow_scripts.lib.configuration.schema import HELD_OUT
+    from workflow_scripts.lib.extraction.gpus import take_gpus
+    from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
+    from workflow_scripts.lib.store.shard_store import use_zarrs
+    from workflow_scripts.lib.training.checkpoint import system_config
+    from workflow_scripts.lib.training.items import Reader
+    from workflow_scripts.lib.training.prior import Prior
+    from workflow_scripts.lib.training.processes import is_launched, join, launch
+    from workflow_scripts.lib.training.state import StateFolder
 
     if n_processes > 1 and not is_launched():
         if settings["device"] != "cpu":
@@ -70,7 +70,7 @@ def main() -> None:
     if is_finished:
         log.info("already trained on exactly these settings and data; taken as it is")
     else:
-        from workflow_scripts.training.loop import Training
+        from workflow_scripts.lib.training.loop import Training
 
         base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
         dims, started_from = reader.stream_dims(), prior.weights()

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from models.encoders.interface import Transcript
-from workflow_scripts.datasets.transcript_files import NO_SPEECH, OK, write_shard
-from workflow_scripts.errors import UserError, run_entry_point
-from workflow_scripts.extraction.job import limit_threads, log
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.settings import read_settings
-from workflow_scripts.media.audio import read_audio
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.media.media_error import NoAudioStream
-from workflow_scripts.store.record_files import Record, update_records
-from workflow_scripts.store.shard_job import FAILED, Wanted
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.transcript_files import NO_SPEECH, OK, write_shard
+from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.job import limit_threads, log
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.settings import read_settings
+from workflow_scripts.lib.media.audio import read_audio
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.media_error import NoAudioStream
+from workflow_scripts.lib.store.record_files import Record, update_records
+from workflow_scripts.lib.store.shard_job import FAILED, Wanted
+from workflow_scripts.lib.store.tables import read_table
 
 SAMPLE_RATE = 16000
 GROUP_S = 600

@@ -81,7 +81,7 @@ class Prediction:
 
 
 class System(Protocol):
-    """What the loop in `workflow_scripts.training` runs.
+    """What the loop in `workflow_scripts.lib.training` runs.
 
     `fitted` is what a system learns from its training items before any gradient step (a vocabulary, for example):
     JSON-serialisable, stored with the checkpoint and handed back on loading.

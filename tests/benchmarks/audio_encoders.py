@@ -20,8 +20,8 @@ import torch
 from models.encoders import panns, vggish, whisper
 from tests.published_panns import published_cnn14
 from tests.word_errors import word_error_rate
-from workflow_scripts.datasets.demo.phrases import PHRASES, VOICES, recording_path
-from workflow_scripts.media.audio import read_audio, windows
+from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES, recording_path
+from workflow_scripts.lib.media.audio import read_audio, windows
 
 N_VIDEOS, VIDEO_S = 3, 4
 N_RUNS = 3

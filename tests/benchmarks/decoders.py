@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.made_video import make_video
-from workflow_scripts.errors import UserError
-from workflow_scripts.media.audio import read_audio
-from workflow_scripts.media.decode import check_decoder, decode_frames
-from workflow_scripts.media.media_error import NoAudioStream
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.audio import read_audio
+from workflow_scripts.lib.media.decode import check_decoder, decode_frames
+from workflow_scripts.lib.media.media_error import NoAudioStream
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import plan_frames
 
 RESIZE = {"rule": "hero", "size": 224}
 CASES: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [

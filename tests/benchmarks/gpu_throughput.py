@@ -21,16 +21,16 @@ import torch
 from models.encoders.interface import Encoder
 from tests.benchmarks.made_video import make_video
 from tests.markdown_pages import ROOT
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.extraction.batching import Prefetch, VideoEnd
-from workflow_scripts.extraction.job import encode_missing, run_job
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.settings import feature_settings
-from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.decode import decode_frames, frame_rows
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import plan_frames
-from workflow_scripts.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.extraction.batching import Prefetch, VideoEnd
+from workflow_scripts.lib.extraction.job import encode_missing, run_job
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.settings import feature_settings
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.decode import decode_frames, frame_rows
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import plan_frames
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
 
 ASKED = 0.9
 SIZE = (640, 360)

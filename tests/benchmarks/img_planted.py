@@ -18,10 +18,10 @@ import numpy as np
 
 from models.layers.word_vectors import tokenise
 from models.systems.interface import FeatureRows, Item
-from workflow_scripts.datasets.readers import read_annotations
-from workflow_scripts.training.items import Split
-from workflow_scripts.training.loop import Training
-from workflow_scripts.training.state import StateFolder
+from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.training.items import Split
+from workflow_scripts.lib.training.loop import Training
+from workflow_scripts.lib.training.state import StateFolder
 
 STEPS_PER_S = 1
 DIMS = {"visual": [64], "audio": [32], "text": [32]}

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.made_video import make_video
-from workflow_scripts.media.decode import decode_frames
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.lib.media.decode import decode_frames
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import plan_frames
 
 MAX_ADDED_MB = 400
 CLIP_S = 20

@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 
 _RATE = 30
 

@@ -23,16 +23,16 @@ import pyarrow as pa
 
 from tests.unit.made_predictions import made_candidates, made_qvh
 from tests.unit.plain_metrics import plain_qvh, plain_ranked
-from workflow_scripts.datasets.schema import TABLES
 from workflow_scripts.evaluate import COLUMNS
-from workflow_scripts.metrics.qvhighlights import evaluate as evaluate_qvh
-from workflow_scripts.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
-from workflow_scripts.metrics.rule_sets import Options, apply_rules
-from workflow_scripts.scoring.annotated import Split
-from workflow_scripts.scoring.results import Result
-from workflow_scripts.scoring.run import score_run
-from workflow_scripts.scoring.submissions import Leniency, read_submission
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.datasets.schema import TABLES
+from workflow_scripts.lib.metrics.qvhighlights import evaluate as evaluate_qvh
+from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
+from workflow_scripts.lib.metrics.rule_sets import Options, apply_rules
+from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.results import Result
+from workflow_scripts.lib.scoring.run import score_run
+from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 QVH_QUERIES = 1550
 QVH_OFFICIAL_S = 21.0

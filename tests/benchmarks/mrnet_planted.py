@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.img_planted import DIMS, NAMES, made_settings, planted_items
-from workflow_scripts.configuration.layers import merge
-from workflow_scripts.datasets.readers import read_annotations
-from workflow_scripts.training.items import Split
-from workflow_scripts.training.loop import Training
-from workflow_scripts.training.state import StateFolder
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.training.items import Split
+from workflow_scripts.lib.training.loop import Training
+from workflow_scripts.lib.training.state import StateFolder
 
 STREAMS = ("visual", "text")
 NETWORK = {

@@ -24,14 +24,14 @@ import torch
 from models.encoders.interface import Encoder
 from tests.benchmarks.decoders import measured
 from tests.benchmarks.made_video import make_video
-from workflow_scripts.extraction import job
-from workflow_scripts.extraction.batching import Unit, VideoEnd
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.decode import DECODERS, decode_frames
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import plan_frames
-from workflow_scripts.store.shard_job import Computed, Wanted
+from workflow_scripts.lib.extraction import job
+from workflow_scripts.lib.extraction.batching import Unit, VideoEnd
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.decode import DECODERS, decode_frames
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import plan_frames
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
 
 MAX_RATIO = 1.25
 BALANCE = (0.7, 1.4)

@@ -22,15 +22,15 @@ from models.encoders.networks.c3d import C3d
 from models.encoders.networks.filling import fill
 from models.encoders.networks.i3d import I3d
 from models.encoders.networks.slowfast import SlowFast
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.extraction.batching import Prefetch, encode_videos
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.settings import feature_settings
-from workflow_scripts.extraction.stalls import Stalls
-from workflow_scripts.media.decode import decode_rows
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.extraction.batching import Prefetch, encode_videos
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.settings import feature_settings
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.decode import decode_rows
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import plan_frames
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 FORWARD_RUNS = 3

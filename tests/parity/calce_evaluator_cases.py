@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.parity.harness import Check
 from tests.parity.metric_cases import EXACT, assert_equal_numbers, case_file, read_json
-from workflow_scripts.metrics import calce, qvhighlights
+from workflow_scripts.lib.metrics import calce, qvhighlights
 
 NAME, ENDING = "metric_cases", ".json"
 

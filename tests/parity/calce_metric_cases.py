@@ -14,7 +14,7 @@ from tests.parity.metric_cases import (
     read_json,
     read_rows,
 )
-from workflow_scripts.metrics.calce import evaluate, parse_windows
+from workflow_scripts.lib.metrics.calce import evaluate, parse_windows
 
 ENDINGS = (".preds.jsonl",)
 

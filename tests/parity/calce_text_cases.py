@@ -19,8 +19,8 @@ from models.systems.calce.schedule import Schedule, learning_rate
 from models.systems.calce.tokens import FOLDER, SECOND_SENTINEL, t5
 from tests.parity.harness import Check, has_files
 from tests.parity.metric_cases import case_file, read_json, read_text
-from workflow_scripts.media.sparse_sampling import lavis_edges, lavis_head
-from workflow_scripts.metrics.calce import parse_windows
+from workflow_scripts.lib.media.sparse_sampling import lavis_edges, lavis_head
+from workflow_scripts.lib.metrics.calce import parse_windows
 
 NAME, ENDING = "text_cases", ".json"
 TOKENIZERS = ("t5_tokenizer.json.gz", "bert_base_uncased_vocab.txt")

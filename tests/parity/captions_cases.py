@@ -16,7 +16,7 @@ from tests.parity.metric_cases import (
     read_json,
     read_rows,
 )
-from workflow_scripts.metrics.captions import METRICS, evaluate
+from workflow_scripts.lib.metrics.captions import METRICS, evaluate
 
 ENDINGS = (".jsonl", ".preds.jsonl", ".rows.jsonl")
 TOLERANCE = 1e-6

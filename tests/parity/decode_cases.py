@@ -11,11 +11,11 @@ from safetensors.numpy import load_file
 
 from tests.parity.harness import Check, find_data, has_files
 from tests.parity.preprocess_cases import block_means
-from workflow_scripts.media.audio import read_audio
-from workflow_scripts.media.decode import decode_frames
-from workflow_scripts.media.probe import frame_times, probe
-from workflow_scripts.media.resize import jpeg_roundtrip, resize_for
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.lib.media.audio import read_audio
+from workflow_scripts.lib.media.decode import decode_frames
+from workflow_scripts.lib.media.probe import frame_times, probe
+from workflow_scripts.lib.media.resize import jpeg_roundtrip, resize_for
+from workflow_scripts.lib.media.sampling import plan_frames
 
 LEVELS = 1.0
 HERO = {"rule": "hero", "size": 224}

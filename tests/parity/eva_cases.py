@@ -21,7 +21,7 @@ from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
 from models.weights import seeded_state
 from tests.parity.harness import Check, has_files
 from tests.parity.network_cases import assert_close, blocky, check_text
-from workflow_scripts.media.resize import resize_for
+from workflow_scripts.lib.media.resize import resize_for
 
 TINY = ("eva_tiny_config.json", "eva_tiny_state.safetensors", "eva_tiny_io.safetensors")
 SHAPES = "state_dict_shapes_eva_clip_g14.json"

@@ -9,9 +9,9 @@ import pytest
 
 from tests.parity.harness import Check, find_data, in_group
 from tests.parity.metric_cases import EXPECTED, assert_equal_numbers, case_file, case_names, judge, read_json
-from workflow_scripts.metrics.errors import PlaceholderReference
-from workflow_scripts.metrics.hirest import HirestScores, moment_retrieval, segmentation, video_retrieval
-from workflow_scripts.metrics.step_boundaries import prepare_steps
+from workflow_scripts.lib.metrics.errors import PlaceholderReference
+from workflow_scripts.lib.metrics.hirest import HirestScores, moment_retrieval, segmentation, video_retrieval
+from workflow_scripts.lib.metrics.step_boundaries import prepare_steps
 
 ENDINGS = (".pred.json", ".preds.json")
 SPLITS = ("hirest/all_data_val.json", "hirest/all_data_test.json", "hirest/all_data_train.json")

@@ -20,7 +20,7 @@ from models.systems.img.losses import quarter_cosine
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import build_vocabulary
 from tests.parity.harness import Check, find_data, has_files, in_group
-from workflow_scripts.metrics.span_index import evaluate, hull_iou
+from workflow_scripts.lib.metrics.span_index import evaluate, hull_iou
 
 METRIC_NAMES = {"r1i3": "R1@0.3", "r1i5": "R1@0.5", "r1i7": "R1@0.7", "miou": "mIoU"}
 ANNOTATIONS = "annotations/charades_audiomatter/charades_audiomatter_qid.txt"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.parity.harness import in_group
-from workflow_scripts.metrics.errors import PredictionError
+from workflow_scripts.lib.metrics.errors import PredictionError
 
 EXACT = 1e-9
 """Relative tolerance of numbers that the reference computes in float64."""

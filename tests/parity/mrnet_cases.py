@@ -27,7 +27,7 @@ from models.systems.mrnet.network import MrnetNetwork
 from models.systems.mrnet.retention import query_positions
 from models.systems.mrnet.system import System
 from tests.parity.harness import Check, in_group
-from workflow_scripts.metrics.score_maps import MapScores, VideoMaps, evaluate
+from workflow_scripts.lib.metrics.score_maps import MapScores, VideoMaps, evaluate
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 LOSS_TOLERANCE = {"atol": 0.0, "rtol": 1e-5}
@@ -347,7 +347,7 @@ def require_spans(found: list[list], io: Mapping[str, Tensor], prefix: str) -> N
 def evaluated_maps(
     durations: list[float], maps: list[list[Tensor]], moments: list[Tensor], meta: dict, power: float, threshold: float
 ) -> MapScores:
-    """Return the scores of stored maps by `workflow_scripts.metrics`."""
+    """Return the scores of stored maps by `workflow_scripts.lib.metrics`."""
     thresholds = sorted({float(key.split("IoU@")[1]) for key in meta["metrics"] if "IoU@" in key})
     videos = [
         VideoMaps(

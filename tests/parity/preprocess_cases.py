@@ -7,10 +7,10 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from tests.parity.harness import Check, find_data
-from workflow_scripts.media.decode import decode_frames
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.resize import resize_for
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.lib.media.decode import decode_frames
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.resize import resize_for
+from workflow_scripts.lib.media.sampling import plan_frames
 
 FILE = "preprocess.safetensors"
 RULES = {

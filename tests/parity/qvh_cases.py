@@ -15,7 +15,7 @@ from tests.parity.metric_cases import (
     read_json,
     read_rows,
 )
-from workflow_scripts.metrics.qvhighlights import evaluate
+from workflow_scripts.lib.metrics.qvhighlights import evaluate
 
 ENDINGS = (".preds.jsonl",)
 ANNOTATIONS = "annotations/qvhighlights/highlight_val_release.jsonl"

@@ -16,7 +16,7 @@ from tests.parity.metric_cases import (
     read_json,
     read_rows,
 )
-from workflow_scripts.metrics.ranked_spans import MMN, TAN, Rule, evaluate_rows
+from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN, Rule, evaluate_rows
 
 ENDINGS = (".preds.jsonl",)
 RULES = {"tan_strict_greater": TAN, "mmn_mrnet_greater_equal": MMN}

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from tests.parity.harness import Check, has_files
-from workflow_scripts.media.clip_windows import slowfast_positions
-from workflow_scripts.media.decode import decode_frames
-from workflow_scripts.media.probe import frame_times, probe
-from workflow_scripts.media.sampling import plan_frames
-from workflow_scripts.media.sparse_sampling import is_constant
+from workflow_scripts.lib.media.clip_windows import slowfast_positions
+from workflow_scripts.lib.media.decode import decode_frames
+from workflow_scripts.lib.media.probe import frame_times, probe
+from workflow_scripts.lib.media.sampling import plan_frames
+from workflow_scripts.lib.media.sparse_sampling import is_constant
 
 # Bit b of a frame's number is the block in row b // 6, column b % 6.
 BLOCK_ROWS, BLOCK_COLUMNS = 2, 6

@@ -12,8 +12,8 @@ import pytest
 
 from models.systems.img.targets import span_to_steps, steps_to_seconds
 from tests.parity.harness import Check, in_group
-from workflow_scripts.metrics.errors import PredictionError
-from workflow_scripts.metrics.span_index import evaluate
+from workflow_scripts.lib.metrics.errors import PredictionError
+from workflow_scripts.lib.metrics.span_index import evaluate
 
 METRIC_TOLERANCE = 1e-6
 

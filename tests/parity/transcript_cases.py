@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from models.layers.time_alignment import resample_rows, row_of_second, second_of_row, time_grid, warp_to_seconds
 from tests.parity.harness import Check, has_files
-from workflow_scripts.datasets.srt import parse_srt
+from workflow_scripts.lib.datasets.srt import parse_srt
 
 MAP = "timestamp_map.json"
 WARPED = ("data_srt.json", "data_raw.safetensors", "dataset_items.json", "batch_plan.json", "batches.safetensors")

@@ -23,8 +23,8 @@ from models.encoders.networks.languagebind import AudioTower, VideoTower, kept_p
 from models.encoders.networks.vit3d import VisionTransformer3d
 from tests.parity.harness import Check, has_files
 from tests.unit.made_sounds import write_wave
-from workflow_scripts.media.audio import read_audio, resample
-from workflow_scripts.media.sparse_sampling import linspace_frames
+from workflow_scripts.lib.media.audio import read_audio, resample
+from workflow_scripts.lib.media.sparse_sampling import linspace_frames
 
 TOWER = 2e-5
 """Another order of summation in float32."""

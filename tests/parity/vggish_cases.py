@@ -13,7 +13,7 @@ from models.encoders import vggish
 from models.encoders.networks.vggish import PCA_KEYS, SAMPLE_RATE, AudioSetPca, Vggish
 from models.weights import seeded_state
 from tests.parity.harness import Check
-from workflow_scripts.media.audio import resample, windows
+from workflow_scripts.lib.media.audio import resample, windows
 
 INT16 = 32768
 STEREO_RATE = 44100

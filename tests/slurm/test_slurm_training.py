@@ -8,7 +8,7 @@ import pytest
 
 from tests.slurm.slurm_workflow import SlurmWorkflow, wait_until
 from tests.workflow.run_snakemake import Workflow, require_success, wait_for_end, without_timings
-from workflow_scripts.training.checkpoint import read_checkpoint
+from workflow_scripts.lib.training.checkpoint import read_checkpoint
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow, pytest.mark.timeout(3600)]
 

@@ -13,9 +13,9 @@ import pytest
 
 from tests.unit.made_predictions import made_qvh
 from workflow_scripts import evaluate_external, import_annotations
-from workflow_scripts.datasets.schema import PREDICTIONS
-from workflow_scripts.store.atomic import write_json
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.datasets.schema import PREDICTIONS
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 N_QUERIES = 40
 SENTENCE_SETS = {

@@ -6,7 +6,7 @@ import numpy as np
 
 from models.systems.calce.config import Config
 from models.systems.interface import FeatureRows, Item
-from workflow_scripts.configuration.layers import merge
+from workflow_scripts.lib.configuration.layers import merge
 
 TOKENS, WIDTH = 5, 24
 SETTINGS: dict[str, Any] = {

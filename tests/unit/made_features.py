@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import zarr
 
-from workflow_scripts.store import shard_store
-from workflow_scripts.store.features import FeatureStore, write_index
-from workflow_scripts.store.shard_store import ShardContent, VideoRows, concatenate, publish_shard
+from workflow_scripts.lib.store import shard_store
+from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.shard_store import ShardContent, VideoRows, concatenate, publish_shard
 
 RECIPE = {"encoder": "clip", "params": {"size": 64}}
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workflow_scripts.metrics.windows import Windows
+from workflow_scripts.lib.metrics.windows import Windows
 
 
 def made_qvh(n_queries: int, seed: int = 0) -> tuple[list[dict], list[dict]]:

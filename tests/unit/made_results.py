@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from models.systems.interface import Item
 from tests.unit.made_training import N_SELECT, N_TRAIN, made_item, made_settings
-from workflow_scripts.configuration.layers import merge
-from workflow_scripts.datasets.schema import MOMENTS, QUERIES, SALIENCY, VIDEOS
-from workflow_scripts.store.atomic import write_json
-from workflow_scripts.store.digest import digest_bytes, digest_json
-from workflow_scripts.store.features import write_index
-from workflow_scripts.store.shard_store import VideoRows, concatenate, publish_shard
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.datasets.schema import MOMENTS, QUERIES, SALIENCY, VIDEOS
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.digest import digest_bytes, digest_json
+from workflow_scripts.lib.store.features import write_index
+from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publish_shard
+from workflow_scripts.lib.store.tables import write_table
 
 FEATURES = {"frames": "visual", "sounds": "audio", "words": "text"}
 SPLIT_ENDS = {"train": N_TRAIN, "val": N_TRAIN + N_SELECT, "test": N_TRAIN + 2 * N_SELECT}

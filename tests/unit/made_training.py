@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from models.systems.interface import FeatureRows, Item
-from workflow_scripts.configuration.layers import merge
-from workflow_scripts.training.items import Split
-from workflow_scripts.training.state import StateFolder
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.training.items import Split
+from workflow_scripts.lib.training.state import StateFolder
 
 DIMS = {"visual": [6], "audio": [4], "text": [5]}
 N_TRAIN, N_SELECT, BATCH_SIZE = 18, 6, 4
@@ -84,8 +84,8 @@ def made_splits() -> tuple[Split, Split]:
 
 def made_training(out: Path, settings: dict[str, Any], key: str = "key", seed: int = 3, initial: Any = None) -> Any:
     """Return the training in the folder `out`, with whatever state an earlier one left there."""
-    from workflow_scripts.training.loop import Training
-    from workflow_scripts.training.processes import join
+    from workflow_scripts.lib.training.loop import Training
+    from workflow_scripts.lib.training.processes import join
 
     train, select = made_splits()
     with join("cpu").main_process_first():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from workflow_scripts.metrics.ranked_spans import Rule
+from workflow_scripts.lib.metrics.ranked_spans import Rule
 
 THRESHOLDS = [round(0.5 + 0.05 * i, 2) for i in range(10)]
 LIMITS = {"short": (0, 10), "middle": (10, 30), "long": (30, 150), "full": (0, 1e9)}

@@ -9,7 +9,7 @@ from models.systems.calce.captions import NO_SPEECH, Caption, from_rows, read_sr
 from models.systems.calce.parsing import read, windows
 from models.systems.calce.schedule import Schedule, learning_rate
 from models.systems.calce.tokens import END, MAX_TOKENS, SECOND_SENTINEL, bert, t5
-from workflow_scripts.datasets.srt import parse_srt, srt_text
+from workflow_scripts.lib.datasets.srt import parse_srt, srt_text
 
 ROWS = [(0.0, 2.5, "So, we go!"), (2.5, 4.0, "So, we go!"), (4.1234, 5.0, "2020"), (9.0, 12.0, "to the beach")]
 

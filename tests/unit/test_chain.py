@@ -11,12 +11,12 @@ from models.systems.interface import Prediction
 from tests.unit.made_results import make_results
 from tests.unit.made_training import made_item, made_settings, made_training
 from tests.unit.test_training import reset
-from workflow_scripts.datasets.predictions import write_predictions
-from workflow_scripts.datasets.transcript_files import write_index, write_shard
-from workflow_scripts.errors import UserError
-from workflow_scripts.training.checkpoint import Trained, write_checkpoint
-from workflow_scripts.training.items import Reader, Standardiser
-from workflow_scripts.training.prior import Prior
+from workflow_scripts.lib.datasets.predictions import write_predictions
+from workflow_scripts.lib.datasets.transcript_files import write_index, write_shard
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.training.checkpoint import Trained, write_checkpoint
+from workflow_scripts.lib.training.items import Reader, Standardiser
+from workflow_scripts.lib.training.prior import Prior
 
 NAMES = {"run_id": "r", "system": "first", "dataset": "made", "split": "val"}
 PREDICTED = {"system": "first", "weights": True, "answers": "predicted"}

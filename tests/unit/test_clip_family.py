@@ -13,7 +13,7 @@ from models.encoders.networks.eva import image_tower, resampled_positions
 from models.encoders.networks.pixels import CPU_PIECE
 from models.encoders.networks.vgg16 import Vgg16
 from models.weights import seeded_state
-from workflow_scripts.extraction.weight_files import LOADERS
+from workflow_scripts.lib.extraction.weight_files import LOADERS
 
 SMALL = {
     "embed_dim": 32,

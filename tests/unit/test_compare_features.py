@@ -8,11 +8,11 @@ import pytest
 
 from tests.unit.made_features import make_feature
 from workflow_scripts import compare_features
-from workflow_scripts.reporting.comparison_page import render_comparison, summary
-from workflow_scripts.reporting.comparison_plot import comparison_figure
-from workflow_scripts.store.comparison import COMPARISON_SCHEMA, compare_rows, match_times
-from workflow_scripts.store.features import FeatureRows
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.reporting.comparison_page import render_comparison, summary
+from workflow_scripts.lib.reporting.comparison_plot import comparison_figure
+from workflow_scripts.lib.store.comparison import COMPARISON_SCHEMA, compare_rows, match_times
+from workflow_scripts.lib.store.features import FeatureRows
+from workflow_scripts.lib.store.tables import read_table
 
 
 def rows(values: np.ndarray, stride_s: float = 1.0, start_s: float = 0.0) -> FeatureRows:

@@ -8,11 +8,11 @@ import pytest
 
 from tests.unit.made_benchmarks import run_entry_point
 from workflow_scripts import compare_runs
-from workflow_scripts.errors import UserError
-from workflow_scripts.metrics.bootstrap import compare
-from workflow_scripts.scoring.comparison import compare_tables, comparison_text
-from workflow_scripts.scoring.results import PER_QUERY_SCHEMA
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.bootstrap import compare
+from workflow_scripts.lib.scoring.comparison import compare_tables, comparison_text
+from workflow_scripts.lib.scoring.results import PER_QUERY_SCHEMA
+from workflow_scripts.lib.store.tables import write_table
 
 
 def table(values, rules="span_index", metric="mIoU", first_id=0):

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from tests.config_schemas import different
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.layers import merge
-from workflow_scripts.configuration.recipe import feature_recipe, sampling_name
-from workflow_scripts.errors import UserError
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.configuration.recipe import feature_recipe, sampling_name
+from workflow_scripts.lib.errors import UserError
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

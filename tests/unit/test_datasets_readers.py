@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.demo.plan import plan_demo
-from workflow_scripts.datasets.demo.sources import source_files
-from workflow_scripts.datasets.readers import known_formats, read_annotations, read_durations
-from workflow_scripts.datasets.tables import add_flags
-from workflow_scripts.datasets.validation import validate
+from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.demo.plan import plan_demo
+from workflow_scripts.lib.datasets.demo.sources import source_files
+from workflow_scripts.lib.datasets.readers import known_formats, read_annotations, read_durations
+from workflow_scripts.lib.datasets.tables import add_flags
+from workflow_scripts.lib.datasets.validation import validate
 
 QVH = {
     "qid": 2579,

@@ -10,14 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.durations import fill_durations
-from workflow_scripts.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
-from workflow_scripts.datasets.prediction_checks import validate_predictions
-from workflow_scripts.datasets.schema import MOMENTS, PREDICTIONS, TABLES, VIDEOS, moments_view, span_flags, videos_view
-from workflow_scripts.datasets.tables import Annotations, add_flags, write_annotations
-from workflow_scripts.datasets.validation import count_flags, refuse_flags, validate
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.durations import fill_durations
+from workflow_scripts.lib.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
+from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
+from workflow_scripts.lib.datasets.schema import (
+    MOMENTS,
+    PREDICTIONS,
+    TABLES,
+    VIDEOS,
+    moments_view,
+    span_flags,
+    videos_view,
+)
+from workflow_scripts.lib.datasets.tables import Annotations, add_flags, write_annotations
+from workflow_scripts.lib.datasets.validation import count_flags, refuse_flags, validate
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 
 def sample(spans=((1.0, 3.0), (4.0, 6.0)), duration_s=10.0):

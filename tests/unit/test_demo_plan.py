@@ -9,11 +9,11 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.datasets.demo import plan as plans
-from workflow_scripts.datasets.demo.phrases import PHRASES, VOICES
-from workflow_scripts.datasets.demo.plan import frame_times, plan_demo, plan_digest, plan_video
-from workflow_scripts.datasets.demo.sentences import prompt, video_queries
-from workflow_scripts.datasets.demo.sources import highlight_rows, hirest_entry, saliency, source_files
+from workflow_scripts.lib.datasets.demo import plan as plans
+from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES
+from workflow_scripts.lib.datasets.demo.plan import frame_times, plan_demo, plan_digest, plan_video
+from workflow_scripts.lib.datasets.demo.sentences import prompt, video_queries
+from workflow_scripts.lib.datasets.demo.sources import highlight_rows, hirest_entry, saliency, source_files
 
 SMALL = {"train": 4, "val": 2, "test": 3}
 

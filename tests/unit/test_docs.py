@@ -10,8 +10,8 @@ from tests import data_tables
 from tests.config_reference import PAGE, page
 from tests.markdown_pages import PAGES, README, ROOT, broken_links, code_blocks, table_rows, unknown_targets
 from tests.unit.test_rooms import ALLOWED
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.layers import read_yaml
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.layers import read_yaml
 
 KINDS = ("datasets", "features", "systems")
 EXAMPLE = re.compile(r"# config/(datasets|features|systems)/(\w+)\.yaml\n")

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from workflow_scripts import list_downloads
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.errors import UserError
-from workflow_scripts.planning.needs import data_needed, weights_needed
-from workflow_scripts.planning.plan import Plan
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.needs import data_needed, weights_needed
+from workflow_scripts.lib.planning.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"

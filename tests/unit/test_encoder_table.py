@@ -3,11 +3,11 @@
 import pytest
 
 from tests.encoder_table import DATASET, PAGE, ROOT, page, seconds
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
-from workflow_scripts.configuration.schema import ExtractedFeature
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.settings import feature_settings
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
+from workflow_scripts.lib.configuration.schema import ExtractedFeature
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.settings import feature_settings
 
 CONFIGURATION = Configuration({}, ROOT / "config")
 FEATURES = CONFIGURATION.known("features")

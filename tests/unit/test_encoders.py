@@ -19,7 +19,7 @@ from pydantic import BaseModel, ValidationError
 from safetensors.numpy import load_file, save_file
 from safetensors.torch import load_file as load_file_as_torch
 
-from workflow_scripts.configuration.compose import FEATURE_KINDS, module_names
+from workflow_scripts.lib.configuration.compose import FEATURE_KINDS, module_names
 
 ENCODERS = tuple(
     name

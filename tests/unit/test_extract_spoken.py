@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.test_encoders import TINY_WAV2VEC2
-from workflow_scripts.datasets.schema import QUERIES
-from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.shard_store import read_whole_shard
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.datasets.schema import QUERIES
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.shard_store import read_whole_shard
+from workflow_scripts.lib.store.tables import write_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,14 +9,14 @@ import pytest
 
 from tests.encoder_table import ROOT
 from workflow_scripts import extract_transcript
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.datasets.schema import VIDEOS
-from workflow_scripts.datasets.transcript_files import write_shard
-from workflow_scripts.errors import UserError
-from workflow_scripts.extraction.settings import feature_settings
-from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.shard_store import read_whole_shard
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.datasets.schema import VIDEOS
+from workflow_scripts.lib.datasets.transcript_files import write_shard
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.settings import feature_settings
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.shard_store import read_whole_shard
+from workflow_scripts.lib.store.tables import write_table
 
 FEATURE = "asr_minilm_tiny"
 LINES = [(0.0, 2.9, "take the egg"), (3.2, 3.9, "quick"), (4.0, 6.0, "close the door")]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.extraction import job
-from workflow_scripts.extraction.batching import Prefetch, VideoEnd, encode_videos
-from workflow_scripts.extraction.stalls import STATES, Stalls
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction import job
+from workflow_scripts.lib.extraction.batching import Prefetch, VideoEnd, encode_videos
+from workflow_scripts.lib.extraction.stalls import STATES, Stalls
 
 
 def units_of(lengths):

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from tests.unit.made_results import make_results
-from workflow_scripts.datasets.durations import duration_differences
-from workflow_scripts.datasets.errors import UnknownQuery
-from workflow_scripts.datasets.prediction_checks import validate_predictions
-from workflow_scripts.datasets.readers import read_annotations
-from workflow_scripts.datasets.references import annotations_folder
-from workflow_scripts.errors import UserError
-from workflow_scripts.planning.plan import Plan
-from workflow_scripts.training.items import Reader
+from workflow_scripts.lib.datasets.durations import duration_differences
+from workflow_scripts.lib.datasets.errors import UnknownQuery
+from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
+from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.datasets.references import annotations_folder
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.training.items import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 TVR = {"systems": {"img": {"datasets": {"charades": {"annotations": "charades_tvr"}}}}}

@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from workflow_scripts import fetch_weights
-from workflow_scripts.errors import UserError
-from workflow_scripts.fetching import download
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.fetching import download
 
 CONTENT = bytes(range(256)) * 9000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

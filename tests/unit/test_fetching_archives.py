@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.fetching import archives
-from workflow_scripts.fetching.archives import unpack
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.fetching import archives
+from workflow_scripts.lib.fetching.archives import unpack
 
 FILES = {"set/videos/a.mp4": b"a" * 70000, "set/videos/b.mp4": b"b", "set/README": b"read me"}
 

@@ -6,10 +6,10 @@ import fcntl
 import pytest
 
 from tests.unit.made_server import running_server
-from workflow_scripts.errors import UserError, explain_os_error
-from workflow_scripts.fetching import download
-from workflow_scripts.fetching.download import fetch
-from workflow_scripts.fetching.source import Source
+from workflow_scripts.lib.errors import UserError, explain_os_error
+from workflow_scripts.lib.fetching import download
+from workflow_scripts.lib.fetching.download import fetch
+from workflow_scripts.lib.fetching.source import Source
 
 BLOCK = download.BLOCK_BYTES
 CONTENT = bytes(range(256)) * (BLOCK // 256) * 40

@@ -6,10 +6,10 @@ import pytest
 
 from tests.unit.made_server import running_server
 from tests.unit.test_fetching_archives import FILES, found, make_tar, make_zip
-from workflow_scripts.errors import UserError
-from workflow_scripts.fetching import download, folders
-from workflow_scripts.fetching.folders import fetch_folder
-from workflow_scripts.fetching.source import Source
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.fetching import download, folders
+from workflow_scripts.lib.fetching.folders import fetch_folder
+from workflow_scripts.lib.fetching.source import Source
 
 
 @pytest.fixture

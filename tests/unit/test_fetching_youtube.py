@@ -6,8 +6,8 @@ import textwrap
 
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.fetching.youtube import Clip, Program, fetch_clips, read_clips, write_clips, write_report
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.fetching.youtube import Clip, Program, fetch_clips, read_clips, write_clips, write_report
 
 ANSWERS = {
     "privatevid1": "Private video. Sign in if you've been granted access to this video",

@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from workflow_scripts.datasets.charades_ids import charades_qid_map
-from workflow_scripts.datasets.errors import BadValue
-from workflow_scripts.datasets.item_files import join_items
-from workflow_scripts.datasets.readers import read_annotations
-from workflow_scripts.datasets.schema import MOMENTS, QUERIES, TABLES, VIDEOS, moments_view, videos_view
-from workflow_scripts.datasets.source_files import read_json
-from workflow_scripts.datasets.tables import add_flags, write_annotations
-from workflow_scripts.datasets.validation import count_flags, validate
+from workflow_scripts.lib.datasets.charades_ids import charades_qid_map
+from workflow_scripts.lib.datasets.errors import BadValue
+from workflow_scripts.lib.datasets.item_files import join_items
+from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.datasets.schema import MOMENTS, QUERIES, TABLES, VIDEOS, moments_view, videos_view
+from workflow_scripts.lib.datasets.source_files import read_json
+from workflow_scripts.lib.datasets.tables import add_flags, write_annotations
+from workflow_scripts.lib.datasets.validation import count_flags, validate
 
 STA, ACTIVITYNET, SPEECH = "charades_sta", "activitynet_captions", "activitynet_speech"
 END = "moments end_past_duration"

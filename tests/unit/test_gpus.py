@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.extraction.gpus import take_gpus, visible_gpus
+from workflow_scripts.lib.extraction.gpus import take_gpus, visible_gpus
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = """
     import os, sys
-    from workflow_scripts.extraction.gpus import take_gpus
+    from workflow_scripts.lib.extraction.gpus import take_gpus
     take_gpus(int(sys.argv[1]))
     print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
     if sys.argv[2] == "becomes":

@@ -7,11 +7,11 @@ import pytest
 from PIL import Image
 from pydantic import ValidationError
 
-from workflow_scripts.configuration.schema import Images, VisualFeature
-from workflow_scripts.errors import UserError
-from workflow_scripts.media.image_folder import image_times, list_images, read_images
-from workflow_scripts.media.media_error import DecodeError, MediaError
-from workflow_scripts.media.sampling import plan_frames
+from workflow_scripts.lib.configuration.schema import Images, VisualFeature
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.image_folder import image_times, list_images, read_images
+from workflow_scripts.lib.media.media_error import DecodeError, MediaError
+from workflow_scripts.lib.media.sampling import plan_frames
 from workflow_scripts.sample_images import images_digest
 
 COLOUR = ["{video_id}-{frame}.jpg"]

@@ -8,8 +8,8 @@ import pytest
 from models.systems.interface import FeatureRows, Item
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_TRAIN, made_item
-from workflow_scripts.errors import UserError
-from workflow_scripts.training.items import LIMIT_STD, Reader, Standardiser
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.training.items import LIMIT_STD, Reader, Standardiser
 
 
 def reader(tmp_path, name="made", **given) -> Reader:

@@ -1,7 +1,7 @@
 """What is told about disk space before anything runs."""
 
 from tests.markdown_pages import ROOT
-from workflow_scripts.planning.plan import Plan
+from workflow_scripts.lib.planning.plan import Plan
 
 N_VIDEOS = 100 + 20 + 30
 """Videos of the demo."""

@@ -1,8 +1,8 @@
 """Which file of a folder is which video."""
 
 from tests.unit.made_clips import make_clip
-from workflow_scripts.datasets.listing import MISSING, list_videos
-from workflow_scripts.media.survey import survey_videos, video_files
+from workflow_scripts.lib.datasets.listing import MISSING, list_videos
+from workflow_scripts.lib.media.survey import survey_videos, video_files
 
 
 def test_capital_extensions_are_found_and_the_preferred_file_comes_first(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.markdown_pages import ROOT
-from workflow_scripts.planning.plan import Plan
+from workflow_scripts.lib.planning.plan import Plan
 
 
 def lost(feature: str) -> dict[str, int]:

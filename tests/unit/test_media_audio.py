@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.made_clips import make_clip
-from workflow_scripts.media.audio import NoAudioStream, read_audio, window_starts, windows
-from workflow_scripts.media.media_error import DecodeError
+from workflow_scripts.lib.media.audio import NoAudioStream, read_audio, window_starts, windows
+from workflow_scripts.lib.media.media_error import DecodeError
 
 RATE = 16000
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from tests.unit.made_clips import make_clip, state_zero_seconds
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.extraction.settings import feature_settings
-from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.shard_store import read_whole_shard
-from workflow_scripts.store.shards import write_shard_list
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.extraction.settings import feature_settings
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.shard_store import read_whole_shard
+from workflow_scripts.lib.store.shards import write_shard_list
+from workflow_scripts.lib.store.tables import read_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SHARD = "0000"

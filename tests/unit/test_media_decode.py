@@ -8,13 +8,13 @@ import pytest
 
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import copy_streams, make_clip, rotated
-from workflow_scripts.errors import UserError
-from workflow_scripts.media import decode_program
-from workflow_scripts.media.decode import decode_frames, resize_for
-from workflow_scripts.media.decode_program import select_expression
-from workflow_scripts.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.media.media_error import DecodeError
-from workflow_scripts.media.probe import frame_times
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media import decode_program
+from workflow_scripts.lib.media.decode import decode_frames, resize_for
+from workflow_scripts.lib.media.decode_program import select_expression
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.probe import frame_times
 
 SQUASH = {"rule": "squash", "size": 96}
 

@@ -7,13 +7,13 @@ import pytest
 from tests.unit.made_clips import copy_streams, make_clip
 from tests.unit.test_media_bad_videos import garble
 from tests.unit.test_media_robustness import FRAGMENTED, TEN_PER_SECOND, write_clip
-from workflow_scripts.errors import UserError
-from workflow_scripts.media import decode, decode_program, decode_pyav
-from workflow_scripts.media.decode import check_decoder, decode_frames
-from workflow_scripts.media.frame_request import FrameRequest
-from workflow_scripts.media.media_error import DecodeError
-from workflow_scripts.media.probe import frame_times
-from workflow_scripts.media.resize import RESIZE_RULES
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media import decode, decode_program, decode_pyav
+from workflow_scripts.lib.media.decode import check_decoder, decode_frames
+from workflow_scripts.lib.media.frame_request import FrameRequest
+from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.resize import RESIZE_RULES
 
 SQUASH = {"rule": "squash", "size": 48}
 EVERY_THIRD = list(range(0, 24, 3))

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.made_clips import make_clip
-from workflow_scripts.store.digest import content_digest
-from workflow_scripts.store.shards import write_shard_list
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.digest import content_digest
+from workflow_scripts.lib.store.shards import write_shard_list
+from workflow_scripts.lib.store.tables import read_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.unit.made_clips import make_clip, rotated
-from workflow_scripts.media.media_error import DecodeError
-from workflow_scripts.media.probe import frame_times, probe
+from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.probe import frame_times, probe
 
 TONE = np.full((1, 32000), 8000, np.int16)
 

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.made_clips import make_clip
-from workflow_scripts.errors import UserError
-from workflow_scripts.media.decode import decode_frames
-from workflow_scripts.media.resize import RESIZE_RULES, bilinear_opencv, jpeg_roundtrip, resize_for
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.decode import decode_frames
+from workflow_scripts.lib.media.resize import RESIZE_RULES, bilinear_opencv, jpeg_roundtrip, resize_for
 
 NATIVE_RULES = ("clip_pil", "vf_i3d", "vslnet_charades", "vslnet_shortside")
 

@@ -12,12 +12,12 @@ import pytest
 
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import numbered_picture, state_zero_seconds
-from workflow_scripts.media.decode import decode_frames
-from workflow_scripts.media.media_error import DecodeError
-from workflow_scripts.media.probe import frame_times, probe
-from workflow_scripts.media.resize import RESIZE_RULES
-from workflow_scripts.media.sampling import plan_frames
-from workflow_scripts.media.survey import survey_videos
+from workflow_scripts.lib.media.decode import decode_frames
+from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.probe import frame_times, probe
+from workflow_scripts.lib.media.resize import RESIZE_RULES
+from workflow_scripts.lib.media.sampling import plan_frames
+from workflow_scripts.lib.media.survey import survey_videos
 
 SQUASH = {"rule": "squash", "size": 96}
 TWO_PER_SECOND = {"rule": "ffmpeg_fps", "rate": 2}

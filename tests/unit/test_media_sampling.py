@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.parity import sampling_cases
-from workflow_scripts.errors import UserError
-from workflow_scripts.media.sampling import FrameTimes, as_rational, ffmpeg_fps, plan_frames, short_clip_rate
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.sampling import FrameTimes, as_rational, ffmpeg_fps, plan_frames, short_clip_rate
 
 GOLDENS = Path(__file__).resolve().parents[1] / "goldens" / "extractors" / "sampling"
 CHECKS = sampling_cases.checks(GOLDENS)

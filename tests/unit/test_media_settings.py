@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from workflow_scripts.configuration.recipe import sampling_name
-from workflow_scripts.configuration.schema import SAMPLING_OPTIONS, Resize, Sampling, VisualFeature
-from workflow_scripts.media.media_error import MediaError
-from workflow_scripts.media.resize import RESIZE_RULES, resize_for
-from workflow_scripts.media.sampling import RULES, FrameTimes, plan_frames
+from workflow_scripts.lib.configuration.recipe import sampling_name
+from workflow_scripts.lib.configuration.schema import SAMPLING_OPTIONS, Resize, Sampling, VisualFeature
+from workflow_scripts.lib.media.media_error import MediaError
+from workflow_scripts.lib.media.resize import RESIZE_RULES, resize_for
+from workflow_scripts.lib.media.sampling import RULES, FrameTimes, plan_frames
 
 EXAMPLES = [
     {"rule": "ffmpeg_fps", "rate": "2/3", "short_clip_guard": True},

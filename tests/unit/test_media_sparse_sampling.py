@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.media.sampling import FrameTimes, plan_frames
-from workflow_scripts.media.sparse_sampling import is_constant, lavis_edges, seek_per_second
+from workflow_scripts.lib.media.sampling import FrameTimes, plan_frames
+from workflow_scripts.lib.media.sparse_sampling import is_constant, lavis_edges, seek_per_second
 
 MILLISECOND = Fraction(1, 1000)
 SINGLE_FRAME_RULES = [

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import make_clip
-from workflow_scripts.errors import UserError
-from workflow_scripts.media.clip_windows import hero_clips, i3d_chunks, windows_in, windows_in_blocks
-from workflow_scripts.media.decode import decode_rows
-from workflow_scripts.media.media_error import DecodeError, MediaError
-from workflow_scripts.media.sampling import FramePlan, FrameTimes, plan_frames
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.clip_windows import hero_clips, i3d_chunks, windows_in, windows_in_blocks
+from workflow_scripts.lib.media.decode import decode_rows
+from workflow_scripts.lib.media.media_error import DecodeError, MediaError
+from workflow_scripts.lib.media.sampling import FramePlan, FrameTimes, plan_frames
 
 SQUASH = {"rule": "squash", "size": 96}
 VSLNET = {"rule": "windows", "window": 16, "tail": "shift_back", "skip_last": True}

@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 
-from workflow_scripts.metrics import calce, errors, hirest, qvhighlights, ranked_spans, span_index
-from workflow_scripts.metrics.score_maps import VideoMaps
-from workflow_scripts.metrics.score_maps import evaluate as evaluate_maps
+from workflow_scripts.lib.metrics import calce, errors, hirest, qvhighlights, ranked_spans, span_index
+from workflow_scripts.lib.metrics.score_maps import VideoMaps
+from workflow_scripts.lib.metrics.score_maps import evaluate as evaluate_maps
 
 NAN, INFINITE = float("nan"), float("inf")
 

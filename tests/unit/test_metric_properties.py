@@ -10,8 +10,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.unit.made_predictions import made_qvh
-from workflow_scripts.metrics import calce, hirest, qvhighlights, ranked_spans, span_index
-from workflow_scripts.metrics.errors import PredictionError
+from workflow_scripts.lib.metrics import calce, hirest, qvhighlights, ranked_spans, span_index
+from workflow_scripts.lib.metrics.errors import PredictionError
 
 DURATION_S = 150.0
 spans = st.builds(

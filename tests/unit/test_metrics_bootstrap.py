@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.metrics.bootstrap import compare, confidence_interval
+from workflow_scripts.lib.metrics.bootstrap import compare, confidence_interval
 
 
 def test_the_interval_of_a_share_is_the_normal_one():

@@ -3,8 +3,8 @@
 import pytest
 
 from tests.unit.plain_metrics import THRESHOLDS, plain_ap
-from workflow_scripts.metrics import errors
-from workflow_scripts.metrics.calce import evaluate, parse_windows
+from workflow_scripts.lib.metrics import errors
+from workflow_scripts.lib.metrics.calce import evaluate, parse_windows
 
 ROWS = [
     {"qid": "a", "pred_relevant_windows": [[0, 10], [20, 30]], "relevant_windows": [[0, 10]]},

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.metrics import captions, errors
+from workflow_scripts.lib.metrics import captions, errors
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
-from workflow_scripts.metrics import errors
-from workflow_scripts.metrics.hirest import moment_retrieval, segmentation, video_retrieval
-from workflow_scripts.metrics.step_boundaries import prepare_steps
+from workflow_scripts.lib.metrics import errors
+from workflow_scripts.lib.metrics.hirest import moment_retrieval, segmentation, video_retrieval
+from workflow_scripts.lib.metrics.step_boundaries import prepare_steps
 
 MOMENTS = {
     "Tie a Knot": {"a.mp4": {"clip": True, "bounds": [10, 20], "v_duration": 30.0}},

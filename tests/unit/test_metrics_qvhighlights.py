@@ -7,8 +7,8 @@ import pytest
 
 from tests.unit.made_predictions import made_qvh
 from tests.unit.plain_metrics import plain_moments, plain_saliency
-from workflow_scripts.metrics import errors
-from workflow_scripts.metrics.qvhighlights import MINIMUM_RATINGS, evaluate
+from workflow_scripts.lib.metrics import errors
+from workflow_scripts.lib.metrics.qvhighlights import MINIMUM_RATINGS, evaluate
 
 
 @pytest.fixture

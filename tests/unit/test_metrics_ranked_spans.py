@@ -5,10 +5,10 @@ import pytest
 
 from tests.unit.made_predictions import made_candidates
 from tests.unit.plain_metrics import plain_ranked
-from workflow_scripts.metrics import errors
-from workflow_scripts.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
-from workflow_scripts.metrics.score_maps import VideoMaps
-from workflow_scripts.metrics.score_maps import evaluate as evaluate_maps
+from workflow_scripts.lib.metrics import errors
+from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
+from workflow_scripts.lib.metrics.score_maps import VideoMaps
+from workflow_scripts.lib.metrics.score_maps import evaluate as evaluate_maps
 
 
 @pytest.mark.parametrize("rule", [TAN, MMN], ids=lambda rule: rule.name)

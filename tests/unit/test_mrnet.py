@@ -20,8 +20,8 @@ from models.systems.mrnet.checkpoint import detect
 from models.systems.mrnet.config import CLEAN, Config
 from models.systems.mrnet.proposals import CandidatePool, count_weights
 from models.systems.mrnet.system import System
-from workflow_scripts.metrics.ranked_spans import MMN, suppress
-from workflow_scripts.training.items import prepared, units
+from workflow_scripts.lib.metrics.ranked_spans import MMN, suppress
+from workflow_scripts.lib.training.items import prepared, units
 
 DIMS = {"visual": [6, 5], "text": [7]}
 SMALL = {

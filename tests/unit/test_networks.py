@@ -10,9 +10,9 @@ import torch
 
 from models.encoders.networks.cnn14 import Cnn14
 from models.encoders.networks.filling import fill
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.errors import UserError
-from workflow_scripts.extraction.networks import load_encoder, resolve_device
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.networks import load_encoder, resolve_device
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 TINY = {"base_width": 2}

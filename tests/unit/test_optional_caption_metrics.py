@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.metrics import bert_score, captions, clip_score, spice
-from workflow_scripts.metrics.captions import CaptionTexts
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics import bert_score, captions, clip_score, spice
+from workflow_scripts.lib.metrics.captions import CaptionTexts
 
 OWN = ["a man slices bread", "stir the soup", ""]
 WANTED = [["he cuts the bread", "a man slices bread"], ["boil some soup"], ["mix flour"]]
@@ -242,7 +242,7 @@ def test_a_metric_without_its_model_says_so_before_anything_is_scored(tmp_path, 
 
 
 def test_every_model_of_a_metric_is_in_the_registry(tmp_path):
-    from workflow_scripts.metrics.optional_captions import WEIGHTS_OF
+    from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF
     from workflow_scripts.score_captions import weight_paths
 
     assert set(WEIGHTS_OF) == set(captions.OPTIONAL_SCALES)

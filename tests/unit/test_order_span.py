@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from workflow_scripts.datasets.references import Reference
-from workflow_scripts.metrics.order_span import order_only_recall
-from workflow_scripts.reporting.scores import order_baseline
-from workflow_scripts.reporting.table import metrics_table
+from workflow_scripts.lib.datasets.references import Reference
+from workflow_scripts.lib.metrics.order_span import order_only_recall
+from workflow_scripts.lib.reporting.scores import order_baseline
+from workflow_scripts.lib.reporting.table import metrics_table
 
 
 def video(*starts: float, length: float = 0.2) -> tuple[np.ndarray, np.ndarray]:

@@ -13,12 +13,12 @@ from models.systems.interface import Prediction
 from tests.unit.made_features import read_by
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_EPOCHS, N_SELECT, made_item
-from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.predictions import write_ablations, write_predictions
-from workflow_scripts.errors import UserError
-from workflow_scripts.store.tables import read_table
-from workflow_scripts.training.checkpoint import read_checkpoint
-from workflow_scripts.training.prediction import batches, predict_items, top_spans
+from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.predictions import write_ablations, write_predictions
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.tables import read_table
+from workflow_scripts.lib.training.checkpoint import read_checkpoint
+from workflow_scripts.lib.training.prediction import batches, predict_items, top_spans
 
 NAMES = {"run_id": "made/img/seed0", "system": "img", "dataset": "made", "split": "test"}
 
@@ -76,7 +76,7 @@ def test_a_finished_training_is_taken_as_it_is_when_its_outputs_are_gone(trained
     before = (out / "checkpoint.safetensors").read_bytes()
     for name in ("checkpoint.safetensors", "history.jsonl"):
         (out / name).unlink()
-    monkeypatch.setattr("workflow_scripts.training.loop.Training.run", lambda self: pytest.fail("trained again"))
+    monkeypatch.setattr("workflow_scripts.lib.training.loop.Training.run", lambda self: pytest.fail("trained again"))
     train(monkeypatch, settings, out)
     assert (out / "checkpoint.safetensors").read_bytes() == before
 

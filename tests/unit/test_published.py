@@ -9,12 +9,12 @@ import yaml
 from tests.markdown_pages import ROOT
 from tests.unit.test_reporting import REFERENCES, metrics, row
 from workflow_scripts.collect_metrics import join_seeds
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.errors import UserError
-from workflow_scripts.metrics.rule_sets import RULE_SETS
-from workflow_scripts.planning.plan import Plan
-from workflow_scripts.reporting.html import render_report
-from workflow_scripts.reporting.table import metrics_table
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.reporting.html import render_report
+from workflow_scripts.lib.reporting.table import metrics_table
 
 CONFIG = ROOT / "config"
 

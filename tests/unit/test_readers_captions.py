@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.readers import read_annotations
+from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.readers import read_annotations
 
 # Made up; the fields are those of the published files.
 CLIPS = {

@@ -7,13 +7,13 @@ import sys
 import pyarrow as pa
 import pytest
 
-from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.charades_ids import CHARADES_QID_MAP, charades_qid_map
-from workflow_scripts.datasets.readers import read_annotations
-from workflow_scripts.datasets.schema import QUERIES
-from workflow_scripts.datasets.tables import Annotations, add_flags, write_annotations
-from workflow_scripts.datasets.validation import count_flags, validate
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.charades_ids import CHARADES_QID_MAP, charades_qid_map
+from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.datasets.schema import QUERIES
+from workflow_scripts.lib.datasets.tables import Annotations, add_flags, write_annotations
+from workflow_scripts.lib.datasets.validation import count_flags, validate
+from workflow_scripts.lib.store.tables import read_table
 
 # Made up, in the published form.
 PLAIN = "ABCDE 0.0 6.9##a person waves.\nFGHIJ 20.8 30.0##person sits.\nABCDE 8.0 7.0##person leaves.\n"

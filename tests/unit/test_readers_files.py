@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.configuration.schema import HELD_OUT
-from workflow_scripts.datasets.readers import known_formats, read_annotations
-from workflow_scripts.datasets.source_files import content_sha256, read_text, stored_path
-from workflow_scripts.datasets.tables import add_flags
-from workflow_scripts.datasets.validation import count_flags, validate
-from workflow_scripts.planning.plan import Plan
+from workflow_scripts.lib.configuration.schema import HELD_OUT
+from workflow_scripts.lib.datasets.readers import known_formats, read_annotations
+from workflow_scripts.lib.datasets.source_files import content_sha256, read_text, stored_path
+from workflow_scripts.lib.datasets.tables import add_flags
+from workflow_scripts.lib.datasets.validation import count_flags, validate
+from workflow_scripts.lib.planning.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 EXCERPTS = ROOT / "tests" / "data" / "annotations"

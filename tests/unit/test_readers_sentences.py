@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from workflow_scripts.datasets import errors
-from workflow_scripts.datasets.readers import read_annotations
-from workflow_scripts.datasets.tables import add_flags
-from workflow_scripts.datasets.validation import count_flags, validate
+from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.datasets.tables import add_flags
+from workflow_scripts.lib.datasets.validation import count_flags, validate
 
 # Made up; ids have the published forms.
 LINE = {"qid": 12404, "query": "person waves.", "duration": 30.96, "vid": "ABCDE", "relevant_windows": [[24.3, 30.4]]}

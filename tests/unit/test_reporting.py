@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from workflow_scripts import collect_metrics
 from workflow_scripts.collect_metrics import join_seeds
-from workflow_scripts.datasets.references import Reference
-from workflow_scripts.reporting.html import render_report, timelines
-from workflow_scripts.reporting.scores import constant_baseline, score_groups, skipped_counts
-from workflow_scripts.reporting.table import metrics_table
+from workflow_scripts.lib.datasets.references import Reference
+from workflow_scripts.lib.reporting.html import render_report, timelines
+from workflow_scripts.lib.reporting.scores import constant_baseline, score_groups, skipped_counts
+from workflow_scripts.lib.reporting.table import metrics_table
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.encoders import rgb_histogram
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.recipe import feature_recipe
-from workflow_scripts.errors import UserError
-from workflow_scripts.planning.plan import Plan
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.recipe import feature_recipe
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.plan import Plan
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONFIG = REPOSITORY / "config"
@@ -84,9 +84,9 @@ def test_loading_it_imports_no_torch():
     code = """
 import sys
 from pathlib import Path
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.extraction.networks import load_encoder
-from workflow_scripts.extraction.settings import feature_settings
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.settings import feature_settings
 import workflow_scripts.extract_visual
 encoder = load_encoder(feature_settings(Configuration({}, Path("config")), "demo", "rgb_histogram"))
 print(encoder.dim, "torch" in sys.modules)

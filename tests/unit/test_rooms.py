@@ -44,6 +44,8 @@ def imported_rooms(path: Path) -> set[str]:
             parts = name.split(".")
             if parts[0] == "models":
                 rooms.add("models")
+            elif parts[:2] == ["workflow_scripts", "lib"] and len(parts) > 2:
+                rooms.add(parts[2])
             elif parts[0] == "workflow_scripts" and len(parts) > 1:
                 rooms.add(parts[1])
     return rooms - {"errors"}
@@ -51,13 +53,13 @@ def imported_rooms(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("room", sorted(LIBRARY))
 def test_a_library_package_imports_only_what_it_may(room):
-    for path in (ROOT / "workflow_scripts" / room).rglob("*.py"):
+    for path in (ROOT / "workflow_scripts" / "lib" / room).rglob("*.py"):
         extra = imported_rooms(path) - ALLOWED[room] - {room}
         assert not extra, f"{path.relative_to(ROOT)} imports {sorted(extra)}"
 
 
 def test_every_library_package_has_its_rule():
-    packages = {path.parent.name for path in (ROOT / "workflow_scripts").glob("*/__init__.py")}
+    packages = {path.parent.name for path in (ROOT / "workflow_scripts" / "lib").glob("*/__init__.py")}
     assert packages == LIBRARY
 
 

@@ -20,16 +20,16 @@ from tests.unit.made_benchmarks import (
 )
 from tests.unit.plain_metrics import plain_moments, plain_saliency
 from workflow_scripts import evaluate
-from workflow_scripts.datasets.schema import PREDICTIONS, QUERY_SCORES
-from workflow_scripts.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
-from workflow_scripts.metrics.bootstrap import confidence_interval
-from workflow_scripts.metrics.errors import MissingPrediction
-from workflow_scripts.scoring.annotated import Split
-from workflow_scripts.scoring.answered import read_answers
-from workflow_scripts.scoring.run import score_run
-from workflow_scripts.scoring.submissions import Leniency, read_submission
-from workflow_scripts.store.atomic import write_json
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.datasets.schema import PREDICTIONS, QUERY_SCORES
+from workflow_scripts.lib.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
+from workflow_scripts.lib.metrics.bootstrap import confidence_interval
+from workflow_scripts.lib.metrics.errors import MissingPrediction
+from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.answered import read_answers
+from workflow_scripts.lib.scoring.run import score_run
+from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 THRESHOLDS = [0.1, 0.3, 0.5, 0.7]
 NMS = {"2d_tan_strict": 0.45, "mmn_float32": 0.4}

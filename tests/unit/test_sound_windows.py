@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.made_clips import make_clip
 from tests.unit.made_sounds import write_wave
-from workflow_scripts.media.audio import read_audio, resample, window_starts, windows
+from workflow_scripts.lib.media.audio import read_audio, resample, window_starts, windows
 
 RATE = 16000
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.metrics.constant_span import best_constant_span
-from workflow_scripts.metrics.errors import NonFiniteSpan, ReversedSpan
-from workflow_scripts.metrics.span_index import evaluate, hull_iou
+from workflow_scripts.lib.metrics.constant_span import best_constant_span
+from workflow_scripts.lib.metrics.errors import NonFiniteSpan, ReversedSpan
+from workflow_scripts.lib.metrics.span_index import evaluate, hull_iou
 
 
 def test_iou_by_hand():

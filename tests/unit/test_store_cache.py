@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.store.cache import prune_cache, read_cache, recipe_folder
-from workflow_scripts.store.shard_job import Part, load_part, save_part
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.cache import prune_cache, read_cache, recipe_folder
+from workflow_scripts.lib.store.shard_job import Part, load_part, save_part
 
 ROOT = Path(__file__).resolve().parents[2]
 PART = Part(np.ones((3, 4), np.float16), np.zeros((3, 2), np.float32), "ok", "")

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.store import claims as claims_module
-from workflow_scripts.store.atomic import HOST
-from workflow_scripts.store.claims import DEAD_AFTER_S, Claims
-from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
-from workflow_scripts.store.shard_store import read_whole_shard
+from workflow_scripts.lib.store import claims as claims_module
+from workflow_scripts.lib.store.atomic import HOST
+from workflow_scripts.lib.store.claims import DEAD_AFTER_S, Claims
+from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
+from workflow_scripts.lib.store.shard_store import read_whole_shard
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "ab" + "0" * 62
@@ -123,7 +123,7 @@ def slow_encoder(asked: list[str]):
 
 
 def test_two_jobs_at_once_share_the_work_and_both_have_all_rows(tmp_path, monkeypatch):
-    monkeypatch.setattr("workflow_scripts.store.shard_job._ASK_AGAIN_S", 0.02)
+    monkeypatch.setattr("workflow_scripts.lib.store.shard_job._ASK_AGAIN_S", 0.02)
     asked: list[list[str]] = [[], []]
     stores = [tmp_path / name / "0000.zarr" for name in ("one", "other")]
 
@@ -148,7 +148,7 @@ KILLED_JOB = """
     import sys, time
     from pathlib import Path
     from tests.unit.test_store_claims import WANTED, slow_encoder
-    from workflow_scripts.store.shard_job import update_shard
+    from workflow_scripts.lib.store.shard_job import update_shard
 
     def compute(ids):
         for computed in slow_encoder([])(ids):

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by
-from workflow_scripts.errors import UserError
-from workflow_scripts.store.export import LAYOUTS, ExportForm, export_feature
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.id_patterns import QUERY_COLUMNS
-from workflow_scripts.store.shard_job import Computed, Wanted, update_shard
-from workflow_scripts.store.tables import read_table, write_table
-from workflow_scripts.store.verification import repair_feature, verify_feature
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.export import LAYOUTS, ExportForm, export_feature
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
+from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
+from workflow_scripts.lib.store.tables import read_table, write_table
+from workflow_scripts.lib.store.verification import repair_feature, verify_feature
 
 ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
@@ -103,7 +103,7 @@ def run_job_again(root: Path) -> list[str]:
             yield Computed(video_id, np.zeros((2, DIM)), np.zeros((2, 2)))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("workflow_scripts.store.shard_job.row_key", lambda digest, recipe, dtype: digest)
+        patch.setattr("workflow_scripts.lib.store.shard_job.row_key", lambda digest, recipe, dtype: digest)
         wanted = [Wanted(video_id, f"key-{video_id}") for video_id in LENGTHS]
         update_shard(root / "0000.zarr", wanted, RECIPE, "float16", DIM, compute, None)
     return computed
@@ -139,7 +139,7 @@ def test_a_missing_file_is_found_and_only_its_shard_is_made_again(root, pipeline
 
 def test_a_swapped_chunk_file_of_another_generation_takes_all_of_the_shard_out(root, pipeline):
     other = make_feature(root.parents[1] / "features" / "other")
-    from workflow_scripts.store.shard_store import publish_shard
+    from workflow_scripts.lib.store.shard_store import publish_shard
 
     publish_shard(other / "0000.zarr", content(LENGTHS, seed=9), RECIPE)
     features_file(root / "0000.zarr").write_bytes(features_file(other / "0000.zarr").read_bytes())

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by, same_rows
-from workflow_scripts.store.features import FeatureStore, write_index
-from workflow_scripts.store.shard_store import (
+from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     VideoRows,
     concatenate,
@@ -81,7 +81,7 @@ REWRITER = """
     import sys
     from pathlib import Path
     import numpy as np
-    from workflow_scripts.store.shard_store import VideoRows, concatenate, publish_shard
+    from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publish_shard
 
     def whole(value, lengths):
         parts = []
@@ -137,8 +137,8 @@ READER = """
     import threading
     from pathlib import Path
     import numpy as np
-    from workflow_scripts.store.features import FeatureStore
-    from workflow_scripts.store.shard_store import StoreBeingRewritten, use_zarrs
+    from workflow_scripts.lib.store.features import FeatureStore
+    from workflow_scripts.lib.store.shard_store import StoreBeingRewritten, use_zarrs
 
     root, stop, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
     if way == "zarrs":
@@ -205,7 +205,9 @@ def test_processes_and_threads_that_read_during_many_republications_never_see_a_
     assert [reader.returncode for reader in readers] == [0] * len(readers), "\n".join(errors)
 
 
-NO_EXCHANGE = "import workflow_scripts.store.shard_store as s; s._exchange = lambda one, other: False\n    path, turns"
+NO_EXCHANGE = (
+    "import workflow_scripts.lib.store.shard_store as s; s._exchange = lambda one, other: False\n    path, turns"
+)
 
 
 def test_a_killed_publication_leaves_a_complete_shard(tmp_path):
@@ -242,7 +244,7 @@ def test_a_store_can_be_shared_by_threads(root, pipeline):
 def test_a_forked_child_opens_the_store_anew(root):
     script = f"""
         import os
-        from workflow_scripts.store.features import FeatureStore
+        from workflow_scripts.lib.store.features import FeatureStore
         store = FeatureStore({str(root)!r})
         before = store["a"].values
         child = os.fork()
@@ -257,8 +259,8 @@ def test_a_forked_child_with_zarrs_reads_what_is_in_memory_and_refuses_the_rest(
     pytest.importorskip("zarrs")
     script = f"""
         import os
-        from workflow_scripts.store.features import FeatureStore
-        from workflow_scripts.store.shard_store import use_zarrs
+        from workflow_scripts.lib.store.features import FeatureStore
+        from workflow_scripts.lib.store.shard_store import use_zarrs
         assert use_zarrs()
         cold, warm = FeatureStore({str(root)!r}), FeatureStore({str(root)!r}).preload()
         cold["a"]

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.store import atomic, digest, shards, tables
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store import atomic, digest, shards, tables
 
 ids = st.text(st.characters(blacklist_characters="\t\n\r", blacklist_categories=["Cs"]), min_size=1, max_size=20)
 

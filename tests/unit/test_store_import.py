@@ -15,15 +15,15 @@ import torch
 import yaml
 
 from workflow_scripts import import_features, report_import
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.errors import UserError
-from workflow_scripts.extraction.imports import import_times
-from workflow_scripts.extraction.settings import feature_settings
-from workflow_scripts.store.digest import digest_json
-from workflow_scripts.store.feature_files import UnreadableFile, open_source, read_pickle
-from workflow_scripts.store.features import FeatureStore, write_index
-from workflow_scripts.store.id_patterns import QUERY_COLUMNS
-from workflow_scripts.store.tables import write_table
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.imports import import_times
+from workflow_scripts.lib.extraction.settings import feature_settings
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source, read_pickle
+from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
+from workflow_scripts.lib.store.tables import write_table
 
 DIM = 6
 LENGTHS = {"a": 10, "b": 3, "c": 20}

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from workflow_scripts.errors import UserError
-from workflow_scripts.store.features import FeatureStore, write_index
-from workflow_scripts.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
-from workflow_scripts.store.shard_store import read_whole_shard
-from workflow_scripts.store.verification import Verified, failed_videos, repair_feature
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
+from workflow_scripts.lib.store.shard_store import read_whole_shard
+from workflow_scripts.lib.store.verification import Verified, failed_videos, repair_feature
 
 RECIPE = {"encoder": "fake", "params": {"a": 1}}
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -212,7 +212,7 @@ def test_copies_of_a_video_are_computed_once(path, tmp_path, use_cache):
 def test_a_copy_is_tried_if_the_first_of_its_kind_failed_and_both_have_rows_the_next_time(
     path, tmp_path, use_cache, monkeypatch, snakemake_style
 ):
-    monkeypatch.setattr("workflow_scripts.store.shard_job._ASK_AGAIN_S", 0.01)
+    monkeypatch.setattr("workflow_scripts.lib.store.shard_job._ASK_AGAIN_S", 0.01)
     cache = tmp_path / "cache" if use_cache else None
     copies = [Wanted("a", "same"), Wanted("b", "same")]
     encoder = FakeEncoder(dict.fromkeys("ab", "1"), failing=("a",))

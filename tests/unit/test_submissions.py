@@ -12,11 +12,11 @@ from tests.unit.made_benchmarks import (
     sentence_files,
     write_lines,
 )
-from workflow_scripts.datasets.source_files import read_json
-from workflow_scripts.errors import UserError
-from workflow_scripts.metrics.errors import MalformedRow
-from workflow_scripts.metrics.qvhighlights import evaluate as evaluate_qvh
-from workflow_scripts.scoring.submissions import read_values
+from workflow_scripts.lib.datasets.source_files import read_json
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.errors import MalformedRow
+from workflow_scripts.lib.metrics.qvhighlights import evaluate as evaluate_qvh
+from workflow_scripts.lib.scoring.submissions import read_values
 
 NAN = float("nan")
 

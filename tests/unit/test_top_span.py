@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.metrics.top_span import average_recall, nearest_moment, selection_thresholds
+from workflow_scripts.lib.metrics.top_span import average_recall, nearest_moment, selection_thresholds
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,11 @@ from tests.unit.made_training import (
     made_training,
     signal_after,
 )
-from workflow_scripts.errors import UserError
-from workflow_scripts.store.atomic import sibling
-from workflow_scripts.training.checkpoint import read_checkpoint
-from workflow_scripts.training.loop import STOPPED_EXIT_STATUS, EpochSampler, Training
-from workflow_scripts.training.state import StateFolder
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.atomic import sibling
+from workflow_scripts.lib.training.checkpoint import read_checkpoint
+from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, EpochSampler, Training
+from workflow_scripts.lib.training.state import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_PROCESS = 2**22 + 1

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from tests.unit.made_training import N_EPOCHS, STEPS_PER_EPOCH
-from workflow_scripts.errors import UserError
-from workflow_scripts.training.checkpoint import read_checkpoint
-from workflow_scripts.training.loop import STOPPED_EXIT_STATUS, EpochSampler, SharedBatches
-from workflow_scripts.training.processes import launch
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.training.checkpoint import read_checkpoint
+from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, EpochSampler, SharedBatches
+from workflow_scripts.lib.training.processes import launch
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCUMULATION = 2

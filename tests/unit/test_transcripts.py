@@ -5,12 +5,12 @@ import logging
 
 import pytest
 
-from workflow_scripts.datasets.srt import parse_srt, srt_text
-from workflow_scripts.datasets.transcript_files import video_states, write_index, write_shard, write_srt_files
-from workflow_scripts.errors import UserError
-from workflow_scripts.store.record_files import update_records
-from workflow_scripts.store.shard_job import Wanted
-from workflow_scripts.store.tables import read_table, write_table
+from workflow_scripts.lib.datasets.srt import parse_srt, srt_text
+from workflow_scripts.lib.datasets.transcript_files import video_states, write_index, write_shard, write_srt_files
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.record_files import update_records
+from workflow_scripts.lib.store.shard_job import Wanted
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 SEGMENTS = [
     {"start_s": 0.0, "end_s": 1.5, "text": "hello", "words": None},

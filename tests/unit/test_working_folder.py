@@ -4,11 +4,11 @@ import os
 
 import pytest
 
-from workflow_scripts.datasets import listing
-from workflow_scripts.datasets.listing import bring_up_to_date
-from workflow_scripts.errors import UserError
-from workflow_scripts.planning import working_folder
-from workflow_scripts.planning.working_folder import full_disk_message, require_writable
+from workflow_scripts.lib.datasets import listing
+from workflow_scripts.lib.datasets.listing import bring_up_to_date
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning import working_folder
+from workflow_scripts.lib.planning.working_folder import full_disk_message, require_writable
 
 
 def test_a_folder_whose_records_cannot_be_written_is_refused_by_name(tmp_path, monkeypatch):

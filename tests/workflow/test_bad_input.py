@@ -22,9 +22,9 @@ from tests.workflow.own_videos import (
     write_queries,
 )
 from tests.workflow.run_snakemake import Run, Workflow, wait_for_end
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.shards import shard_of
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.shards import shard_of
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

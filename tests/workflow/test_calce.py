@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

@@ -8,8 +8,8 @@ from tests.unit.made_benchmarks import qvh_files, write_lines
 from tests.unit.plain_metrics import plain_moments, plain_saliency
 from tests.workflow.run_snakemake import ROOT, Workflow
 from tests.workflow.test_bad_input import the_error
-from workflow_scripts.metrics.hirest import moment_retrieval
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.metrics.hirest import moment_retrieval
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

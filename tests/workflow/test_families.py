@@ -6,7 +6,7 @@ import pytest
 
 from tests.workflow.own_videos import own_videos, query
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

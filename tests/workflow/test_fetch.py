@@ -13,7 +13,7 @@ from tests.unit.made_server import running_server
 from tests.unit.test_fetching_archives import make_tar
 from tests.workflow.run_snakemake import ROOT, SNAKEMAKE, Workflow
 from tests.workflow.test_bad_input import the_error
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

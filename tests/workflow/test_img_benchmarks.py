@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from tests.unit.made_clips import make_clip
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

@@ -6,9 +6,9 @@ import pytest
 
 from tests.unit.made_clips import make_clip
 from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, QUERIES, add_clip, own_videos, query, write_queries
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.shards import shard_of
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.shards import shard_of
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

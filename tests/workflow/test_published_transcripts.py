@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tests.workflow.own_videos import own_videos, query
-from workflow_scripts.datasets.srt import parse_srt, srt_text
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.srt import parse_srt, srt_text
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

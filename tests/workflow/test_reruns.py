@@ -25,10 +25,10 @@ from tests.workflow.own_videos import (
     query,
 )
 from tests.workflow.run_snakemake import Workflow, wait_for_end
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.shard_store import StoreDamaged, read_whole_shard
-from workflow_scripts.store.shards import shard_of
-from workflow_scripts.store.verification import verify_feature
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.shard_store import StoreDamaged, read_whole_shard
+from workflow_scripts.lib.store.shards import shard_of
+from workflow_scripts.lib.store.verification import verify_feature
 
 pytestmark = pytest.mark.workflow
 

@@ -5,9 +5,9 @@ import pytest
 
 from tests.encoder_table import ROOT
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.configuration.compose import Configuration
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
 

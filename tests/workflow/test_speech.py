@@ -7,8 +7,8 @@ import pytest
 
 from tests.word_errors import words
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.datasets.srt import parse_srt
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.datasets.srt import parse_srt
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from workflow_scripts.fit_pca import main as fit_pca
-from workflow_scripts.store.features import FeatureStore
-from workflow_scripts.store.tables import read_table
+from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
 

@@ -1,6 +1,6 @@
 """Files of the published CALCE code: noun phrases and first-stage answers by query, and joining the two stages.
 
-The functions take what a JSON reader returned; see `workflow_scripts/datasets/readers/calce.py` for the annotation
+The functions take what a JSON reader returned; see `workflow_scripts/lib/datasets/readers/calce.py` for the annotation
 files themselves.
 """
 

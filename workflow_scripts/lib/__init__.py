@@ -1,0 +1,1 @@
+"""The library that the entry points call, one package per subject."""

@@ -1,0 +1,84 @@
+"""`config/datasets/<name>.yaml`."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from workflow_scripts.lib.configuration.schema.published import Download
+from workflow_scripts.lib.configuration.schema.section import Name, Section
+
+
+class DemoGenerator(Section):
+    """Size of the embedded demo dataset."""
+
+    seed: int = Field(0, description="seed of the event plan")
+    train: PositiveInt = Field(100, description="videos")
+    val: PositiveInt = Field(20, description="videos")
+    test: PositiveInt = Field(30, description="videos")
+
+
+class AnnotationSource(Section):
+    """Where a dataset's annotations come from."""
+
+    format: str = Field(description="a reader of workflow_scripts/lib/datasets/")
+    files: dict[Name, str] = Field(description="split -> annotation file (plain or .gz)", min_length=1)
+    items: tuple[str, ...] = Field(
+        (), description="files with noun phrases of the queries, in a form of CALCE (docs/datasets.md)"
+    )
+
+
+class BenchmarkEvaluation(Section):
+    """How predictions on this dataset are scored."""
+
+    rules: tuple[Name, ...] = Field(
+        ("span_index",),
+        description="rule sets (docs/metrics.md), the first gives the headline; a system's file may name others",
+        min_length=1,
+    )
+    thresholds: tuple[float, ...] = Field((0.3, 0.5, 0.7), description="tIoU thresholds of R1 and R5")
+    nms_thresholds: dict[Name, float] = Field(
+        default_factory=dict,
+        description="rule set -> tIoU above which the span with the lower score is dropped; 0.5 where not named",
+    )
+
+
+class ExternalPredictions(Section):
+    """A prediction file that somebody brings, in the benchmark's submission format (docs/metrics.md)."""
+
+    file: str = Field(description="the prediction file (plain or .gz)")
+    split: str = Field(description="the split that it is about")
+    rules: tuple[Name, ...] | None = Field(None, description="rule sets; null: those of the dataset", min_length=1)
+    title: str = Field("", description="what tables call it; default: its name")
+    allow_missing: bool = Field(False, description="score the queries that both sides have, instead of refusing")
+    empty_as_miss: bool = Field(False, description="count a query that was answered with nothing as missed")
+    clip: bool = Field(False, description="cut predicted spans to the video first")
+
+
+class Dataset(Section):
+    """`config/datasets/<name>.yaml`."""
+
+    title: str = Field(description="what a report calls it")
+    videos: str = Field(description="folder that holds <video id>.<extension>")
+    extensions: tuple[str, ...] = Field(
+        ("mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "wmv", "flv"),
+        description="file name extensions in small or capital letters; the first that is there wins",
+    )
+    annotations: AnnotationSource
+    downloads: dict[Name, Download] = Field(default_factory=dict, description="what can be fetched (docs/datasets.md)")
+    on_youtube: bool = Field(False, description="the videos can be fetched from YouTube, by their ids")
+    generate: DemoGenerator | None = Field(None, description="make the videos and annotations instead of finding them")
+    query_audio: str | None = Field(None, description="folder that holds the sound files of spoken queries")
+    n_shards: PositiveInt | None = Field(
+        None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"
+    )
+    on_bad_video: Literal["fail", "skip"] | None = Field(None, description="as in config.yaml, for this dataset")
+    evaluation: BenchmarkEvaluation = Field(default_factory=BenchmarkEvaluation)
+    external: dict[Name, ExternalPredictions] = Field(
+        default_factory=dict, description="prediction files to score, by name: results/<dataset>/external/<name>/"
+    )
+    features: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="overrides of feature files on this dataset"
+    )
+    systems: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="overrides of system files on this dataset"
+    )

@@ -1,0 +1,47 @@
+"""`config/config.yaml`: what a user edits."""
+
+from typing import Any, Literal
+
+from pydantic import Field, PositiveInt
+
+from workflow_scripts.lib.configuration.schema.section import Name, Section
+
+
+class Paths(Section):
+    """Folders and programs of this machine; changing one recomputes nothing."""
+
+    weights: str = Field("weights", description="folder of downloaded weights (names and sources: config/weights.yaml)")
+    feature_cache: str | None = Field(
+        None, description="folder of a content-addressed feature cache that several datasets or people share"
+    )
+    yt_dlp: str = Field("yt-dlp", description="yt-dlp program, for videos of YouTube; only needed to fetch those")
+    ffmpeg: str | None = Field(None, description="ffmpeg program to use instead of the one in the imageio-ffmpeg wheel")
+
+
+class Root(Section):
+    """`config/config.yaml`: what a user edits."""
+
+    paths: Paths = Field(default_factory=Paths)
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where networks run")
+    on_bad_video: Literal["fail", "skip"] = Field(
+        "fail", description="`fail`: stop before any expensive work with the whole list; `skip`: go on without them"
+    )
+    strict_annotations: bool = Field(False, description="make flagged spans (past the end, reversed, empty) errors")
+    youtube_height: PositiveInt = Field(
+        480, description="largest height of videos that are fetched from YouTube, pixels"
+    )
+    needed_by: str | None = Field(
+        None, description="a target such as results/qvh/img/metrics.json: list only what it needs (`snakemake weights`)"
+    )
+    videos_per_shard: PositiveInt = Field(
+        64, description="used once, when a dataset is first seen; above 500 shards they grow"
+    )
+    datasets: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="overrides of config/datasets/<name>.yaml"
+    )
+    features: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="overrides of config/features/<name>.yaml"
+    )
+    systems: dict[Name, dict[str, Any]] = Field(
+        default_factory=dict, description="overrides of config/systems/<name>.yaml"
+    )

@@ -1,0 +1,122 @@
+"""Which videos a dataset has and where they are, found by listing alone: cheap enough for every start of the workflow.
+
+The workflow decides from these lists, before any job runs, which shards a change touches. Nothing is probed or decoded
+here; the lists hold what `stat` tells.
+"""
+
+import itertools
+import json
+import logging
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.survey import video_files
+from workflow_scripts.lib.store.atomic import json_text, write_if_changed
+from workflow_scripts.lib.store.shards import split_into_shards
+
+log = logging.getLogger(__name__)
+
+MISSING = "missing"
+_THREADS, _IDS_PER_THREAD = 16, 2_000
+"""A network file system answers each question late, and many at once."""
+LOCKS = Path(".snakemake/locks")
+"""Where a running Snakemake leaves its locks, below the working folder."""
+
+
+def stat_signature(path: Path) -> str:
+    """Return size, modification time and name of a file: equal means unchanged, as far as `stat` can tell."""
+    found = path.stat()
+    return f"{found.st_size}:{found.st_mtime_ns}:{path.name}"
+
+
+def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str]) -> dict[str, str]:
+    """Return what `stat` tells of every video: its signature, or `missing`."""
+    files, ids, place = video_files(folder, extensions), list(video_ids), str(folder)
+
+    def signatures(part: list[str]) -> list[str]:
+        return [_signature_or_missing(place, files[video_id][0]) if video_id in files else MISSING for video_id in part]
+
+    parts = [ids[start : start + _IDS_PER_THREAD] for start in range(0, len(ids), _IDS_PER_THREAD)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(ids, itertools.chain.from_iterable(pool.map(signatures, parts)), strict=True))
+
+
+def _signature_or_missing(folder: str, name: str) -> str:
+    # Plain strings: this is done for every video at every start.
+    try:
+        found = os.stat(f"{folder}/{name}")  # noqa: PTH116
+    except OSError:
+        # A broken link, or one into a closed folder: the probe says which.
+        return MISSING
+    return f"{found.st_size}:{found.st_mtime_ns}:{name}"
+
+
+@dataclass(frozen=True)
+class AnnotatedVideos:
+    """What the annotation files say about videos.
+
+    Attributes
+    ----------
+    ids : list of str
+        Sorted.
+    have_durations : bool
+        Whether the files state the duration of every video.
+    """
+
+    ids: list[str]
+    have_durations: bool
+
+
+def annotated_videos(
+    files: Iterable[Path], read_durations: Callable[[], dict[str, float | None]], cache: Path
+) -> AnnotatedVideos:
+    """Return the annotated videos, read again only if an annotation file changed.
+
+    Parameters
+    ----------
+    files : the annotation files
+    read_durations : reads them; video id -> seconds or None
+    cache : where the answer is remembered
+
+    Raises
+    ------
+    UserError
+        an annotation file is missing
+    """
+    signatures = []
+    for path in files:
+        if not path.is_file():
+            remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
+            raise UserError(f"{path}: no such annotation file. {remedy}")
+        signatures.append(f"{path}:{stat_signature(path)}")
+    if cache.is_file():
+        known = json.loads(cache.read_text(encoding="utf-8"))
+        if known.pop("files") == signatures:
+            return AnnotatedVideos(**known)
+    durations = read_durations()
+    found = AnnotatedVideos(sorted(durations), None not in durations.values())
+    write_if_changed(cache, json_text({"files": signatures, **asdict(found)}))
+    return found
+
+
+def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> None:
+    """Write one list per shard, sorted lines `id<TAB>signature`; unchanged lists keep their modification time."""
+    for name, entries in split_into_shards(listed, n_shards).items():
+        bring_up_to_date(
+            folder / f"{name}.tsv", "".join(f"{video}\t{signature}\n" for video, signature in sorted(entries.items()))
+        )
+
+
+def bring_up_to_date(path: Path, text: str) -> None:
+    """Write a file that jobs read, if it changed.
+
+    What the jobs of a workflow that is running in this folder read stays as it was when they were planned.
+    """
+    if any(LOCKS.glob("*.lock")) and path.is_file() and path.read_text(encoding="utf-8") != text:
+        log.warning("%s: not brought up to date, because another workflow is running in this folder", path)
+    else:
+        write_if_changed(path, text)

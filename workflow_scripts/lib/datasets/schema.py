@@ -1,0 +1,236 @@
+"""The canonical tables: their columns, the flags of spans, and the views in which moments are used."""
+
+import difflib
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from workflow_scripts.lib.datasets.errors import UnknownView
+
+SCHEMA_VERSION = "1"
+
+
+def _columns(**types: pa.DataType | tuple[pa.DataType]) -> pa.Schema:
+    """Columns by name; a type in parentheses with a comma may be null."""
+    fields = []
+    for name, kind in types.items():
+        is_optional = isinstance(kind, tuple)
+        fields.append(pa.field(name, kind[0] if is_optional else kind, nullable=is_optional))
+    return pa.schema(fields)
+
+
+_TEXT, _SECONDS = pa.string(), pa.float64()
+_STRINGS = pa.list_(pa.string())
+
+VIDEOS = _columns(
+    dataset=_TEXT,
+    video_id=_TEXT,
+    source_video_id=_TEXT,
+    duration_s=_SECONDS,
+    fps=(pa.float64(),),
+    num_frames=(pa.int64(),),
+    youtube_id=(_TEXT,),
+    clip_start_s=(_SECONDS,),
+    clip_end_s=(_SECONDS,),
+    split=_STRINGS,
+    extra_json=(_TEXT,),
+)
+QUERIES = _columns(
+    dataset=_TEXT,
+    split=_TEXT,
+    query_id=_TEXT,
+    video_id=_TEXT,
+    source_query_id=(_TEXT,),
+    ordinal=pa.int32(),
+    modality=_TEXT,
+    text=(_TEXT,),
+    audio_path=(_TEXT,),
+    speaker=(_TEXT,),
+    speaker_index=(pa.int32(),),
+    items=(_STRINGS,),
+    relevant=(pa.bool_(),),
+    clippable=(pa.bool_(),),
+    extra_json=(_TEXT,),
+)
+MOMENTS = _columns(
+    dataset=_TEXT,
+    split=_TEXT,
+    query_id=_TEXT,
+    video_id=_TEXT,
+    window_index=pa.int16(),
+    start_raw=pa.float64(),
+    end_raw=pa.float64(),
+    raw_unit=_TEXT,
+    start_s=_SECONDS,
+    end_s=_SECONDS,
+    flags=_STRINGS,
+)
+SALIENCY = _columns(
+    dataset=_TEXT,
+    split=_TEXT,
+    query_id=_TEXT,
+    clip_index=pa.int32(),
+    clip_length_s=pa.float32(),
+    scores=pa.list_(pa.int8()),
+)
+STEPS = _columns(
+    dataset=_TEXT,
+    split=_TEXT,
+    video_id=_TEXT,
+    query_id=_TEXT,
+    step_index=pa.int16(),
+    start_s=_SECONDS,
+    end_s=_SECONDS,
+    text=_TEXT,
+    flags=_STRINGS,
+)
+CAPTIONS = _columns(
+    dataset=_TEXT,
+    split=_TEXT,
+    video_id=_TEXT,
+    caption_index=pa.int32(),
+    text=_TEXT,
+    kind=_TEXT,
+    source_id=(_TEXT,),
+)
+TRANSCRIPTS = _columns(
+    dataset=_TEXT,
+    video_id=_TEXT,
+    segment_index=pa.int32(),
+    start_s=_SECONDS,
+    end_s=_SECONDS,
+    text=_TEXT,
+    source=_TEXT,
+    model=(_TEXT,),
+    language=(_TEXT,),
+    words=(
+        pa.list_(
+            pa.struct([("start_s", _SECONDS), ("end_s", _SECONDS), ("text", _TEXT), ("probability", pa.float64())])
+        ),
+    ),
+)
+PREDICTIONS = _columns(
+    run_id=_TEXT,
+    system=_TEXT,
+    dataset=_TEXT,
+    split=_TEXT,
+    query_id=_TEXT,
+    video_id=_TEXT,
+    rank=pa.int32(),
+    start_s=(_SECONDS,),
+    end_s=(_SECONDS,),
+    score=(pa.float64(),),
+    text=(_TEXT,),
+    step_index=(pa.int16(),),
+)
+QUERY_SCORES = _columns(query_id=_TEXT, name=_TEXT, value=pa.float64())
+PREDICTION_SALIENCY = _columns(run_id=_TEXT, query_id=_TEXT, scores=pa.list_(pa.float32()))
+
+TABLES = {
+    "videos": VIDEOS,
+    "queries": QUERIES,
+    "moments": MOMENTS,
+    "saliency": SALIENCY,
+    "steps": STEPS,
+    "captions": CAPTIONS,
+    "transcripts": TRANSCRIPTS,
+}
+"""Tables of a dataset's annotations by name."""
+
+VIEWS = ("raw", "clip", "clip_drop", "calce_round")
+
+
+def span_flags(start_s: float, end_s: float, duration_s: float) -> list[str]:
+    """Return what is odd about a span.
+
+    Parameters
+    ----------
+    start_s, end_s : float
+        Seconds, not clipped.
+    duration_s : float
+        Annotated duration of the video in seconds.
+
+    Returns
+    -------
+    list of str
+        Some of `zero_length`, `reversed`, `end_past_duration`, `start_past_duration`, `negative_start`; usually none.
+    """
+    found = {
+        "zero_length": start_s == end_s,
+        "reversed": start_s > end_s,
+        "end_past_duration": end_s > duration_s,
+        "start_past_duration": start_s > duration_s,
+        "negative_start": start_s < 0,
+    }
+    return [flag for flag, is_set in found.items() if is_set]
+
+
+def moments_view(moments: pa.Table, videos: pa.Table, policy: str) -> pa.Table:
+    """Return the moments as a system wants them; the table itself is never edited.
+
+    Parameters
+    ----------
+    moments, videos : pyarrow.Table
+        Canonical tables.
+    policy : {"raw", "clip", "clip_drop", "calce_round"}
+        `raw`: as annotated. `clip`: starts raised to 0 and ends lowered to the duration. `clip_drop`: clipped, then
+        without the spans that start at or after their end (2D-TAN). `calce_round`: both ends rounded to whole seconds,
+        halves to even, not clipped; it belongs with the rounded durations of `videos_view`.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns of `moments`; `start_s` and `end_s` differ. Window indices stay those of the source.
+
+    Raises
+    ------
+    UnknownView
+        If there is no such policy.
+    """
+    _check_policy(policy)
+    if policy == "raw":
+        return moments
+    if policy == "calce_round":
+        return _replaced(moments, {name: _rounded(moments[name]) for name in ("start_s", "end_s")})
+    row_of_video = pc.index_in(moments["video_id"], videos["video_id"].combine_chunks())
+    durations = videos["duration_s"].take(row_of_video)
+    clipped = {
+        "start_s": pc.max_element_wise(moments["start_s"], pa.scalar(0.0)),
+        "end_s": pc.min_element_wise(moments["end_s"], durations),
+    }
+    moments = _replaced(moments, clipped)
+    if policy == "clip":
+        return moments
+    return moments.filter(pc.less(moments["start_s"], moments["end_s"]))
+
+
+def videos_view(videos: pa.Table, policy: str) -> pa.Table:
+    """Return the videos that go with a view of the moments: `calce_round` rounds the durations, halves to even.
+
+    Raises
+    ------
+    UnknownView
+        If there is no such policy.
+    """
+    _check_policy(policy)
+    if policy != "calce_round":
+        return videos
+    return _replaced(videos, {"duration_s": _rounded(videos["duration_s"])})
+
+
+def _check_policy(policy: str) -> None:
+    if policy not in VIEWS:
+        near = difflib.get_close_matches(policy, VIEWS, n=1)
+        hint = f'Did you mean "{near[0]}"?' if near else "Choose one of these."
+        raise UnknownView("view of the moments", repr(policy), f"one of {', '.join(VIEWS)}", hint)
+
+
+def _rounded(seconds: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.round(seconds, round_mode="half_to_even")
+
+
+def _replaced(table: pa.Table, columns: dict[str, pa.ChunkedArray]) -> pa.Table:
+    for name, values in columns.items():
+        position = table.schema.get_field_index(name)
+        table = table.set_column(position, table.schema.field(name), values)
+    return table

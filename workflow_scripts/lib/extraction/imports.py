@@ -1,0 +1,59 @@
+"""Times and lengths of imported features, and the report of what was found."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.lib.store.shard_store import VideoRows
+
+MISSING = "missing"
+REPORT_COLUMNS = ("id", "source", "found", "rows", "rows_s", "duration_s", "note")
+
+
+def import_times(recipe: Mapping[str, Any], n_rows: int, duration_s: float | None) -> np.ndarray:
+    """Return start and end second of every row, float64 (T, 2).
+
+    `times` of the recipe: seconds per row from 0; `proportional`: equal parts of the duration; None (text): row
+    numbers stand in.
+    """
+    if recipe["times"] == "proportional":
+        edges = np.linspace(0.0, duration_s or 0.0, n_rows + 1)
+    else:
+        edges = np.arange(n_rows + 1, dtype=np.float64) * (recipe["times"] or 1.0)
+    return np.stack([edges[:-1], edges[1:]], axis=1)
+
+
+def wrong_length(recipe: Mapping[str, Any], n_rows: int, duration_s: float | None) -> str | None:
+    """Return how far rows and duration are apart, None if they agree or cannot be compared."""
+    stride_s = recipe["times"]
+    if not isinstance(stride_s, float) or duration_s is None:
+        return None
+    tolerance_s = recipe["tolerance_s"] or 2 * stride_s
+    difference_s = n_rows * stride_s - duration_s
+    if abs(difference_s) <= tolerance_s:
+        return None
+    return f"{n_rows} rows of {stride_s:g} s for {duration_s:.3f} s ({difference_s:+.3f} s)"
+
+
+def report_lines(
+    recipe: Mapping[str, Any],
+    held: Iterable[VideoRows],
+    names: Mapping[str, str | None],
+    durations: Mapping[str, float | None],
+) -> list[tuple[str, ...]]:
+    """Return the lines of an import report, the header first.
+
+    `found` is `ok`, `missing`, `unreadable` or `wrong length`; the last has rows unless the feature file says `fail`.
+    """
+    lines: list[tuple[str, ...]] = [REPORT_COLUMNS]
+    for video in held:
+        n_rows, duration_s = video.stop - video.start, durations[video.id]
+        found, _, note = video.reason.partition(": ") if video.status == "failed" else ("ok", "", "")
+        wrong = wrong_length(recipe, n_rows, duration_s) if video.status == "ok" else None
+        if wrong:
+            found, note = "wrong length", wrong
+        stride_s = recipe["times"] if isinstance(recipe["times"], float) else None
+        seconds = (f"{n_rows * stride_s:.3f}" if stride_s else "", "" if duration_s is None else f"{duration_s:.3f}")
+        lines.append((video.id, names[video.id] or "", found, str(n_rows), *seconds, " ".join(note.split())))
+    return lines

@@ -1,0 +1,85 @@
+"""The resolved settings of one feature on one dataset, as a file that every extraction job reads."""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
+from workflow_scripts.lib.configuration.schema import ExtractedFeature, Weight
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.digest import digest_json
+
+
+def feature_settings(configuration: Configuration, dataset: str, name: str) -> dict[str, Any]:
+    """Return what an extraction job needs to know: the recipe, which decides the rows, and how to run it."""
+    feature = configuration.feature(dataset, name)
+    paths = configuration.root.paths
+    is_imported = not isinstance(feature, ExtractedFeature)
+    return {
+        "source": feature.model_dump(include={"path", "id_pattern"}) if is_imported else None,
+        "dataset": dataset,
+        "feature": name,
+        "recipe": feature_recipe(configuration, feature),
+        "runtime": feature.runtime.model_dump(mode="json"),
+        "weights": weights_settings(configuration, feature.weights),
+        "more_weights": {
+            role: weights_settings(configuration, weights)
+            for role, weights in getattr(feature, "more_weights", {}).items()
+        },
+        "device": configuration.root.device,
+        "feature_cache": paths.feature_cache,
+        "ffmpeg": paths.ffmpeg,
+    }
+
+
+def weights_settings(configuration: Configuration, name: str) -> dict[str, Any]:
+    """Return what a job needs to know of weights: nothing, a seed, or file, loader and checksum."""
+    if name == NO_WEIGHTS:
+        return {}
+    seed = random_seed(name)
+    if seed is not None:
+        return {"seed": seed}
+    parts = [_weight(configuration, part) for part in configuration.weight(name).parts]
+    return {**_weight(configuration, name), "parts": parts}
+
+
+def _weight(configuration: Configuration, name: str) -> dict[str, Any]:
+    weight = configuration.weight(name)
+    path = weight_path(weight, configuration.root.paths.weights)
+    return {"name": name, "path": str(path), **weight.model_dump(include={"url", "sha256", "loader", "source"})}
+
+
+def weight_path(weight: Weight, folder: str) -> Path:
+    """Return where the weights file is, or would be after downloading.
+
+    Raises
+    ------
+    UserError
+        the Python package that ships the file is not installed
+    """
+    if weight.package is None:
+        return Path(folder) / weight.file
+    # Looked up without importing: the package may pull in torch.
+    spec = importlib.util.find_spec(weight.package)
+    if spec is None or spec.origin is None:
+        raise UserError(f"Python package {weight.package} (ships {weight.file}) is not installed; run `make setup`")
+    return Path(spec.origin).parent / weight.file
+
+
+def read_settings(path: Path, recipe_digest: str) -> dict[str, Any]:
+    """Read a settings file and check that it still is what the job was started for.
+
+    Raises
+    ------
+    UserError
+        the configuration was changed while the workflow was running
+    """
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    if digest_json(settings["recipe"]) != recipe_digest:
+        raise UserError(
+            f"{path}: the recipe of {settings['feature']} is no longer the one this job was started for; "
+            "start the workflow again"
+        )
+    return settings

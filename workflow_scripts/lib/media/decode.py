@@ -1,0 +1,200 @@
+"""Frames of a video, only those that a plan names, already resized, in one sequential pass of a decoder."""
+
+import contextlib
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.decode_program import ffmpeg_frames, nvdec_frames, require_nvdec
+from workflow_scripts.lib.media.decode_pyav import pyav_frames
+from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.frame_request import FrameRequest
+from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.probe import frame_times, open_video, video_stream
+from workflow_scripts.lib.media.resize import resize_for
+
+DECODERS = ("auto", "pyav", "ffmpeg", "nvdec")
+# Starting the program costs about as much as decoding and delivering this many frames here; beyond, its own threads
+# decode and resize at the same time (tests/benchmarks/decoders.py).
+_WORTH_A_PROCESS = 300
+
+
+def decode_frames(
+    path: Path | str,
+    frame_idx: Sequence[int] | np.ndarray,
+    resize: dict[str, Any] | None,
+    ffmpeg: str | None = None,
+    decoder: str = "auto",
+) -> Generator[np.ndarray, None, None]:
+    """Yield the planned frames of a video in order.
+
+    Parameters
+    ----------
+    path : Path or str
+        The video.
+    frame_idx : int (T,)
+        Positions in presentation order, never decreasing. A repeated position yields the same frame again.
+    resize : dict or None
+        A resize rule as in a feature file; None: native size.
+    ffmpeg : str, optional
+        As `ffmpeg_exe`.
+    decoder : {"auto", "pyav", "ffmpeg", "nvdec"}
+        Who decodes; the frames are the same. `auto`: the ffmpeg program, but this process (PyAV) for a few frames of a
+        short video.
+
+    Yields
+    ------
+    uint8 (size, size, 3) or (H, W, 3)
+        RGB. Rotation that the file asks for is applied first.
+
+    Raises
+    ------
+    DecodeError
+        If the file cannot be opened; or, after everything that exists was yielded, if frames are missing.
+
+    Notes
+    -----
+    Frames are selected by their presentation time (where there is one), so that a frame that the decoder drops, as in a
+    stream cut between key frames, never shifts the following ones. One thread, so that the bytes do not depend on the
+    machine.
+    """
+    wanted = np.asarray(frame_idx, np.int64)
+    if len(wanted) == 0:
+        return
+    if wanted[0] < 0 or np.any(np.diff(wanted) < 0):
+        raise ValueError("frame_idx must not be negative or decrease")
+    distinct, repeats = np.unique(wanted, return_counts=True)
+    n_delivered = 0
+    for frame, n_times in zip(_distinct_frames(path, distinct, resize, ffmpeg, decoder), repeats, strict=False):
+        for _ in range(n_times):
+            yield frame
+        n_delivered += 1
+    if n_delivered < len(distinct):
+        raise DecodeError(f"{path}: {len(distinct)} frames were planned, {n_delivered} could be decoded.")
+
+
+def _distinct_frames(
+    path: Path | str, wanted: np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None, decoder: str
+) -> Iterator[np.ndarray]:
+    """Yield the frames at increasing positions, as many as the decoder gives."""
+    media = frame_times(path)
+    chosen = wanted[wanted < len(media.pts)]
+    if len(chosen) == 0:
+        return
+    stream_index, width, height = _first_picture(path)
+    picture = resize_for(resize, width, height)
+    shape = (picture.size, picture.size, 3) if picture.by == "ffmpeg" else (height, width, 3)
+    # A stream may change its size on the way: frames at native size take that of the first picture.
+    filters = picture.filters() or f"scale={width}:{height}:flags=bicubic"
+    request = FrameRequest(path, stream_index, media, chosen, filters, shape)
+    for frame in _run(decoder, request, ffmpeg):
+        yield picture.finish(frame)
+
+
+def _run(decoder: str, request: FrameRequest, ffmpeg: str | None) -> Iterator[np.ndarray]:
+    if decoder == "nvdec":
+        return nvdec_frames(request, ffmpeg)
+    is_long = len(request.media.pts) + len(request.chosen) >= _WORTH_A_PROCESS
+    if decoder == "ffmpeg" or (decoder == "auto" and is_long):
+        return ffmpeg_frames(request, ffmpeg)
+    return pyav_frames(request)
+
+
+def check_decoder(decoder: str, ffmpeg: str | None = None) -> None:
+    """Check that a decoder can be used on this machine, before any video is blamed for it.
+
+    Raises
+    ------
+    UserError
+        It is unknown, it is `nvdec` and there is no GPU, or the ffmpeg program cannot be run.
+    """
+    if decoder not in DECODERS:
+        raise UserError(f"decoder: expected one of {', '.join(DECODERS)}, found {decoder!r}.")
+    if decoder == "nvdec":
+        require_nvdec(ffmpeg)
+    if decoder != "pyav":
+        ffmpeg_exe(ffmpeg)
+
+
+def decode_rows(
+    path: Path | str,
+    frame_idx: Sequence[int] | np.ndarray,
+    frames_per_row: Sequence[int] | np.ndarray,
+    resize: dict[str, Any] | None,
+    ffmpeg: str | None = None,
+    decoder: str = "auto",
+) -> Iterator[np.ndarray]:
+    """Yield the frames of each planned row, uint8 (K, size, size, 3); see `decode_frames` and `frame_rows`."""
+
+    def deliver(positions: np.ndarray) -> Generator[np.ndarray, None, None]:
+        return decode_frames(path, positions, resize, ffmpeg, decoder)
+
+    return frame_rows(deliver, frame_idx, frames_per_row)
+
+
+def frame_rows(
+    deliver: Callable[[np.ndarray], Generator[np.ndarray, None, None]],
+    frame_idx: Sequence[int] | np.ndarray,
+    frames_per_row: Sequence[int] | np.ndarray,
+) -> Iterator[np.ndarray]:
+    """Yield the frames of each planned row in order; rows may share frames.
+
+    Parameters
+    ----------
+    deliver : callable
+        Increasing positions -> their frames, uint8 (H, W, C).
+    frame_idx : int (sum of frames_per_row,)
+        Positions in presentation order, row after row.
+    frames_per_row : int (T,)
+        Number of frames K of each row, at least 1.
+
+    Yields
+    ------
+    uint8 (K, H, W, C)
+
+    Notes
+    -----
+    Each frame is delivered and resized once and held until the last row that needs it.
+    """
+    positions = np.asarray(frame_idx, np.int64)
+    rows = np.split(positions, np.cumsum(frames_per_row)[:-1]) if len(positions) else []
+    still_needed = _first_needed_later(rows)
+    distinct = np.unique(positions)
+    held: dict[int, np.ndarray] = {}
+    with contextlib.closing(deliver(distinct)) as frames:
+        arriving = zip(distinct.tolist(), frames, strict=True)
+        newest = -1
+        for row, first_needed in zip(rows, still_needed, strict=True):
+            while newest < row.max():
+                newest, frame = next(arriving)
+                held[newest] = frame
+            yield np.stack([held[position] for position in row.tolist()])
+            held = {position: frame for position, frame in held.items() if position >= first_needed}
+
+
+def _first_needed_later(rows: list[np.ndarray]) -> list[int]:
+    """Return for each row the smallest position that a later row needs."""
+    smallest, found = 2**62, []
+    for row in reversed(rows):
+        found.append(smallest)
+        smallest = min(smallest, int(row.min()))
+    return found[::-1]
+
+
+def _first_picture(path: Path | str) -> tuple[int, int, int]:
+    """Return the number of the video stream, and width and height after the rotation that the file asks for."""
+    with open_video(path) as container:
+        stream = video_stream(container)
+        stream.codec_context.thread_count = 1
+        try:
+            frame = next(container.decode(stream), None)
+        except av.FFmpegError as error:
+            raise DecodeError(f"{path}: no picture could be decoded ({error.strerror}).") from error
+        if frame is None:
+            raise DecodeError(f"{path}: no picture could be decoded.")
+        size = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
+        return stream.index, *size

@@ -1,0 +1,243 @@
+"""What a media file holds, found without decoding it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.sampling import FrameTimes
+
+# A container may state a little more than its last packet shows; more than this is missing data.
+_TRUNCATION_TOLERANCE_S = 1.0
+_TRUNCATION_TOLERANCE = 0.02
+# A stream that starts between key frames gives its first picture within this many packets.
+_PACKETS_UNTIL_FIRST_FRAME = 500
+# What looks like presentation times there is made up from the order of packets, late by the decoder's delay.
+_CONTAINERS_WITHOUT_TIMES = ("avi",)
+_STILL_IMAGE_CONTAINERS = ("image2", "tty", "gif", "apng")
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """What a probe found.
+
+    Attributes
+    ----------
+    status : str
+        `ok`; `missing`; `empty` (no bytes, or no frame); `unreadable`; `no_video_stream`; `truncated` (data end before
+        the time that the header states).
+    reason : str
+        Why the status is not `ok`; else empty.
+    container, codec : str or None
+        Names of the demuxer and of the video codec.
+    duration_s : float or None
+        Of the video stream; of the container, or from the packets, where the stream states none.
+    fps_numerator, fps_denominator : int or None
+        Average frame rate as an exact fraction.
+    n_frames : int or None
+        Frames that are shown (edit lists applied).
+    width, height : int or None
+        Pixels of the coded picture, before rotation.
+    rotation : int or None
+        Degrees, counter-clockwise, by which a player turns the picture: 0, 90, 180 or -90.
+    start_s, video_start_s : float or None
+        First time stamp of the container (second 0) and of the video stream.
+    n_audio_streams : int or None
+        Number of sound streams; the following three describe the first.
+    audio_codec : str or None
+    audio_sample_rate, audio_channels : int or None
+    """
+
+    status: str
+    reason: str = ""
+    container: str | None = None
+    codec: str | None = None
+    duration_s: float | None = None
+    fps_numerator: int | None = None
+    fps_denominator: int | None = None
+    n_frames: int | None = None
+    width: int | None = None
+    height: int | None = None
+    rotation: int | None = None
+    start_s: float | None = None
+    video_start_s: float | None = None
+    n_audio_streams: int | None = None
+    audio_codec: str | None = None
+    audio_sample_rate: int | None = None
+    audio_channels: int | None = None
+
+
+def probe(path: Path | str) -> MediaInfo:
+    """Look into a media file; whatever is wrong with it ends in `status` and `reason`, never in an exception.
+
+    Notes
+    -----
+    mp4 and mov carry an index of all frames, so that only the header and the first picture are read. Other containers
+    are demuxed to their end (every byte is read, nothing is decoded).
+    """
+    try:
+        n_bytes = Path(path).stat().st_size
+        if not Path(path).is_file():
+            return MediaInfo("unreadable", "not a file")
+        if n_bytes == 0:
+            return MediaInfo("empty", "the file has no bytes")
+        with av.open(str(path), metadata_errors="replace") as container:
+            info = _describe(container, n_bytes)
+        return replace(info, **_first_frame(path)) if info.status == "ok" else info
+    except FileNotFoundError:
+        return MediaInfo("missing", "no such file")
+    except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
+        return MediaInfo("unreadable", _reason(error))
+
+
+def open_video(path: Path | str) -> av.container.InputContainer:
+    """Open a media file for demuxing or decoding.
+
+    Raises
+    ------
+    DecodeError
+        If it cannot be opened or has no video stream.
+    """
+    try:
+        container = av.open(str(path), metadata_errors="replace")
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise DecodeError(f"{path}: cannot be opened ({_reason(error)}).") from error
+    if video_stream(container) is None:
+        container.close()
+        raise DecodeError(f"{path}: no video stream.")
+    return container
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """Return the first video stream that is not a cover picture."""
+    cover = av.stream.Disposition.attached_pic
+    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+
+
+def frame_times(path: Path | str) -> FrameTimes:
+    """Return the presentation times of all frames of a video, by demuxing only.
+
+    Raises
+    ------
+    DecodeError
+        If the file cannot be opened, has no video stream, or has no frame.
+    """
+    with open_video(path) as container:
+        stream = video_stream(container)
+        ticks, end, _ = _demux(container, stream)
+        if not ticks:
+            raise DecodeError(f"{path}: the video stream has no frames.")
+        pts = np.unique(np.array(ticks, np.int64))
+        start = int(pts[0])
+        if container.start_time is not None:
+            start = int(Fraction(container.start_time, av.time_base) / stream.time_base + Fraction(1, 2))
+        duration_s = None if stream.duration is None else float(stream.duration * stream.time_base)
+        is_timed = container.format.name not in _CONTAINERS_WITHOUT_TIMES
+        if not is_timed:
+            delay = int(pts[0]) - start
+            pts, end = pts - delay, end - delay
+        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed, stream.average_rate)
+
+
+def _demux(
+    container: av.container.InputContainer, stream: av.VideoStream, others: Iterable[av.stream.Stream] = ()
+) -> tuple[list[int], int, float]:
+    """Return the times of the stream's frames, the end of the last one, and the last end in seconds of any stream."""
+    ticks: list[int] = []
+    last, end, latest_s = -(2**62), 0, 0.0
+    typical = 0 if not stream.average_rate else round(1 / (stream.average_rate * stream.time_base))
+    try:
+        for packet in container.demux(stream, *others):
+            tick = packet.dts if packet.pts is None else packet.pts
+            if tick is None or packet.size == 0:
+                continue
+            latest_s = max(latest_s, float((tick + (packet.duration or 0)) * packet.time_base))
+            if packet.stream.index != stream.index or packet.is_discard:
+                continue
+            ticks.append(tick)
+            if tick > last:
+                last, end = tick, tick + (packet.duration or typical)
+    except av.FFmpegError:
+        # What was read so far is what the file has; the caller compares it with what the header states.
+        pass
+    return ticks, end, latest_s
+
+
+def _describe(container: av.container.InputContainer, n_bytes: int) -> MediaInfo:
+    names = container.format.name
+    sound = container.streams.audio
+    info = MediaInfo(
+        "ok",
+        container=names,
+        start_s=None if container.start_time is None else container.start_time / av.time_base,
+        n_audio_streams=len(sound),
+        audio_codec=sound[0].codec_context.name if sound and sound[0].codec_context else None,
+        audio_sample_rate=sound[0].sample_rate if sound else None,
+        audio_channels=sound[0].channels if sound else None,
+    )
+    if names.endswith("_pipe") or names in _STILL_IMAGE_CONTAINERS:
+        return replace(info, status="unreadable", reason=f"not a video: its content is {names}")
+    if len(container.streams) == 0:
+        return replace(info, status="unreadable", reason="its header announces no stream")
+    stream = video_stream(container)
+    if stream is None:
+        return replace(info, status="no_video_stream", reason="no video stream")
+    if stream.codec_context is None:
+        return replace(info, status="unreadable", reason="no decoder for its video codec")
+    rate = stream.average_rate or stream.guessed_rate
+    info = replace(
+        info,
+        codec=stream.codec_context.name,
+        fps_numerator=rate.numerator if rate else None,
+        fps_denominator=rate.denominator if rate else None,
+        width=stream.codec_context.width,
+        height=stream.codec_context.height,
+        video_start_s=None if stream.start_time is None else float(stream.start_time * stream.time_base),
+    )
+    return _extent(info, container, stream, n_bytes)
+
+
+def _extent(info: MediaInfo, container: av.container.InputContainer, stream: av.VideoStream, n_bytes: int) -> MediaInfo:
+    """Add duration, number of frames, and whether the data reach as far as the header states."""
+    stated_s = None if stream.duration is None else float(stream.duration * stream.time_base)
+    has_index = info.container.startswith("mov") and stream.frames and stated_s
+    index = list(stream.index_entries) if has_index else []
+    if index and max(entry.pos + entry.size for entry in index) <= n_bytes:
+        return replace(info, duration_s=stated_s, n_frames=sum(not entry.is_discard for entry in index))
+    ticks, end, latest_s = _demux(container, stream, [other for other in container.streams if other is not stream])
+    if not ticks:
+        return replace(info, status="empty", reason="the video stream has no frames")
+    seen_s = float(end * stream.time_base) - (info.start_s or 0.0)
+    info = replace(info, n_frames=len(set(ticks)), duration_s=stated_s or seen_s)
+    if index:
+        return replace(info, status="truncated", reason=f"data end at {seen_s:.2f} s of {stated_s:.2f} s")
+    # Matroska counts its duration from zero, others from the container's start: take what is kinder to the file.
+    container_s = container.duration / av.time_base if container.duration else 0.0
+    if container_s - latest_s > max(_TRUNCATION_TOLERANCE_S, _TRUNCATION_TOLERANCE * container_s):
+        return replace(info, status="truncated", reason=f"data end at {latest_s:.2f} s of {container_s:.2f} s")
+    return info
+
+
+def _first_frame(path: Path | str) -> dict[str, int | str]:
+    """Decode one picture: a video that gives none is of no use, and the picture knows how it is rotated."""
+    problem = "no picture could be decoded"
+    with av.open(str(path), metadata_errors="replace") as container:
+        stream = video_stream(container)
+        stream.codec_context.thread_count = 1
+        for n_packets, packet in enumerate(container.demux(stream)):
+            try:
+                for frame in packet.decode():
+                    return {"rotation": int(frame.rotation), "width": frame.width, "height": frame.height}
+            except av.FFmpegError as error:
+                problem = f"no picture could be decoded ({_reason(error)})"
+            if n_packets >= _PACKETS_UNTIL_FIRST_FRAME:
+                break
+    return {"status": "unreadable", "reason": problem}
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,63 @@
+"""What the rules ask about prediction files that somebody brings."""
+
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.messages import nearest
+from workflow_scripts.lib.configuration.schema import ExternalPredictions
+from workflow_scripts.lib.datasets.source_files import stored_path
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
+from workflow_scripts.lib.planning.planned_files import PlannedFiles
+from workflow_scripts.lib.store.digest import digest_json
+
+
+class External:
+    """The prediction files that datasets name under `external`."""
+
+    def __init__(self, configuration: Configuration, files: PlannedFiles) -> None:
+        self._configuration, self._files = configuration, files
+
+    def file(self, dataset: str, name: str) -> str:
+        """Return the path of a prediction file, as it is kept: plain or `.gz`.
+
+        Raises
+        ------
+        UserError
+            the dataset names no such file, or it is not there
+        """
+        path = stored_path(Path(self._given(dataset, name).file))
+        if not path.is_file():
+            raise UserError(f"{path}: no such prediction file; correct external.{name}.file of dataset {dataset!r}")
+        return str(path)
+
+    def settings(self, dataset: str, name: str) -> str:
+        """Return the file with everything that scores a prediction file, brought up to date."""
+        return self._files.settings(f"{dataset}/external/{name}", lambda: self._content(dataset, name))
+
+    def key(self, dataset: str, name: str) -> str:
+        """Return the digest of what scores a prediction file."""
+        return digest_json(self._content(dataset, name))
+
+    def _content(self, dataset: str, name: str) -> dict[str, Any]:
+        given = self._given(dataset, name)
+        scored = scoring(self._configuration, dataset, given.rules)
+        return {
+            "dataset": dataset,
+            "name": name,
+            **given.model_dump(mode="json"),
+            "title": given.title or name,
+            **scored,
+            "published": published_rows(self._configuration, dataset, given.split, scored["rules"]),
+        }
+
+    def _given(self, dataset: str, name: str) -> ExternalPredictions:
+        known = self._configuration.dataset(dataset).external
+        if name not in known:
+            example = f"external: {{{name}: {{file: path/to/predictions.jsonl, split: val}}}}"
+            raise UserError(
+                f"config/datasets/{dataset}.yaml: external: no prediction file is called {name!r} "
+                f"({nearest(name, known)}) Say where it is: {example}"
+            )
+        return known[name]

@@ -1,0 +1,216 @@
+"""What the rules ask about a feature: settings, recipe, weights, resources, where its rows or transcripts come from."""
+
+import json
+from pathlib import Path
+
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.recipe import feature_recipe, published_weights, sampling_name
+from workflow_scripts.lib.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature, VisualFeature
+from workflow_scripts.lib.datasets.listing import stat_signature
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.settings import feature_settings, weight_path
+from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.id_patterns import pattern_fields
+from workflow_scripts.lib.store.shards import read_shard_list
+
+LARGE_STORE = 10e9
+"""Bytes of a feature store above which its size is told before anything runs."""
+
+
+class Features:
+    """The features, and the transcripts: those are what features of kind `speech` make."""
+
+    def __init__(
+        self, configuration: Configuration, files: PlannedFiles, downloads: Downloads, datasets: Datasets
+    ) -> None:
+        self._configuration, self._files = configuration, files
+        self._downloads, self._datasets = downloads, datasets
+        self._samplings: dict[str, dict[str, str]] = {}
+        self._asked: set[tuple[str, str]] = set()
+
+    # Which there are
+
+    def names(self) -> list[str]:
+        """Return the names of all features."""
+        return self._configuration.known("features")
+
+    def computed(self, kind: str) -> list[str]:
+        """Return the names of all features of a kind that are computed here."""
+        configuration = self._configuration
+        names = (name for name in self.names() if not configuration.is_imported(name))
+        return [name for name in names if configuration.feature_kind(name) == kind]
+
+    def imported(self) -> list[str]:
+        """Return the names of all features with `source: import` that have rows."""
+        return [name for name in self._all_imported() if not self._makes_transcripts(name)]
+
+    def imported_transcripts(self) -> list[str]:
+        """Return the names of all speech features with `source: import`."""
+        return [name for name in self._all_imported() if self._makes_transcripts(name)]
+
+    def _all_imported(self) -> list[str]:
+        return [name for name in self.names() if self._configuration.is_imported(name)]
+
+    # What every job of a feature needs
+
+    def settings(self, dataset: str, feature: str) -> str:
+        """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
+        # Here too: Snakemake does not see files that come into a folder after it has first looked there.
+        self.lost_shards(dataset, feature)
+        folder = f"{dataset}/{self._folder(feature)}"
+        return self._files.settings(folder, lambda: feature_settings(self._configuration, dataset, feature))
+
+    def recipe_digest(self, dataset: str, feature: str) -> str:
+        """Return the digest of a feature's recipe: a job runs again exactly if it changes."""
+        return digest_json(feature_recipe(self._configuration, self._feature(dataset, feature)))
+
+    def weights(self, dataset: str, feature: str) -> list[str]:
+        """Return the weights files that a rule downloads for this feature, or that a person must put in place."""
+        names = published_weights(self._configuration, self._feature(dataset, feature))
+        entries = [self._configuration.weight(name) for name in names]
+        return [str(weight_path(entry, self._downloads.weights_folder())) for entry in entries if not entry.package]
+
+    def runtime(self, dataset: str, feature: str) -> FeatureRuntime:
+        """Return threads, memory, GPUs and time limit of a feature's jobs."""
+        return self._feature(dataset, feature).runtime
+
+    # What it is made from
+
+    def frame_plan(self, dataset: str, feature: str, shard: str) -> str:
+        """Return the sampling plan of a visual feature."""
+        described = self._feature(dataset, feature)
+        if described.images:
+            return f"{RESULTS}/{dataset}/images/{feature}/{shard}.parquet"
+        return f"{RESULTS}/{dataset}/frames/{sampling_name(described)}/{shard}.parquet"
+
+    def sampling(self, dataset: str, name: str) -> str:
+        """Return the sampling rule behind a plan's folder name as JSON.
+
+        Raises
+        ------
+        UserError
+            no visual feature samples frames in this way
+        """
+        if dataset not in self._samplings:
+            features = [self._feature(dataset, feature) for feature in self.computed("visual")]
+            self._samplings[dataset] = {sampling_name(f): f.sampling.model_dump_json() for f in features}
+        if name not in self._samplings[dataset]:
+            raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
+        return self._samplings[dataset][name]
+
+    def transcripts(self, dataset: str, feature: str, shard: str) -> str:
+        """Return the transcripts of a shard whose lines a feature encodes."""
+        return f"{RESULTS}/{dataset}/transcripts/{self._feature(dataset, feature).of}/{shard}.parquet"
+
+    def import_rows(self, dataset: str, feature: str) -> str:
+        """Return the table of what a feature is imported for: videos, or queries for text."""
+        table = "queries" if self._feature(dataset, feature).kind == "text" else "videos"
+        return f"{RESULTS}/{dataset}/annotations/{table}.parquet"
+
+    def import_source(self, dataset: str, feature: str, shard: str) -> str:
+        """Return what `stat` tells of the source files of a shard; of all files if the pattern needs the tables."""
+        imported = self._feature(dataset, feature)
+        self.require_numbering(dataset, feature)
+        path, pattern = Path(imported.path), imported.id_pattern
+        if not path.exists():
+            hint = self._downloads.how_to_fetch(dataset, imported.path)
+            raise UserError(
+                f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there{hint}"
+            )
+        if path.is_dir() and pattern_fields(pattern) == {"video_id"} and imported.kind != "text":
+            ids = read_shard_list(self._datasets.shard_list(dataset, shard))
+            files = [path / pattern.format(video_id=video_id) for video_id in ids]
+        else:
+            files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        return digest_json([[str(file), stat_signature(file)] for file in files if file.is_file()])
+
+    def require_numbering(self, dataset: str, feature: str) -> None:
+        """Refuse rows by the query numbers of one dataset on the queries of another.
+
+        Raises
+        ------
+        UserError
+            the feature's files carry the numbers of other datasets
+        """
+        imported = self._feature(dataset, feature)
+        allowed = imported.queries_of if isinstance(imported, ImportedFeature) else None
+        if allowed is not None and dataset not in allowed:
+            raise UserError(
+                f"config/features/{feature}.yaml: queries_of: its rows go by the query numbers of "
+                f"{' and '.join(allowed)}, not of {dataset}: each would be that of another query. Use another feature, "
+                "or name the numbering under `datasets:` of the system (config/README.md)"
+            )
+
+    # The shards behind an index
+
+    def row_shards(self, dataset: str, feature: str) -> list[str]:
+        """Return the files that say that the shards of a feature's rows are complete.
+
+        Raises
+        ------
+        UserError
+            there is no such feature (the nearest name is suggested), or it makes transcripts instead of rows
+        """
+        if self._makes_transcripts(feature):
+            target = f"results/<dataset>/transcripts/{feature}/index.parquet"
+            raise UserError(f"{feature} makes transcripts, not rows; ask for {target}")
+        self._asked.add((dataset, feature))
+        return self._shards(dataset, feature)
+
+    def large_stores(self) -> list[str]:
+        """Return a line for every store that this call makes and that will need more than `LARGE_STORE` bytes.
+
+        Known is the size of features that take a fixed number of frames of every video.
+        """
+        lines = []
+        for dataset, name in sorted(self._asked):
+            feature = self._feature(dataset, name)
+            n_rows = isinstance(feature, VisualFeature) and feature.sampling.n_frames
+            if not n_rows or (RESULTS / dataset / "features" / name / "index.parquet").is_file():
+                continue
+            lists = (self._datasets.shard_list(dataset, shard) for shard in self._datasets.shards(dataset))
+            n_videos = sum(len(read_shard_list(path)) for path in lists)
+            n_bytes = n_videos * n_rows * feature.dim * (4 if feature.store_dtype == "float32" else 2)
+            if n_bytes > LARGE_STORE:
+                size = f"{n_videos} videos x {n_rows} rows x {feature.dim} values, before compression"
+                lines.append(f"disk: {name} of {dataset} needs up to {n_bytes / 1e9:.0f} GB ({size})")
+        return lines
+
+    def transcript_shards(self, dataset: str, feature: str) -> list[str]:
+        """Return the tables of the shards of a speech feature."""
+        return self._shards(dataset, feature)
+
+    def lost_shards(self, dataset: str, feature: str) -> str:
+        """Return the file that counts how often shards were missing behind a finished index.
+
+        Snakemake does not make a missing file again if what was made from it is there. This file changes when a shard
+        is found missing, so that the index is made again, and with it the shard.
+        """
+        folder = RESULTS / dataset / self._folder(feature)
+        return self._files.bring_up_to_date(folder / "lost.json", lambda: self._count_lost(dataset, feature, folder))
+
+    def _count_lost(self, dataset: str, feature: str, folder: Path) -> dict[str, int]:
+        path = folder / "lost.json"
+        counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        if (folder / "index.parquet").is_file():
+            files = self._shards(dataset, feature)
+            for shard, file in zip(self._datasets.shards(dataset), files, strict=True):
+                if not Path(file).is_file():
+                    counts[shard] = counts.get(shard, 0) + 1
+        return counts
+
+    def _shards(self, dataset: str, feature: str) -> list[str]:
+        last_written = "{shard}.parquet" if self._makes_transcripts(feature) else "{shard}.zarr/zarr.json"
+        return self._datasets.per_shard(dataset, f"{self._folder(feature)}/{last_written}")
+
+    def _folder(self, feature: str) -> str:
+        return f"{'transcripts' if self._makes_transcripts(feature) else 'features'}/{feature}"
+
+    def _makes_transcripts(self, feature: str) -> bool:
+        return self._configuration.feature_kind(feature) == "speech"
+
+    def _feature(self, dataset: str, name: str) -> FeatureBase:
+        return self._configuration.feature(dataset, name)

@@ -1,0 +1,64 @@
+"""What the rules ask about visual features whose frames lie as numbered images in folders."""
+
+import shlex
+from pathlib import Path
+
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.datasets.listing import stat_signature
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.shards import read_shard_list
+
+
+class Images:
+    """The folders of images, and the videos for features that name none."""
+
+    def __init__(self, configuration: Configuration, downloads: Downloads, datasets: Datasets) -> None:
+        self._configuration, self._downloads, self._datasets = configuration, downloads, datasets
+
+    def pictures(self, dataset: str, feature: str) -> str:
+        """Return the folder of what a visual feature sees: of the videos, or of the folders of images."""
+        images = self._configuration.feature(dataset, feature).images
+        return images.path if images else self._datasets.videos(dataset)
+
+    def arguments(self, dataset: str, feature: str) -> str:
+        """Return the command-line arguments that say where a feature's images are and how they are sampled.
+
+        Raises
+        ------
+        UserError
+            the feature's frames come from the videos
+        """
+        described = self._configuration.feature(dataset, feature)
+        if not getattr(described, "images", None):
+            raise UserError(f"config/features/{feature}.yaml: its frames come from the videos, it names no `images`")
+        return (
+            f"--images {shlex.quote(described.images.model_dump_json())}"
+            f" --sampling {shlex.quote(described.sampling.model_dump_json())}"
+        )
+
+    def folders(self, dataset: str, feature: str, shard: str) -> str:
+        """Return what `stat` tells of the image folders of a shard.
+
+        Raises
+        ------
+        UserError
+            there is no folder for any video of the dataset
+        """
+        described = self._configuration.feature(dataset, feature)
+        path = Path(described.images.path) if getattr(described, "images", None) else Path()
+
+        def found(shard: str) -> list[Path]:
+            ids = read_shard_list(self._datasets.shard_list(dataset, shard))
+            return [path / video_id for video_id in ids if (path / video_id).is_dir()]
+
+        folders = found(shard)
+        if not folders and not any(map(found, self._datasets.shards(dataset))):
+            hint = self._downloads.how_to_fetch(dataset, str(path))
+            raise UserError(
+                f"config/features/{feature}.yaml: images.path: {path} holds no folder that is called as a video; "
+                f"put the folders of images there{hint}"
+            )
+        return digest_json([stat_signature(folder) for folder in folders])

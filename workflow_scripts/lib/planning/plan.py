@@ -1,0 +1,40 @@
+"""What the rules ask while the job graph is built, one part per subject.
+
+Nothing is computed here. Two kinds of small files are kept up to date, because the job graph depends on their content
+before any job runs: the list of each shard's videos, and the resolved settings beside the results they lead to.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.external import External
+from workflow_scripts.lib.planning.features import Features
+from workflow_scripts.lib.planning.images import Images
+from workflow_scripts.lib.planning.planned_files import PlannedFiles
+from workflow_scripts.lib.planning.systems import Systems
+
+
+class Plan:
+    """The configuration and the listed videos, as the rules need them.
+
+    Parameters
+    ----------
+    config : content of `config/config.yaml` with `--config` laid over it
+    folder : the `config` folder
+    fetch_first : called with a file that has to be fetched before more can be planned; it does not return
+    """
+
+    def __init__(
+        self, config: Mapping[str, Any], folder: Path, fetch_first: Callable[[str], None] | None = None
+    ) -> None:
+        self.configuration, files = Configuration(config, folder), PlannedFiles()
+        self.downloads = Downloads(self.configuration, files, fetch_first)
+        self.datasets = Datasets(self.configuration, self.downloads)
+        self.features = Features(self.configuration, files, self.downloads, self.datasets)
+        self.images = Images(self.configuration, self.downloads, self.datasets)
+        self.systems = Systems(self.configuration, files, self.features)
+        self.external = External(self.configuration, files)

@@ -1,0 +1,196 @@
+"""Apply rule sets, with confidence intervals, and write the tables of single queries and lengths."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.bootstrap import confidence_interval
+from workflow_scripts.lib.metrics.errors import PredictionError
+from workflow_scripts.lib.metrics.questions import Question
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, Options, Scored, percent
+from workflow_scripts.lib.store.tables import write_table
+
+LEVEL = 0.95
+PER_QUERY, PER_LENGTH = "per_query.parquet", "per_length.parquet"
+_TEXT = pa.dictionary(pa.int32(), pa.string())
+PER_QUERY_SCHEMA = pa.schema(
+    [("rules", _TEXT), ("metric", _TEXT), ("query_id", pa.string()), ("video_id", pa.string()), ("value", pa.float64())]
+)
+PER_LENGTH_SCHEMA = pa.schema(
+    [("rules", pa.string()), ("length", pa.string()), ("metric", pa.string()), ("queries", pa.int64())]
+    + [(name, pa.float64()) for name in ("value", "low", "high")]
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One question, scored by one rule set.
+
+    Attributes
+    ----------
+    rules : name of the rule set
+    question : what was asked
+    options : Options
+    scored : Scored
+    """
+
+    rules: str
+    question: Question
+    options: Options
+    scored: Scored
+
+    def section(self) -> dict[str, Any]:
+        """Return what metrics.json says about this rule set."""
+        rule_set, scored = RULE_SETS[self.rules], self.scored
+        options = {}
+        if rule_set.task == "moments":
+            options = {"clip": self.options.clip, "moments": rule_set.view}
+            if any(name.startswith("R1@") for name in scored.per_query):
+                options["thresholds"] = list(self.options.thresholds)
+            if self.rules in NEEDS_NMS:
+                options["nms_threshold"] = self.options.nms_threshold
+        return {
+            "metrics": scored.metrics,
+            "confidence": intervals({k: v for k, v in scored.per_query.items() if k not in scored.corpus}),
+            "queries": len(self.question.ids),
+            "options": options,
+            "source": rule_set.source,
+            "official": dict(scored.official),
+            "lengths": {
+                name: {metric: percent(values) for metric, values in columns.items()} | {"queries": _n_members(columns)}
+                for name, columns in scored.lengths.items()
+            },
+            "cautions": [str(caution) for caution in scored.cautions],
+        }
+
+
+def options_of(settings: Mapping[str, Any], rules: str, clip: bool = False) -> Options:
+    """Return the options of a rule set from resolved settings (`thresholds`, `nms_thresholds`)."""
+    nms_threshold = settings["nms_thresholds"].get(rules, Options.nms_threshold)
+    return Options(tuple(settings["thresholds"]), nms_threshold, clip)
+
+
+def sections(results: Sequence[Result]) -> dict[str, Any]:
+    """Return what metrics.json says: the numbers of the first rule set, and those of every rule set."""
+    found = {result.rules: result.section() for result in results}
+    first = next(iter(found.values()), {"metrics": {}, "confidence": {}})
+    return {
+        "rules": next(iter(found), None),
+        "metrics": first["metrics"],
+        "confidence": first["confidence"],
+        "rule_sets": found,
+    }
+
+
+NEEDS_NMS = ("2d_tan_strict", "mmn_float32")
+
+
+def intervals(columns: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    """Return the bootstrap confidence interval of every mean, in percent.
+
+    Parameters
+    ----------
+    columns : metric -> float64 (N,), shares; NaN where a query is not in the mean
+
+    Returns
+    -------
+    metric -> [low, high]; all metrics of the same queries share their resamples
+    """
+    found: dict[str, list[float]] = {}
+    by_members: dict[bytes, list[str]] = {}
+    for name, values in columns.items():
+        by_members.setdefault(np.isnan(values).tobytes(), []).append(name)
+    for names in by_members.values():
+        values = np.stack([columns[name] for name in names], axis=-1)
+        values = values[~np.isnan(values[:, 0])]
+        if len(values):
+            interval = confidence_interval(100 * values, LEVEL)
+            found |= {n: [float(interval.low[i]), float(interval.high[i])] for i, n in enumerate(names)}
+    return {name: found[name] for name in columns if name in found}
+
+
+def _n_members(columns: Mapping[str, np.ndarray]) -> int:
+    return int((~np.isnan(next(iter(columns.values())))).sum())
+
+
+def write_tables(folder: Path, results: Sequence[Result]) -> None:
+    """Write `per_query.parquet` and `per_length.parquet`.
+
+    Notes
+    -----
+    The mean of `value` over the rows of one rule set and metric, times 100, is the number in metrics.json, but for BLEU
+    and METEOR: their rows are the captions' own scores.
+    """
+    parts = [_per_query(result) for result in results]
+    empty = PER_QUERY_SCHEMA.empty_table()
+    write_table(folder / PER_QUERY, pa.concat_tables([empty, *parts]).unify_dictionaries())
+    lines = [line for result in results for line in _per_length(result)]
+    write_table(folder / PER_LENGTH, pa.Table.from_pylist(lines, schema=PER_LENGTH_SCHEMA))
+
+
+def _per_query(result: Result) -> pa.Table:
+    ids = pa.array(result.question.ids, pa.string())
+    videos = pa.array(result.question.video_ids, pa.string())
+    parts = []
+    for metric, values in result.scored.per_query.items():
+        is_member = pa.array(~np.isnan(values))
+        columns = {
+            "rules": pa.array([result.rules] * len(ids), pa.string()).dictionary_encode(),
+            "metric": pa.array([metric] * len(ids), pa.string()).dictionary_encode(),
+            "query_id": ids,
+            "video_id": videos,
+            "value": pa.array(values, pa.float64()),
+        }
+        parts.append(pa.table(columns, schema=PER_QUERY_SCHEMA).filter(is_member))
+    return pa.concat_tables(parts)
+
+
+def _per_length(result: Result) -> Iterator[dict[str, Any]]:
+    for length, columns in result.scored.lengths.items():
+        bounds = intervals(columns)
+        for metric, values in columns.items():
+            low, high = bounds[metric]
+            yield {
+                "rules": result.rules,
+                "length": length,
+                "metric": metric,
+                "queries": int((~np.isnan(values)).sum()),
+                "value": percent(values),
+                "low": low,
+                "high": high,
+            }
+
+
+def group_means(result: Result, group_of: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return the metrics of every group of queries, in percent; those that are no means are left out.
+
+    Parameters
+    ----------
+    group_of : query id -> group
+    """
+    own = np.array([group_of[query] for query in result.question.ids], dtype=object)
+    scored = result.scored
+    groups = {}
+    for name in sorted(set(own.tolist())):
+        chosen = {metric: values[own == name] for metric, values in scored.per_query.items()}
+        groups[name] = {
+            metric: percent(values)
+            for metric, values in chosen.items()
+            if metric not in scored.corpus and not np.isnan(values).all()
+        }
+    return groups
+
+
+@contextlib.contextmanager
+def refusing_readably(where: str) -> Iterator[None]:
+    """Turn a refusal of an evaluator into a message for the person at the keyboard: where, its name, what is wrong."""
+    try:
+        yield
+    except PredictionError as error:
+        raise UserError(f"{where}: {type(error).__name__}: {error}") from error

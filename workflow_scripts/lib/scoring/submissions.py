@@ -1,0 +1,399 @@
+"""Read prediction files in the benchmarks' submission formats; every fault is named with file and line.
+
+Moments: one JSON object per query, one a line or in a list, or HiREST's prompt -> file -> `bounds`. Steps and step
+captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id`, `caption`. Videos: HiREST's prompt ->
+`videos`, `scores`. A file may be gzip-compressed.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.lib.datasets.source_files import read_json, read_text, require_object, without_suffix
+from workflow_scripts.lib.metrics.calce import parse_windows
+from workflow_scripts.lib.metrics.clip_saliency import CLIP_LENGTH_S, ClipScores, read_clip_scores
+from workflow_scripts.lib.metrics.errors import (
+    DuplicateQuery,
+    EmptyPrediction,
+    MalformedRow,
+    MissingField,
+    MissingPrediction,
+    MissingScore,
+    UnknownQuery,
+    name_some,
+)
+from workflow_scripts.lib.metrics.questions import Captions, Moments, Question, Rankings, Spans, Steps
+from workflow_scripts.lib.metrics.windows import Windows, as_float, pad_windows
+from workflow_scripts.lib.scoring.annotated import Split, step_id
+
+WINDOW_FIELDS = ("pred_relevant_windows", "candidates")
+SALIENCY_FIELD = "pred_saliency_scores"
+
+
+@dataclass(frozen=True)
+class Leniency:
+    """What is accepted.
+
+    Attributes
+    ----------
+    allow_missing : evaluate the queries that both sides have
+    empty_as_miss : count a query that was answered with nothing as missed
+    """
+
+    allow_missing: bool = False
+    empty_as_miss: bool = False
+
+
+@dataclass
+class Answers:
+    """What a file says, by query id.
+
+    Attributes
+    ----------
+    values : query id -> what was predicted
+    places : query id -> file and line
+    """
+
+    path: Path
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+
+    def add(self, query_id: str, value: Any, place: str) -> None:
+        """Add the answer to a query; a second one is DuplicateQuery."""
+        if query_id in self.places:
+            raise DuplicateQuery(f"{place}: query {query_id} again; it is in {self.places[query_id]} already")
+        self.places[query_id], self.values[query_id] = place, value
+
+    def pair(self, asked: list[str], unknown: list[str], leniency: Leniency) -> list[int]:
+        """Return which of the asked queries were answered, as indices; all of them unless `allow_missing`."""
+        unknown = [*unknown, *(f"{i} ({self.places[i]})" for i in self.values.keys() - set(asked))]
+        if unknown and not leniency.allow_missing:
+            raise UnknownQuery(
+                f"{len(unknown)} predictions are about nothing that is annotated in this split: query "
+                f"{name_some(sorted(unknown))}. Are they of another split? `allow_missing: true` leaves them out."
+            )
+        missing = [query for query in asked if query not in self.values]
+        if missing and not leniency.allow_missing:
+            raise MissingPrediction(
+                f"{self.path}: {len(missing)} of {len(asked)} annotated queries have no prediction: query "
+                f"{name_some(missing)}. `allow_missing: true` evaluates the others."
+            )
+        found = [i for i, query in enumerate(asked) if query in self.values]
+        if not found:
+            raise MissingPrediction(f"{self.path}: none of the {len(asked)} annotated queries has a prediction")
+        return found
+
+
+def read_submission(
+    path: Path, split: Split, task: str, question: Question, leniency: Leniency, *, needs_scores: bool
+) -> tuple[Question, Any]:
+    """Read the predictions of a task.
+
+    Parameters
+    ----------
+    path : the file
+    split : the annotated split, whose queries the file may name
+    task : of the rule sets
+    question : what the split asks
+    leniency : Leniency
+    needs_scores : whether windows are ranked by a score
+
+    Returns
+    -------
+    the question (with `allow_missing` only what was answered) and the answers in its order
+
+    Raises
+    ------
+    PredictionError, AnnotationError
+        Their subclasses; the message names file and line.
+    """
+    if task == "moments":
+        return _moments(path, split, question, leniency, needs_scores)
+    readers: dict[str, Callable[[], tuple[Answers, list[str]]]] = {
+        "steps": lambda: _read_steps(path, split),
+        "step_captions": lambda: _read_step_captions(path, split),
+        "captions": lambda: _read_captions(path, split),
+        "videos": lambda: _read_rankings(path),
+    }
+    answers, unknown = readers[task]()
+    kept = answers.pair(list(question.ids), unknown, leniency)
+    question = _chosen(question, kept)
+    found = [answers.values[query] for query in question.ids]
+    if isinstance(question, Steps):
+        return question, Steps(question.ids, question.video_ids, found)
+    if isinstance(question, Captions):
+        return question, Captions(question.ids, question.video_ids, [[text] for text in found])
+    empty = [query for query, (videos, _) in zip(question.ids, found, strict=True) if not videos]
+    if empty and not leniency.empty_as_miss:
+        raise EmptyPrediction(f"{path}: no video at all: prompt {name_some(empty)}")
+    return question, Rankings(question.ids, [videos for videos, _ in found], [scores for _, scores in found])
+
+
+def _chosen(question: Any, kept: list[int]) -> Any:
+    if len(kept) == len(question.ids):
+        return question
+    ids = [question.ids[i] for i in kept]
+    if isinstance(question, Rankings):
+        return Rankings(ids, [question.videos[i] for i in kept])
+    videos = [question.video_ids[i] for i in kept]
+    if isinstance(question, Moments):
+        ratings = question.ratings
+        if ratings is not None:
+            ratings = type(ratings)(ratings.scores[kept], ratings.counts[kept])
+        return Moments(ids, videos, question.durations_s[kept], question.targets.rows(np.array(kept)), ratings)
+    if isinstance(question, Steps):
+        return Steps(ids, videos, [question.bounds[i] for i in kept])
+    return Captions(ids, videos, [question.texts[i] for i in kept])
+
+
+# Moments
+
+
+def _moments(
+    path: Path, split: Split, question: Moments, leniency: Leniency, needs_scores: bool
+) -> tuple[Moments, Spans]:
+    find, answers, unknown = _finder(split), Answers(path), []
+    for place, name, record in _query_records(path):
+        query_id = find(name, place)
+        if query_id is None:
+            unknown.append(f"{name} ({place})")
+        else:
+            answers.add(query_id, _moment_answer(record, place, needs_scores, leniency), place)
+    without_moment = set(split.queries["query_id"].to_pylist()) - set(question.ids)
+    for query in without_moment & answers.values.keys():
+        del answers.values[query]
+    kept = answers.pair(list(question.ids), unknown, leniency)
+    question = _chosen(question, kept)
+    found = [answers.values[query] for query in question.ids]
+    names = [f"{query} in {answers.places[query]}" for query in question.ids]
+    windows = _windows([windows for windows, _ in found], names, path)
+    return question, Spans(windows, _clips([saliency for _, saliency in found], names, path, question, leniency))
+
+
+def _moment_answer(
+    record: Mapping[str, Any], place: str, needs_scores: bool, leniency: Leniency
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    own = next((name for name in WINDOW_FIELDS if name in record), None)
+    windows = None if own is None else _as_array(record[own], f"{place}:{own}", needs_scores, leniency)
+    saliency = record.get(SALIENCY_FIELD)
+    if saliency is not None:
+        if not isinstance(saliency, list):
+            raise MalformedRow(f"{place}:{SALIENCY_FIELD}: expected a list of numbers, found {_shown(saliency)}")
+        saliency = np.array([as_float(score) for score in saliency])
+    if windows is None and saliency is None:
+        raise MissingField(f"{place}: neither {WINDOW_FIELDS[0]!r} nor {SALIENCY_FIELD!r}")
+    return windows, saliency
+
+
+def _as_array(windows: Any, place: str, needs_scores: bool, leniency: Leniency) -> np.ndarray:
+    """Return windows as float64 (W, 3) with score or (W, 2)."""
+    if isinstance(windows, str):
+        windows = parse_windows(windows)
+    if not isinstance(windows, list):
+        raise MalformedRow(f"{place}: expected a list of [start, end, score], found {_shown(windows)}")
+    width = 3 if needs_scores else 2
+    if not windows:
+        if not leniency.empty_as_miss:
+            raise EmptyPrediction(f"{place}: no window at all. `empty_as_miss: true` counts the query as missed.")
+        return np.zeros((0, width))
+    for rank, window in enumerate(windows):
+        if not isinstance(window, list) or len(window) < 2:
+            raise MalformedRow(f"{place}[{rank}]: expected [start, end, score], found {_shown(window)}")
+        if len(window) < width:
+            raise MissingScore(f"{place}[{rank}]: no score, by which windows are ranked: {_shown(window)}")
+    return np.array([[as_float(value) for value in window[:width]] for window in windows])
+
+
+def _windows(arrays: list[np.ndarray | None], names: list[str], path: Path) -> Windows | None:
+    is_there = [array is not None for array in arrays]
+    if not any(is_there):
+        return None
+    if not all(is_there):
+        without = [name for name, there in zip(names, is_there, strict=True) if not there]
+        raise MissingField(
+            f"{path}: some queries have windows and {len(without)} have none: query {name_some(without)}"
+        )
+    counts = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
+    return pad_windows(names, counts, np.concatenate(arrays))
+
+
+def _clips(
+    lists: list[np.ndarray | None], names: list[str], path: Path, question: Moments, leniency: Leniency
+) -> ClipScores | None:
+    is_there = [scores is not None for scores in lists]
+    if not any(is_there):
+        return None
+    if not all(is_there):
+        without = [name for name, there in zip(names, is_there, strict=True) if not there]
+        raise MissingField(f"{path}: only some queries have {SALIENCY_FIELD!r}; it is missing for {name_some(without)}")
+    n_clips = (question.durations_s / CLIP_LENGTH_S).astype(np.int64)
+    return read_clip_scores(names, lists, n_clips, leniency.empty_as_miss)
+
+
+def _query_records(path: Path) -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+    """Yield place, what names the query, and the record."""
+    for place, value in read_values(path):
+        record = require_object(value, place)
+        if any(key in record for key in ("qid", "query_id", "vid")):
+            yield place, record, record
+            continue
+        # HiREST: one object, prompt -> file -> bounds.
+        for prompt, videos in record.items():
+            for name, entry in _object(videos, f"{place}:{prompt!r}").items():
+                where = f"{place}:{prompt!r}:{name}"
+                bounds = _object(entry, where).get("bounds")
+                if bounds is None:
+                    raise MissingField(f"{where}: no 'bounds'")
+                yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
+
+
+def read_values(path: Path) -> Iterator[tuple[str, Any]]:
+    """Yield file and line, and value, of JSON lines or of the entries of one JSON list, one at a time.
+
+    Raises
+    ------
+    MalformedRow
+        If the text is not JSON there.
+    """
+    text = read_text(path)
+    decoder, position, line, counted = json.JSONDecoder(), 0, 1, 0
+    is_list = text.lstrip()[:1] == "["
+    blank = " \t\r\n,[" if is_list else " \t\r\n"
+    while True:
+        while position < len(text) and text[position] in blank:
+            # Only the bracket that opens the list is passed over.
+            blank = blank.replace("[", "") if text[position] == "[" else blank
+            position += 1
+        line, counted = line + text.count("\n", counted, position), position
+        if position == len(text) and is_list:
+            raise MalformedRow(f"{path}:{line}: the list does not end; is the file complete?")
+        if position == len(text) or (is_list and text[position] == "]"):
+            return
+        try:
+            value, position = decoder.raw_decode(text, position)
+        except json.JSONDecodeError as error:
+            line += text.count("\n", counted, error.pos)
+            raise MalformedRow(f"{path}:{line}: no JSON at column {error.colno} ({error.msg})") from None
+        yield f"{path}:{line}", value
+
+
+def _finder(split: Split) -> Callable[[Mapping[str, Any], str], str | None]:
+    """Return a function from what names a query in a file to its id; None for a query that is not there."""
+    rows = split.queries.select(["query_id", "source_query_id", "video_id", "ordinal", "text"]).to_pylist()
+    ids = {row["query_id"] for row in rows}
+    by_number = {row["source_query_id"]: row["query_id"] for row in rows if row["source_query_id"] is not None}
+    by_place = {(row["video_id"], row["ordinal"]): row["query_id"] for row in rows}
+    by_prompt = {(row["text"], row["video_id"]): row["query_id"] for row in rows}
+
+    def find(record: Mapping[str, Any], place: str) -> str | None:
+        if "query_id" in record:
+            return record["query_id"] if record["query_id"] in ids else None
+        if "qid" in record:
+            if not isinstance(record["qid"], int | str):
+                raise MalformedRow(f"{place}:qid: expected a number or a text, found {_shown(record['qid'])}")
+            return by_number.get(str(record["qid"]))
+        if "prompt" in record:
+            return by_prompt.get((record["prompt"], without_suffix(record["file"])))
+        if not isinstance(record["vid"], str) or not isinstance(record.get("sentence_index"), int):
+            raise MalformedRow(f"{place}: 'vid' needs 'sentence_index', the place of the sentence in the video's list")
+        names = (record["vid"], without_suffix(record["vid"]), record["vid"].removeprefix("v_"))
+        found = (by_place.get((name, record["sentence_index"])) for name in names)
+        return next((query for query in found if query is not None), None)
+
+    return find
+
+
+# Steps, captions, videos
+
+
+def _query_of_file(split: Split) -> dict[str, str]:
+    ids, videos = split.queries["query_id"].to_pylist(), split.queries["video_id"].to_pylist()
+    return dict(zip(videos, ids, strict=True))
+
+
+def _by_file(path: Path, split: Split) -> Iterator[tuple[str, str | None, str, Mapping[str, Any]]]:
+    query_of = _query_of_file(split)
+    for name, entry in require_object(read_json(path), str(path)).items():
+        place = f"{path}:{name}"
+        yield name, query_of.get(without_suffix(name)), place, _object(entry, place)
+
+
+def _read_steps(path: Path, split: Split) -> tuple[Answers, list[str]]:
+    answers, unknown = Answers(path), []
+    for name, query_id, place, entry in _by_file(path, split):
+        if "bounds" not in entry:
+            raise MissingField(f"{place}: no 'bounds'")
+        if query_id is None:
+            unknown.append(f"{name} ({place})")
+        else:
+            answers.add(query_id, [_bounds(step, f"{place}[{i}]") for i, step in enumerate(entry["bounds"])], place)
+    return answers, unknown
+
+
+def _bounds(step: Any, place: str) -> list[float]:
+    if not isinstance(step, list) or len(step) < 2:
+        raise MalformedRow(f"{place}: expected [start, end], found {_shown(step)}")
+    values = [as_float(value) for value in step[:2]]
+    pad_windows([place], np.array([1]), np.array([values]))
+    return values
+
+
+def _read_step_captions(path: Path, split: Split) -> tuple[Answers, list[str]]:
+    answers, unknown = Answers(path), []
+    for name, query_id, place, entry in _by_file(path, split):
+        if "captions" not in entry:
+            raise MissingField(f"{place}: no 'captions'")
+        if query_id is None:
+            unknown.append(f"{name} ({place})")
+            continue
+        for index, caption in enumerate(entry["captions"]):
+            where = f"{place}:captions[{index}]"
+            text = caption.get("sentence") if isinstance(caption, Mapping) else caption
+            answers.add(step_id(query_id, index), _text(text, where), where)
+    return answers, unknown
+
+
+def _read_captions(path: Path, split: Split) -> tuple[Answers, list[str]]:
+    answers = Answers(path)
+    for place, value in read_values(path):
+        record = require_object(value, place)
+        name = next((str(record[key]) for key in ("video_id", "image_id", "id") if key in record), None)
+        if name is None or "caption" not in record:
+            raise MissingField(f"{place}: expected 'video_id' (or 'image_id') and 'caption', found {_shown(record)}")
+        answers.add(without_suffix(name), _text(record["caption"], place), place)
+    return answers, []
+
+
+def _read_rankings(path: Path) -> tuple[Answers, list[str]]:
+    answers = Answers(path)
+    for prompt, entry in require_object(read_json(path), str(path)).items():
+        place = f"{path}:{prompt!r}"
+        entry = _object(entry, place)
+        for key, error in (("videos", MissingField), ("scores", MissingScore)):
+            if not isinstance(entry.get(key), list):
+                raise error(f"{place}: no list {key!r}")
+        if len(entry["videos"]) != len(entry["scores"]):
+            raise MissingScore(f"{place}: {len(entry['videos'])} videos and {len(entry['scores'])} scores")
+        answers.add(prompt, (entry["videos"], entry["scores"]), place)
+    return answers, []
+
+
+def _object(value: Any, place: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise MalformedRow(f"{place}: expected an object {{...}}, found {_shown(value)}")
+    return value
+
+
+def _text(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise MissingField(f"{place}: expected a text, found {_shown(value)}")
+    return value
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."

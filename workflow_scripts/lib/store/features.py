@@ -1,0 +1,292 @@
+"""Read a feature of a dataset by video id."""
+
+import contextlib
+import itertools
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import zarr
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.digest import digest_bytes
+from workflow_scripts.lib.store.shard_store import (
+    StoreDamaged,
+    VideoRows,
+    being_rewritten,
+    current_publication,
+    damaged,
+    read_shard_index,
+    reading,
+    zarrs_in_use,
+)
+from workflow_scripts.lib.store.tables import read_table, write_table
+
+log = logging.getLogger(__name__)
+
+INDEX_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("shard", pa.string()),
+        ("row_start", pa.int64()),
+        ("row_end", pa.int64()),
+        ("key", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+"""Columns of `index.parquet`; `shard` is the name of the shard without `.zarr`."""
+
+
+class UnknownId(UserError, KeyError):
+    """A feature has no rows and no status for this id."""
+
+    __str__ = Exception.__str__
+
+
+class FeatureRows(NamedTuple):
+    """One video's (or query's) rows of a feature.
+
+    Attributes
+    ----------
+    values : float32 (T, D)
+    times : float32 (T, 2)
+        Start and end second of every row.
+    status : str
+        `ok`; or a state in which T may be 0: `no_audio`, `no_speech`, `failed`.
+    reason : str
+        Why it is not `ok`.
+    """
+
+    values: np.ndarray
+    times: np.ndarray
+    status: str
+    reason: str
+
+
+def write_index(shard_paths: Sequence[Path], out: Path) -> None:
+    """Write the `index.parquet` that ties the shards of a feature together.
+
+    Parameters
+    ----------
+    shard_paths : sequence of Path
+        All `.zarr` folders of the feature.
+    out : Path
+        The table; recipe and width are in its metadata.
+
+    Raises
+    ------
+    UserError
+        If shards differ in recipe or width, or share an id.
+    """
+    rows: list[dict[str, Any]] = []
+    headers: dict[str, dict[str, Any]] = {}
+    for path in shard_paths:
+        shard = _Shard(path)
+        headers[path.stem] = shard.attributes
+        rows.extend(
+            {"id": video.id, "shard": path.stem, "row_start": video.start, "row_end": video.stop}
+            | {"key": video.key, "status": video.status, "reason": video.reason}
+            for video in shard.videos.values()
+        )
+    recipes = {header["recipe_digest"]: name for name, header in headers.items()}
+    if len(recipes) > 1:
+        raise UserError(
+            f"{out.parent}: shards {', '.join(recipes.values())} were made by different recipes. Run again."
+        )
+    widths = {header["dim"]: name for name, header in headers.items() if header["dim"]}
+    if len(widths) > 1:
+        raise UserError(f"{out.parent}: shards {', '.join(widths.values())} differ in width: {sorted(widths)}.")
+    table = pa.Table.from_pylist(rows, INDEX_SCHEMA).sort_by("id")
+    ids = table.column("id").to_pylist()
+    twice = next((a for a, b in itertools.pairwise(ids) if a == b), None)
+    if twice is not None:
+        raise UserError(
+            f"{out.parent}: {twice} is in two shards. Delete the shards of an older sharding and run again."
+        )
+    recipe = next(iter(headers.values()))["recipe"] if headers else {}
+    metadata = {"recipe": json.dumps(recipe, sort_keys=True), "dim": str(next(iter(widths), 0))}
+    write_table(out, table, metadata)
+
+
+class FeatureStore:
+    """A feature of a dataset: `store[video_id]` gives its rows.
+
+    Parameters
+    ----------
+    root : Path or str
+        `results/{dataset}/features/{feature}`; it holds `index.parquet` and the shards.
+
+    Raises
+    ------
+    UserError
+        If there is no index.
+
+    Notes
+    -----
+    Shards are opened when first needed and kept open. Threads may share a store. After a fork, shards in memory are
+    used and others opened anew; with zarrs in use a forked child cannot open any, and says so. A shard that is replaced
+    while it is read gives its old rows, its new rows, or `StoreBeingRewritten`, after which reading again opens the new
+    one.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+        table = read_table(self.root / "index.parquet", ["id", "shard", "key", "status"])
+        metadata = table.schema.metadata
+        self.recipe: dict[str, Any] = json.loads(metadata[b"recipe"])
+        self.dim = int(metadata[b"dim"])
+        ids = table.column("id").to_pylist()
+        self._shard_of, self._key_of, self._status_of = (
+            dict(zip(ids, table.column(name).to_pylist(), strict=True)) for name in ("shard", "key", "status")
+        )
+        self._shards: dict[str, _Shard] = {}
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._is_forked = False
+
+    def keys(self) -> list[str]:
+        """Return all ids, sorted; also those without rows."""
+        return list(self._shard_of)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shard_of)
+
+    def __len__(self) -> int:
+        return len(self._shard_of)
+
+    def __contains__(self, video_id: object) -> bool:
+        return video_id in self._shard_of
+
+    def __getitem__(self, video_id: str) -> FeatureRows:
+        shard_name = self._shard_of.get(video_id)
+        if shard_name is None:
+            raise self._unknown(video_id)
+        shard = self._open(shard_name)
+        try:
+            return shard.read(video_id, self._key_of[video_id], self.dim)
+        except UserError:
+            with self._lock:
+                self._shards.pop(shard_name, None)
+            raise
+
+    def key_of(self, video_id: str) -> str:
+        """Return what identifies the rows of an id: equal keys, equal rows."""
+        if video_id not in self._key_of:
+            raise self._unknown(video_id)
+        return self._key_of[video_id]
+
+    def status_of(self, video_id: str) -> str:
+        """Return the status of an id, without reading its rows."""
+        if video_id not in self._status_of:
+            raise self._unknown(video_id)
+        return self._status_of[video_id]
+
+    def _unknown(self, video_id: str) -> UnknownId:
+        feature, dataset = self.root.name, self.root.parent.parent.name
+        return UnknownId(f"feature {feature!r} of dataset {dataset!r} has nothing for {video_id!r} ({self.root}).")
+
+    def preload(self) -> "FeatureStore":
+        """Read every shard into memory, each array in one go; return the store."""
+        for shard_name in sorted(set(self._shard_of.values())):
+            self._open(shard_name).load()
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"root": self.root}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["root"])
+
+    def _open(self, shard_name: str) -> "_Shard":
+        if os.getpid() != self._pid:
+            # What is in memory stays good; open files and locks belong to the parent.
+            self._shards = {name: shard for name, shard in self._shards.items() if shard.is_loaded}
+            self._lock, self._pid, self._is_forked = threading.Lock(), os.getpid(), True
+        with self._lock:
+            if shard_name not in self._shards:
+                if self._is_forked and zarrs_in_use():
+                    raise RuntimeError(
+                        f"{self.root}: opened before a fork, and zarrs cannot read after one: "
+                        "start the workers by spawn, or call `preload` before the fork."
+                    )
+                self._shards[shard_name] = _Shard(self.root / f"{shard_name}.zarr")
+            return self._shards[shard_name]
+
+
+class _Shard:
+    """An open shard as it was published once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._publication = current_publication(path)
+        header, videos = read_shard_index(path)
+        self.videos: dict[str, VideoRows] = {video.id: video for video in videos}
+        with self._of_one_publication(), reading(path):
+            if digest_bytes(self._publication.metadata) != header["metadata_sha256"]:
+                raise ValueError("zarr.json is not the one that index.json was written with")
+            self.attributes: dict[str, Any] = json.loads(self._publication.metadata)["attributes"]
+            group = zarr.open_group(path, mode="r", zarr_format=3)
+            self._features = group["features"]
+            self._times = np.asarray(group["timestamps"][:])
+            offsets = np.asarray(group["offsets"][:])
+        if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
+            raise damaged(path, "a file of its arrays is missing")
+
+    def read(self, video_id: str, key: str, dim: int) -> FeatureRows:
+        """Return the rows of one video as of this publication."""
+        video = self.videos.get(video_id)
+        if video is None or video.key != key:
+            # The shard is newer than the index.
+            raise being_rewritten(self.path)
+        if video.start == video.stop:
+            # A shard in which everything failed does not know its width; the feature does.
+            values = np.zeros((0, dim), np.float32)
+        elif self.is_loaded:
+            values = self._features[video.start : video.stop]
+        else:
+            with self._of_one_publication(), reading(self.path):
+                values = np.asarray(self._features[video.start : video.stop])
+                self._require_complete(values)
+        return FeatureRows(
+            values.astype(np.float32), self._times[video.start : video.stop].copy(), video.status, video.reason
+        )
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether all rows are in memory."""
+        return isinstance(self._features, np.ndarray)
+
+    def load(self) -> None:
+        """Read all rows into memory."""
+        if self.is_loaded:
+            return
+        with self._of_one_publication(), reading(self.path):
+            values = np.asarray(self._features[:])
+            self._require_complete(values)
+        self._features = values
+
+    def _require_complete(self, values: np.ndarray) -> None:
+        # Stored values are finite; zarr gives the fill value, NaN, in the place of a missing file.
+        if values.size and np.isnan(values[:, 0]).any():
+            raise ValueError("a file of the features is missing")
+
+    @contextlib.contextmanager
+    def _of_one_publication(self) -> Iterator[None]:
+        """Refuse what was read inside if the shard was replaced meanwhile."""
+        try:
+            yield
+        except StoreDamaged:
+            self._require_same_publication()
+            raise
+        self._require_same_publication()
+
+    def _require_same_publication(self) -> None:
+        if current_publication(self.path) != self._publication:
+            raise being_rewritten(self.path)

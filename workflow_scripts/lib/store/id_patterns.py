@@ -1,0 +1,67 @@
+"""What a video or query is called in a folder of feature files: `{video_id}.npy`, `qid{source_query_id}.npz`."""
+
+import string
+from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
+from typing import Any
+
+from workflow_scripts.lib.errors import UserError
+
+VIDEO_FIELDS = ("video_id", "source_video_id", "youtube_id")
+QUERY_COLUMNS = ("query_id", "source_query_id", "video_id", "split", "ordinal", "audio_path")
+"""Columns of the table of queries that tell the fields of a pattern."""
+QUERY_FIELDS = (*QUERY_COLUMNS, "audio_stem")
+
+
+def pattern_fields(pattern: str) -> set[str]:
+    """Return the names in braces of a pattern.
+
+    Raises
+    ------
+    UserError
+        If braces do not match, or hold anything but a name.
+    """
+    try:
+        parsed = list(string.Formatter().parse(pattern))
+    except ValueError as error:
+        raise UserError(f"name pattern {pattern!r}: {error}. Write it like {{video_id}}.npy") from None
+    fields = set()
+    for _, name, spec, conversion in parsed:
+        if name is None:
+            continue
+        if not name.isidentifier() or spec or conversion:
+            raise UserError(f"name pattern {pattern!r}: expected a name in braces, as in {{video_id}}, found {name!r}.")
+        fields.add(name)
+    return fields
+
+
+def check_pattern(pattern: str, known: Collection[str]) -> None:
+    """Raise `UserError` unless a pattern names at least one field and only known ones."""
+    fields = pattern_fields(pattern)
+    unknown = sorted(fields - set(known))
+    if unknown or not fields:
+        found = f"unknown name {unknown[0]!r}" if unknown else "no name in braces, so that all would be called the same"
+        raise UserError(f"name pattern {pattern!r}: {found}. Known: {', '.join(known)}.")
+
+
+def fill_pattern(pattern: str, row: Mapping[str, Any]) -> str | None:
+    """Return the name of one video or query, None if a field of the pattern has no value for it.
+
+    Raises
+    ------
+    UserError
+        If the name would lie outside the folder.
+    """
+    values = {field: row[field] for field in pattern_fields(pattern)}
+    if any(value is None for value in values.values()):
+        return None
+    name = pattern.format(**values)
+    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise UserError(f"name pattern {pattern!r}: {name!r} lies outside the folder.")
+    return name
+
+
+def query_fields(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a pattern for a row of the table of queries."""
+    audio = row["audio_path"]
+    return {**row, "audio_stem": None if audio is None else PurePosixPath(audio).stem}

@@ -1,0 +1,324 @@
+"""Bring one shard of a feature up to date: keep what is known, compute what is missing, publish in one step."""
+
+import itertools
+import logging
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.atomic import atomic_path, remove_tree, sweep_leftovers
+from workflow_scripts.lib.store.claims import Claims
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.shard_store import (
+    StoreBeingRewritten,
+    StoreDamaged,
+    VideoRows,
+    concatenate,
+    publish_shard,
+    read_whole_shard,
+)
+
+log = logging.getLogger(__name__)
+
+FAILED = "failed"
+_PROGRESS_EVERY_S = 30.0
+_ASK_AGAIN_S = 2.0
+"""How often a job that waits for others looks whether they are done."""
+
+Compute = Callable[[Iterable[str]], Iterator["Computed"]]
+
+
+class Wanted(NamedTuple):
+    """A video (or query) that the shard must hold, with the digest of its content."""
+
+    id: str
+    digest: str
+
+
+class Computed(NamedTuple):
+    """What the network made of one video.
+
+    Attributes
+    ----------
+    id : str
+    values : float (T, D)
+        D is taken from here even if T is 0.
+    times : float (T, 2)
+        Start and end second of every row.
+    status : str
+        `ok`, or another state of the video such as `no_audio`; `failed` if it could not be computed (no rows then).
+    reason : str
+        Why it is not `ok`.
+    """
+
+    id: str
+    values: np.ndarray
+    times: np.ndarray
+    status: str = "ok"
+    reason: str = ""
+
+
+class Part(NamedTuple):
+    """The finished rows of one key."""
+
+    values: np.ndarray
+    times: np.ndarray
+    status: str
+    reason: str
+
+
+@dataclass
+class ShardSummary:
+    """Where the videos of a shard came from; `failed` counts those that are in the shard without rows for a fault."""
+
+    reused: int = 0
+    cached: int = 0
+    computed: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+
+
+def row_key(content_digest: str, recipe: dict[str, Any], dtype: str) -> str:
+    """Return the key of a video's rows: equal content, recipe and number format, equal rows."""
+    return digest_json([content_digest, recipe, dtype])
+
+
+def update_shard(
+    store_path: Path,
+    wanted: Sequence[Wanted],
+    recipe: dict[str, Any],
+    dtype: str,
+    dim: int | None,
+    compute: Compute,
+    cache_dir: Path | None,
+) -> ShardSummary:
+    """Make the shard hold exactly the wanted videos.
+
+    Parameters
+    ----------
+    store_path : Path
+        The `.zarr` folder.
+    wanted : sequence of Wanted
+        All videos of the shard.
+    recipe : dict
+        Everything that decides the numbers; JSON.
+    dtype : {"float16", "float32"}
+        How values are stored.
+    dim : int or None
+        Width of a row, if known before anything is computed.
+    compute : callable
+        Gets the ids to compute, yields each of them once, in any order. It is called only if there are some: load the
+        network inside. With a cache an id that is taken is claimed: take it when its work begins, and what other jobs
+        are computing meanwhile is left to them.
+    cache_dir : Path or None
+        Content-addressed cache of finished videos, shared and kept. Without it they are kept in `{shard}.parts/` until
+        the shard is published.
+
+    Returns
+    -------
+    ShardSummary
+
+    Raises
+    ------
+    UserError
+        If values do not fit `dtype`, or rows differ in width.
+
+    Notes
+    -----
+    Every finished video is on disk before the next one is asked for, so that a kill loses the one being computed.
+    A video that failed stays failed, so that a broken file does not cost a loaded network each time; a replaced file
+    has another key and is computed. Failures are kept in the shard only, never in the cache: another user's run may
+    well succeed.
+    """
+    started = time.monotonic()
+    keys = {video.id: row_key(video.digest, recipe, dtype) for video in wanted}
+    if len(keys) != len(wanted):
+        raise UserError(f"{store_path}: a video is wanted twice in one shard; ids must be unique.")
+    for leftover in sweep_leftovers(store_path.parent, store_path.name):
+        log.info("removed %s, left by a process that ended early", leftover)
+    parts_dir = cache_dir or store_path.with_suffix(".parts")
+    summary = ShardSummary()
+    known = _known_parts(store_path, keys, dtype, parts_dir, summary)
+    missing = [video_id for video_id in sorted(keys) if video_id not in known]
+    log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
+    # Copies of a video have its rows; they are asked for themselves only if that one fails.
+    candidates = sorted({keys[video_id]: video_id for video_id in reversed(missing)}.values())
+    with Claims(cache_dir) as claims:
+        while missing:
+            ids = _unclaimed(candidates, keys, parts_dir, claims)
+            for video_id, part in _compute(ids, len(candidates), compute, np.dtype(dtype)):
+                if part.status != FAILED:
+                    save_part(parts_dir, keys[video_id], part)
+                claims.release(keys[video_id])
+                known[video_id] = part
+                summary.computed += 1
+            missing = [video_id for video_id in missing if video_id not in known]
+            known |= (by_others := _computed_by_others(missing, keys, parts_dir))
+            summary.cached += len(by_others)
+            candidates = missing = [video_id for video_id in missing if video_id not in known]
+    _publish(store_path, known, keys, recipe, dtype, dim)
+    if cache_dir is None:
+        remove_tree(parts_dir)
+    summary.failed = sum(part.status == FAILED for part in known.values())
+    summary.seconds = time.monotonic() - started
+    log.info(
+        "%s: done in %.1f s: %d reused, %d from the cache, %d computed; %d failed",
+        *(store_path.name, summary.seconds, summary.reused, summary.cached, summary.computed, summary.failed),
+    )
+    return summary
+
+
+def _known_parts(
+    store_path: Path, keys: dict[str, str], dtype: str, parts_dir: Path, summary: ShardSummary
+) -> dict[str, Part]:
+    """Return the rows that need no network: from the old store, else from the cache."""
+    old = _old_parts(store_path, dtype)
+    known = {}
+    for video_id, key in keys.items():
+        part = old.get(key)
+        if part is not None:
+            known[video_id] = part
+            summary.reused += 1
+        elif (part := load_part(parts_dir, key)) is not None:
+            known[video_id] = part
+            summary.cached += 1
+    return known
+
+
+def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
+    """Return the rows of the published store by key; a store that cannot be trusted counts as none."""
+    if not store_path.is_dir() or not any(store_path.iterdir()):
+        return {}
+    try:
+        _, content = read_whole_shard(store_path)
+    except (StoreDamaged, StoreBeingRewritten) as error:
+        log.warning("the old store is not used: %s", error)
+        return {}
+    return {
+        video.key: Part(
+            content.values[video.start : video.stop],
+            content.times[video.start : video.stop],
+            video.status,
+            video.reason,
+        )
+        # Of copies, one that did not fail speaks for all.
+        for video in sorted(content.videos, key=lambda video: video.status != FAILED)
+    }
+
+
+def _unclaimed(missing: Sequence[str], keys: dict[str, str], parts_dir: Path, claims: Claims) -> Iterator[str]:
+    """Yield the videos that nobody else is computing or has computed by now; each is claimed when it is taken."""
+    for video_id in missing:
+        if claims.take(keys[video_id]):
+            if _part_path(parts_dir, keys[video_id]).is_file() and load_part(parts_dir, keys[video_id]) is not None:
+                claims.release(keys[video_id])
+            else:
+                yield video_id
+
+
+def _computed_by_others(missing: Sequence[str], keys: dict[str, str], parts_dir: Path) -> dict[str, Part]:
+    """Return what other jobs have finished; wait a little if that is nothing."""
+    found = {video_id: load_part(parts_dir, keys[video_id]) for video_id in missing}
+    finished = {video_id: part for video_id, part in found.items() if part is not None}
+    if missing and not finished:
+        time.sleep(_ASK_AGAIN_S)
+    return finished
+
+
+def _compute(ids: Iterator[str], most: int, compute: Compute, dtype: np.dtype) -> Iterator[tuple[str, Part]]:
+    """Yield every video once, checked, with progress in the log; without any the network stays unloaded."""
+    left: set[str] = set()
+
+    def taken() -> Iterator[str]:
+        for video_id in ids:
+            left.add(video_id)
+            yield video_id
+
+    first = next(given := taken(), None)
+    if first is None:
+        return
+    started = reported = time.monotonic()
+    for n_done, computed in enumerate(compute(itertools.chain([first], given)), start=1):
+        if computed.id not in left:
+            raise RuntimeError(f"compute gave {computed.id!r}, which was not asked for or came before")
+        left.remove(computed.id)
+        yield computed.id, _checked(computed, dtype)
+        if time.monotonic() - reported > _PROGRESS_EVERY_S and n_done < most:
+            reported = time.monotonic()
+            rate = n_done / (reported - started)
+            log.info("%d of %d videos, %.2f/s, %.0f s left", n_done, most, rate, (most - n_done) / rate)
+    if left:
+        raise RuntimeError(f"compute gave nothing for {', '.join(sorted(left)[:10])}")
+
+
+def _checked(computed: Computed, dtype: np.dtype) -> Part:
+    """Return the rows in the stored number format.
+
+    Raises
+    ------
+    UserError
+        If a finite value does not fit the format.
+    """
+    values = np.asarray(computed.values)
+    times = np.asarray(computed.times, np.float32).reshape(-1, 2)
+    if values.ndim != 2 or len(values) != len(times):
+        raise ValueError(f"{computed.id}: rows {values.shape} and times {times.shape} do not belong together")
+    if computed.status == FAILED:
+        return Part(values[:0].astype(dtype), times[:0], FAILED, computed.reason)
+    if not np.isfinite(values).all():
+        return Part(values[:0].astype(dtype), times[:0], FAILED, "the network gave values that are not finite")
+    largest = float(np.abs(values).max(initial=0.0))
+    if largest > float(np.finfo(dtype).max):
+        raise UserError(
+            f"{computed.id}: a feature value of {largest:g} does not fit {dtype}. "
+            "Set `store_dtype: float32` in the feature's YAML file."
+        )
+    return Part(values.astype(dtype), times, computed.status, computed.reason)
+
+
+def _publish(
+    store_path: Path, known: dict[str, Part], keys: dict[str, str], recipe: dict[str, Any], dtype: str, dim: int | None
+) -> None:
+    widths = {part.values.shape[1]: video_id for video_id, part in known.items() if part.values.shape[1]}
+    if dim:
+        widths.setdefault(dim, "the encoder")
+    rows = [
+        (VideoRows(video_id, keys[video_id], 0, 0, part.status, part.reason), part.values, part.times)
+        for video_id, part in known.items()
+    ]
+    if len(widths) > 1:
+        found = ", ".join(f"{width} ({owner})" for width, owner in sorted(widths.items()))
+        raise UserError(f"{store_path}: rows of different widths in one feature: {found}.")
+    # A shard in which nothing could be computed has no width yet.
+    publish_shard(store_path, concatenate(rows, next(iter(widths), 0), dtype), recipe)
+
+
+def _part_path(parts_dir: Path, key: str) -> Path:
+    return parts_dir / key[:2] / f"{key}.npz"
+
+
+def save_part(parts_dir: Path, key: str, part: Part) -> None:
+    """Write the rows of one key as one file that appears complete."""
+    path = _part_path(parts_dir, key)
+    sweep_leftovers(path.parent, path.name)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, **part._asdict())
+
+
+def load_part(parts_dir: Path, key: str) -> Part | None:
+    """Read the rows of one key, or None; the zip's checksums are verified and a damaged file counts as none."""
+    path = _part_path(parts_dir, key)
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Part(arrays["values"], arrays["times"], str(arrays["status"]), str(arrays["reason"]))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        log.warning("%s: damaged (%s); computed again", path, error)
+        return None

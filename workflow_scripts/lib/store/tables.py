@@ -1,0 +1,65 @@
+"""Parquet tables with the same bytes for the same content."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.atomic import atomic_path
+
+
+def write_table(path: Path | str, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
+    """Write `table` atomically as zstd-compressed Parquet.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file to make; its folder is created when missing.
+    table : pyarrow.Table
+        What to write. Chunk borders and any metadata already in its schema leave no trace in the file.
+    metadata : dict of str to str, optional
+        File-level notes, read back as `read_table(path).schema.metadata`.
+    """
+    notes = dict(sorted((metadata or {}).items()))
+    plain = table.combine_chunks().replace_schema_metadata(notes or None)
+    with atomic_path(path) as temporary:
+        pq.write_table(plain, temporary, compression="zstd", write_page_checksum=True)
+
+
+def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file.
+
+    Parameters
+    ----------
+    path : Path or str
+        The file.
+    columns : sequence of str, optional
+        Only these columns.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, is not Parquet, lacks a column, or a page of it does not have its checksum.
+    """
+    source = Path(path)
+    if not source.is_file():
+        raise UserError(f"{source}: no such table. Run the rule that makes it first.")
+    try:
+        with pq.ParquetFile(source, page_checksum_verification=True) as parquet:
+            missing = sorted(set(columns or ()) - set(parquet.schema_arrow.names))
+            if missing:
+                known = ", ".join(parquet.schema_arrow.names)
+                raise UserError(f"{source}: no column {', '.join(missing)}. Columns there: {known}.")
+            table = parquet.read(columns=list(columns) if columns is not None else None)
+            if len(table) != parquet.metadata.num_rows:
+                raise pa.ArrowInvalid(f"{len(table)} of {parquet.metadata.num_rows} rows")
+            return table
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # What Arrow says about a page whose checksum differs.
+        raise UserError(f"{source}: damaged ({error}). Delete it and run again.") from error
+    except pa.ArrowInvalid as error:
+        raise UserError(f"{source}: not a readable Parquet file ({error}). Delete it and run again.") from error

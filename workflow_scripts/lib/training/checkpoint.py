@@ -1,0 +1,103 @@
+"""A trained system in one safetensors file: weights, standardisation and everything needed to use them."""
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.atomic import atomic_path
+from workflow_scripts.lib.training.items import Standardiser
+
+FORMAT_VERSION = 1
+NETWORK, STANDARDISER = "network.", "standardise."
+
+
+@dataclass
+class Trained:
+    """What a checkpoint holds.
+
+    Attributes
+    ----------
+    notes : system, config, fitted, stream_dims, recipes, seed, epoch and score, JSON-serialisable
+    """
+
+    state: Mapping[str, torch.Tensor]
+    standardiser: Standardiser
+    notes: dict[str, Any]
+
+
+def write_checkpoint(path: Path, trained: Trained) -> None:
+    """Write a checkpoint atomically."""
+    tensors = {f"{NETWORK}{key}": value.detach().cpu().contiguous().clone() for key, value in trained.state.items()}
+    for stream, moments in trained.standardiser.moments.items():
+        for i, (mean, scale) in enumerate(moments):
+            tensors[f"{STANDARDISER}{stream}.{i}.mean"] = torch.from_numpy(mean)
+            tensors[f"{STANDARDISER}{stream}.{i}.scale"] = torch.from_numpy(scale)
+    notes = {"format_version": str(FORMAT_VERSION), "notes": json.dumps(trained.notes, sort_keys=True)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=notes)
+
+
+def read_checkpoint(path: Path) -> Trained:
+    """Read a checkpoint.
+
+    Raises
+    ------
+    UserError
+        the file is missing, damaged or of another format version
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint; train it first, or correct checkpoint_from")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format_version") != str(FORMAT_VERSION):
+                raise UserError(f"{path}: not a momentflow checkpoint of format version {FORMAT_VERSION}")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except SafetensorError as error:
+        raise UserError(f"{path}: damaged checkpoint ({error}); delete it and train again") from error
+    state = {key.removeprefix(NETWORK): value for key, value in tensors.items() if key.startswith(NETWORK)}
+    notes = json.loads(metadata["notes"])
+    moments = {
+        stream: [_moments(tensors, f"{STANDARDISER}{stream}.{i}") for i in range(len(dims))]
+        for stream, dims in notes["stream_dims"].items()
+        if f"{STANDARDISER}{stream}.0.mean" in tensors
+    }
+    return Trained(state, Standardiser(moments), notes)
+
+
+def _moments(tensors: Mapping[str, torch.Tensor], prefix: str) -> tuple[np.ndarray, np.ndarray]:
+    return tensors[f"{prefix}.mean"].numpy(), tensors[f"{prefix}.scale"].numpy()
+
+
+def build_system(name: str, settings: Mapping[str, Any], fitted: dict[str, Any], stream_dims: Mapping[str, Any]) -> Any:
+    """Return the system object of `models/systems/<name>` for resolved settings."""
+    return system_class(name)(system_config(name, settings), fitted, stream_dims)
+
+
+def system_class(name: str) -> Any:
+    """Return the class that implements a system."""
+    return importlib.import_module(f"models.systems.{name}.system").System
+
+
+def system_config(name: str, settings: Mapping[str, Any]) -> Any:
+    """Return a system's typed configuration."""
+    return importlib.import_module(f"models.systems.{name}.config").Config.model_validate(settings)
+
+
+def check_recipes(settings: Mapping[str, Any], trained_on: Mapping[str, str], checkpoint: Path) -> None:
+    """Refuse features that are not those the checkpoint was trained on."""
+    other = [name for name, recipe in settings["recipes"].items() if trained_on.get(name) != recipe]
+    if other:
+        raise UserError(
+            f"{checkpoint}: was not trained on the features {', '.join(other)} as they are now; use the same features "
+            f"({', '.join(trained_on)}) with the same recipes, or train again"
+        )

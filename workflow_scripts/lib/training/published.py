@@ -1,0 +1,82 @@
+"""Published checkpoints: read as they were saved, and brought into the form of our own."""
+
+import pickle
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.digest import file_sha256
+from workflow_scripts.lib.training.checkpoint import Trained, build_system
+from workflow_scripts.lib.training.items import Standardiser
+
+
+def read_published(path: Path) -> Mapping[str, Any]:
+    """Return what a torch or safetensors file holds: a state dict, or a mapping that has one in it.
+
+    Raises
+    ------
+    UserError
+        the file is damaged, of another form, or holds Python objects besides tensors
+    """
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path}: holds more than tensors, or is no torch file ({str(error).splitlines()[0]}). If you trust it, "
+            "load it with torch.load(..., weights_only=False) and save its state dict alone"
+        ) from error
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable checkpoint: {error}") from error
+    if not isinstance(content, Mapping):
+        raise UserError(f"{path}: expected a state dict, found {type(content).__name__}")
+    return content
+
+
+def imported(
+    settings: Mapping[str, Any],
+    fitted: dict[str, Any],
+    stream_dims: Mapping[str, Sequence[int]],
+    state: Mapping[str, Any],
+    path: Path,
+) -> Trained:
+    """Return published weights as a checkpoint of the system with these settings.
+
+    Parameters
+    ----------
+    settings : content of the system's settings file
+    fitted : what the system learnt from its queries
+    state : content of the published file
+    path : where that is, for messages and provenance
+
+    Raises
+    ------
+    UserError
+        the weights are not those of the system with these settings
+    """
+    config = settings["config"]
+    system = build_system(config["system"], config["settings"], fitted, stream_dims)
+    try:
+        weights = system.import_checkpoint(state)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    notes = {
+        "system": config["system"],
+        "dataset": settings["dataset"],
+        "config": config,
+        "fitted": fitted,
+        "stream_dims": {stream: list(dims) for stream, dims in stream_dims.items()},
+        "recipes": settings["recipes"],
+        "seed": None,
+        "epoch": None,
+        "score": None,
+        "train_seconds": 0.0,
+        "imported": {"file": path.name, "sha256": file_sha256(path)},
+    }
+    return Trained(weights, Standardiser({}), notes)
