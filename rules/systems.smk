@@ -77,9 +77,10 @@ rule predict:
             wc.dataset, wc.system, wc.seed, wc.split
         ),
     output:
-        predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
-        ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
-        predictors="results/{dataset}/{system}/seed{seed}/{split}/predictors.parquet",
+        answers=expand(
+            "results/{{dataset}}/{{system}}/seed{{seed}}/{{split}}/answers/{task}.parquet",
+            task=TASKS,
+        ),
         scores="results/{dataset}/{system}/seed{seed}/{split}/query_scores.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
     log:
@@ -103,9 +104,11 @@ rule predict:
 rule evaluate:
     input:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
-        predictions="results/{dataset}/{system}/seed{seed}/{split}/predictions.parquet",
-        ablations="results/{dataset}/{system}/seed{seed}/{split}/ablations.parquet",
-        predictors="results/{dataset}/{system}/seed{seed}/{split}/predictors.parquet",
+        annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
+        answers=expand(
+            "results/{{dataset}}/{{system}}/seed{{seed}}/{{split}}/answers/{task}.parquet",
+            task=TASKS,
+        ),
         scores="results/{dataset}/{system}/seed{seed}/{split}/query_scores.parquet",
         summary="results/{dataset}/{system}/seed{seed}/{split}/predict.json",
     output:

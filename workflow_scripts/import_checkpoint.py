@@ -20,12 +20,11 @@ def main() -> None:
 
     from workflow_scripts.lib.store.shard_store import use_zarrs
     from workflow_scripts.lib.training.checkpoint import system_class, system_config, write_checkpoint
-    from workflow_scripts.lib.training.items import Reader
+    from workflow_scripts.lib.training.reader import Reader
     from workflow_scripts.lib.training.published import imported, read_published
 
     use_zarrs()
-    config, results = settings["config"], args.settings.parent.parent
-    reader = Reader(results, config, settings["recipes"], results.parent / settings["annotations"])
+    config, reader = settings["config"], Reader.of(args.settings, settings)
     typed = system_config(config["system"], config["settings"])
     items = reader.queries_of_roles(getattr(typed, "fits_on", ()))
     fitted = system_class(config["system"]).fit(typed, items)

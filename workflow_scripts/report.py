@@ -4,8 +4,9 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.lib.datasets.references import annotations_folder, read_references
+from workflow_scripts.lib.predictions.references import annotations_folder, read_references
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.predictions.tables import read_answers
 from workflow_scripts.lib.reporting.html import render_report
 from workflow_scripts.lib.store.atomic import write_text
 from workflow_scripts.lib.store.tables import read_table
@@ -23,7 +24,7 @@ def main() -> None:
     seed = sorted(metrics["seeds"])[0]
     annotations = annotations_folder(settings_path, settings)
     references = read_references(annotations, metrics["split"], settings["config"]["queries"])
-    predictions = read_table(args.run / seed / metrics["split"] / "predictions.parquet").to_pylist()
+    predictions = read_answers(args.run / seed / metrics["split"], "moments").to_pylist()
     scores = read_table(args.run / seed / metrics["split"] / "query_scores.parquet").to_pylist()
     history_path = args.run / seed / "history.jsonl"
     lines = history_path.read_text(encoding="utf-8").splitlines() if history_path.is_file() else []

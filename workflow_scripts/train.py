@@ -29,12 +29,10 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.lib.configuration.schema import HELD_OUT
     from workflow_scripts.lib.extraction.gpus import take_gpus
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
-    from workflow_scripts.lib.store.shard_store import use_zarrs
-    from workflow_scripts.lib.training.checkpoint import system_config
-    from workflow_scripts.lib.training.items import Reader
+    from workflow_scripts.lib.training.checkpoint import learns_by_steps
+    from workflow_scripts.lib.training.data import read_training_data
     from workflow_scripts.lib.training.prior import Prior
     from workflow_scripts.lib.training.processes import is_launched, join, launch
     from workflow_scripts.lib.training.state import StateFolder
@@ -45,36 +43,25 @@ def main() -> None:
         launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
     settings["device"] = resolve_device(settings["device"])
     processes = join(settings["device"])
-    # Data-loader workers are forked, and zarrs cannot read after a fork: they get arrays that were read before, or the
-    # stores are read without it.
-    if all(stream["in_memory"] for stream in settings["config"]["streams"].values()):
-        use_zarrs()
-    splits = settings["config"]["splits"]
-    results = args.settings.parent.parent
-    annotated, prior = results.parent / settings["annotations"], Prior(settings, args.seed)
-    reader = Reader(results, settings["config"], settings["recipes"], annotated, prior.answers)
-    train = reader.read(splits["train"])
-    if splits["select"] == HELD_OUT:
-        train, select = train.hold_out(splits["held_out"])
-    else:
-        select = reader.read(splits["select"])
-    for name, split in ((splits["train"], train), (splits["select"], select)):
-        if not split.items:
-            raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
-    typed = system_config(settings["config"]["system"], settings["config"]["settings"])
-    also_fitted = reader.queries_of_roles(("test",)) if "test" in getattr(typed, "fits_on", ()) else []
-    data = [args.key, args.seed, train.digest, select.digest, *prior.checkpoint_digest]
+    prior = Prior(settings, args.seed)
+    data = read_training_data(args.settings, settings, prior)
     with processes.main_process_first():
-        state = StateFolder(args.out / "state", digest_json([*data, *(item.text for item in also_fitted)]))
+        state = StateFolder(
+            args.out / "state", digest_json([args.key, args.seed, *data.identity, *prior.checkpoint_digest])
+        )
         is_finished = state.is_finished
     if is_finished:
         log.info("already trained on exactly these settings and data; taken as it is")
     else:
-        from workflow_scripts.lib.training.loop import Training
-
         base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
-        dims, started_from = reader.stream_dims(), prior.weights()
-        Training(settings, train, select, dims, args.out, state, args.seed, started_from, base, also_fitted).run()
+        if learns_by_steps(settings):
+            from workflow_scripts.lib.training.loop import Training
+
+            Training(settings, data, args.out, state, args.seed, prior.weights(), base).run()
+        else:
+            from workflow_scripts.lib.training.fitting import fit_only
+
+            fit_only(settings, data, state, args.seed, base)
     if processes.is_main_process:
         for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
             with atomic_path(args.out / target) as temporary:

@@ -12,7 +12,7 @@ from workflow_scripts.lib.datasets.durations import duration_differences
 from workflow_scripts.lib.datasets.errors import UnknownQuery
 from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 from workflow_scripts.lib.datasets.readers import read_annotations
-from workflow_scripts.lib.datasets.references import annotations_folder
+from workflow_scripts.lib.predictions.references import annotations_folder
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.training.items import Reader

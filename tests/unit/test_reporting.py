@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from workflow_scripts import collect_metrics
 from workflow_scripts.collect_metrics import join_seeds
-from workflow_scripts.lib.datasets.references import Reference
+from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.reporting.html import render_report, timelines
 from workflow_scripts.lib.reporting.scores import constant_baseline, score_groups, skipped_counts
 from workflow_scripts.lib.reporting.table import metrics_table

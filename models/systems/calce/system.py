@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from models.systems import interface
 from models.systems.calce import parsing
 from models.systems.calce.captions import NO_SPEECH, Speech, from_rows
 from models.systems.calce.checkpoint import fill_network, published_name, trained_state
@@ -22,7 +23,7 @@ from models.systems.calce.prompt import target, whole_seconds
 from models.systems.calce.schedule import Schedule, learning_rate
 from models.systems.calce.selection import Selector
 from models.systems.calce.tokens import t5
-from models.systems.interface import FeatureRows, Item, Prediction
+from models.systems.interface import Batch, FeatureRows, Item, Span
 
 log = logging.getLogger(__name__)
 
@@ -30,19 +31,12 @@ UNDECAYED = ("bias", "ln", "bn")
 """Parameters with one of these in their published name have no weight decay."""
 
 
-class System:
+class System(interface.System):
     """Implements `models.systems.interface.System`.
 
-    Streams: `visual`, one feature (`network.rows` says of what). `Item.extra` holds `items`, `transcript` and, in
-    stage 2, `prior_spans`, the answers of stage 1.
+    Streams: `visual`, one feature (`network.rows` says of what). It is told noun phrases, transcript and, in stage 2,
+    the answers of stage 1.
     """
-
-    joins_queries = False
-
-    @classmethod
-    def fit(cls, config: Config, items: Sequence[Item]) -> dict[str, Any]:
-        """Return nothing: the vocabulary is that of Flan-T5."""
-        return {}
 
     def __init__(self, config: Config, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
         """`stream_dims`: stream name -> width of each of its features.
@@ -52,7 +46,7 @@ class System:
         ValueError
             If there is not exactly one visual feature, or its rows are not those of `network.rows`.
         """
-        self.config = config
+        super().__init__(config, fitted, stream_dims)
         dims = list(stream_dims.get("visual", []))
         if len(dims) != 1:
             raise ValueError(f"CALCE needs exactly one visual feature; the streams given are {dict(stream_dims)}")
@@ -70,9 +64,9 @@ class System:
         # Rows of some 200 MB may lie in a store, and are read whenever they are looked at.
         if rows.status != "ok" or (isinstance(rows, FeatureRows) and not len(rows.values)):
             return "no_visual"
-        if training and not len(item.moments):
+        if training and not len(item.annotated.moments):
             return "no_moment"
-        if self.config.stage == 2 and item.extra.get("prior_spans") is None:
+        if self.config.stage == 2 and item.told.prior_spans is None:
             return "no_prior_spans"
         return None
 
@@ -89,32 +83,32 @@ class System:
         """
         reason = self.skip_reason(item, training=rng is not None)
         if reason is not None:
-            raise ValueError(f"query {item.query_id} on video {item.video_id} cannot be used: {reason}")
+            raise ValueError(f"query {item.id} on video {item.video_id} cannot be used: {reason}")
         # The published annotations have whole seconds.
         duration_s = max(1, round(item.duration_s))
         crops = rng
-        if rng is None and self.config.data.crop_answers and item.extra.get("is_training"):
-            crops = random.Random(_seed_of(item.query_id))
+        if rng is None and self.config.data.crop_answers and item.told.is_training:
+            crops = random.Random(_seed_of(item.id))
         rows, times_s = self._frames(item.streams["visual"][0], crops)
         speech = self._speech(item)
         sample = {
-            "query_id": item.query_id,
+            "query_id": item.id,
             "video_id": item.video_id,
             "query": item.text,
-            "items": list(item.extra.get("items") or EXTRACTORS[self.config.data.items](item.text)),
+            "items": list(item.told.noun_phrases or EXTRACTORS[self.config.data.items](item.text)),
             "duration_s": duration_s,
             "rows": rows,
             "times_s": times_s,
             "captions": speech.captions,
             "speech_spans": speech.spans,
             "windows": self._prior_windows(item, duration_s),
-            "seed": _seed_of(item.query_id) if rng is None else rng.getrandbits(62),
+            "seed": _seed_of(item.id) if rng is None else rng.getrandbits(62),
         }
         if rng is not None:
-            written = target(whole_seconds(item.moments), numbers=self.config.data.target_numbers)
+            written = target(whole_seconds(item.annotated.moments), numbers=self.config.data.target_numbers)
             sample["labels"] = torch.tensor(t5().ids(written))
             sample["words"] = torch.tensor(t5().pieces(item.text))
-            sample["is_inside"] = _is_inside(times_s, item.moments)
+            sample["is_inside"] = _is_inside(times_s, item.annotated.moments)
         return sample
 
     def _frames(self, feature: FeatureRows, rng: random.Random | None) -> tuple[Tensor, Tensor]:
@@ -147,12 +141,12 @@ class System:
     def _speech(self, item: Item) -> Speech:
         if not self.config.captions.use:
             return NO_SPEECH
-        return from_rows(item.extra.get("transcript") or ())
+        return from_rows(item.told.transcript or ())
 
     def _prior_windows(self, item: Item, duration_s: int) -> list[list[int]] | None:
         if self.config.stage == 1:
             return None
-        windows = [[int(start), int(end)] for start, end in item.extra["prior_spans"]]
+        windows = [[int(start), int(end)] for start, end in item.told.prior_spans]
         return windows or [[0, duration_s]]
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -185,7 +179,7 @@ class System:
         """
         return fill_network(CalceNetwork(self.config.network), base)
 
-    def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Tensor]:
+    def loss(self, network: Any, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the cross-entropy of the target's tokens, which is all of the loss as published; else its terms too.
 
         Terms are `answer`, that cross-entropy, and `contrast`, weighted as `train.contrast` says.
@@ -195,7 +189,7 @@ class System:
             return {"total": terms["answer"]}
         return {"total": terms.get("answer", 0.0) + weight * terms["contrast"]} | terms
 
-    def predict(self, network: Any, batch: dict[str, Any], generator: torch.Generator | None) -> list[Prediction]:
+    def predict(self, network: Any, batch: Batch, generator: Any, task: str, in_detail: bool = False) -> list[Span]:
         """Return the windows of every query in the order of their starts, each with the whole answer as its text.
 
         Where an answer cannot be read the whole video stands for it, as published, and `is_readable` says so.
@@ -209,12 +203,12 @@ class System:
             query_id, video_id = sample["query_id"], sample["video_id"]
             if not fine:
                 log.warning("query %s: rows of video %s are not finite, there is no answer", query_id, video_id)
-                found.append(Prediction(query_id, video_id, 0, None, None))
+                found.append(Span(query_id, video_id, 0, None, None))
                 continue
             answer = t5().decode(next(answers))
             read = parsing.read(answer, sample["duration_s"])
             found += [
-                Prediction(query_id, video_id, rank, float(start), float(end), None, answer, read.is_readable)
+                Span(query_id, video_id, rank, float(start), float(end), None, answer, read.is_readable)
                 for rank, (start, end) in enumerate(read.windows)
             ]
         return found

@@ -6,6 +6,7 @@ Source: HuiGuanLab/IMG, arXiv 2508.04273.
 import base64
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 from models.layers.checkpoints import match_state
 from models.layers.resampling import limit_rows, rescale_rows
 from models.layers.word_vectors import read_word_vectors, tokenise
+from models.systems import interface
 from models.systems.img.config import Config
 from models.systems.img.decoding import best_spans
 from models.systems.img.losses import loss_terms, quarter_cosine
@@ -24,7 +26,7 @@ from models.systems.img.network import BRANCHES, ImgNetwork
 from models.systems.img.query import CHAR_CHANNELS
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import PAD_ID, Vocabulary, build_vocabulary
-from models.systems.interface import FeatureRows, Item, Prediction
+from models.systems.interface import Answer, Batch, FeatureRows, Item, QueryScore, Span
 
 # parity: the layer norms of the slot attention are called `norm_*` and are decayed.
 NO_DECAY = ("bias", "layer_norm", "LayerNorm")
@@ -32,13 +34,11 @@ SLOT_SEED = 0
 """Of the draw of `network.slot_noise: fixed`."""
 
 
-class System:
+class System(interface.System):
     """Implements `models.systems.interface.System`.
 
     Streams: `visual`, one or more features; `audio`, one or more; `text`, one (tokens), with query kind `tokens` only.
     """
-
-    joins_queries = False
 
     @classmethod
     def fit(cls, config: Config, items: Sequence[Item]) -> dict[str, Any]:
@@ -67,10 +67,8 @@ class System:
 
     def __init__(self, config: Config, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
         """`fitted` as `fit` returned it; `stream_dims`: stream name -> width of each of its features."""
-        self.config = config
-        self.fitted = fitted
+        super().__init__(config, fitted, stream_dims)
         self.is_glove = config.network.query.kind == "glove"
-        self.stream_dims = {name: list(dims) for name, dims in stream_dims.items()}
         self._check_streams()
         if self.is_glove:
             self.vocabulary = Vocabulary(tuple(fitted["words"]), tuple(fitted["chars"]))
@@ -101,7 +99,7 @@ class System:
         for stream in ("visual", "audio") if self.is_glove else ("visual", "audio", "text"):
             if not all(np.isfinite(rows.values).all() for rows in item.streams[stream]):
                 return f"not_finite_{stream}"
-        if training and not len(item.moments):
+        if training and not len(item.annotated.moments):
             return "no_moment"
         return None
 
@@ -115,11 +113,11 @@ class System:
         """
         reason = self.skip_reason(item, training=rng is not None)
         if reason is not None:
-            raise ValueError(f"query {item.query_id} on video {item.video_id} cannot be used: {reason}")
+            raise ValueError(f"query {item.id} on video {item.video_id} cannot be used: {reason}")
         network, visual = self.config.network, self._visual(item.streams["visual"])
         n_steps = len(visual)
         sample = {
-            "query_id": item.query_id,
+            "query_id": item.id,
             "video_id": item.video_id,
             "duration_s": item.duration_s,
             "visual": visual,
@@ -134,7 +132,7 @@ class System:
             # parity: published token queries are not cut; only positions in time run out.
             sample["tokens"] = tokens[: network.max_steps] if network.pos_mode == "time" else tokens
         if rng is not None:
-            start_s, end_s = (float(bound) for bound in item.moments[0])
+            start_s, end_s = (float(bound) for bound in item.annotated.moments[0])
             first, last = span_to_steps(start_s, end_s, n_steps, item.duration_s)
             positives, negatives = draw_saliency_pairs(first, last, n_steps, rng, self.config.data.saliency_pairs)
             sample |= {"first": first, "last": last, "positives": positives, "negatives": negatives}
@@ -215,7 +213,7 @@ class System:
         audio, video = (torch.randn(shape, generator=generator, device=device).to(visual.device) for _ in range(2))
         return audio, video
 
-    def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Tensor]:
+    def loss(self, network: Any, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the scalar terms of the loss, batch means where the term is per sample; `epoch` counts from zero."""
         config = self.config.loss
         gate_share = quarter_cosine(epoch, config.gate_warmup_epochs)
@@ -223,29 +221,26 @@ class System:
         terms = loss_terms(outputs, batch, config, quarter_cosine(epoch, config.distillation_warmup_epochs))
         return {name: term.mean() for name, term in terms.items()}
 
-    def predict(self, network: Any, batch: dict[str, Any], generator: torch.Generator | None) -> list[Prediction]:
+    def predict(
+        self, network: Any, batch: Batch, generator: Any, task: str, in_detail: bool = False
+    ) -> list[Answer | QueryScore]:
         """Return one span per query, with the product of its start and end probability as score.
 
         The network must be in evaluation mode. `generator` feeds the slot noise where `network.slot_noise` is
-        `random`; None draws from torch's global generator.
+        `random`; None draws from torch's global generator. In detail: also the spans of all three predictors (`av`,
+        `v`, `a`), and each query's `audio_importance`, 0 to 1.
         """
         chosen = self.config.decoding.branch
         is_visual = [self.config.data.no_audio == "visual" and not has for has in batch["has_audio"]]
-        branches = (chosen, "v") if any(is_visual) and chosen != "v" else (chosen,)
+        branches = BRANCHES if in_detail else (chosen, "v") if any(is_visual) and chosen != "v" else (chosen,)
         outputs = network(batch, self._slot_noise(batch, generator), branches=branches)
         found = {branch: _spans(outputs, branch, batch) for branch in branches}
-        return [found["v" if visual else chosen][i] for i, visual in enumerate(is_visual)]
-
-    def details(
-        self, network: Any, batch: dict[str, Any], generator: torch.Generator | None
-    ) -> tuple[dict[str, list[Prediction]], dict[str, list[float]]]:
-        """Return the spans of all three predictors (`av`, `v`, `a`), and each query's `audio_importance`, 0 to 1.
-
-        Arguments as for `predict`.
-        """
-        outputs = network(batch, self._slot_noise(batch, generator))
-        importance = outputs["importance"].float().tolist()
-        return {branch: _spans(outputs, branch, batch) for branch in BRANCHES}, {"audio_importance": importance}
+        answers: list[Answer | QueryScore] = [found["v" if visual else chosen][i] for i, visual in enumerate(is_visual)]
+        if in_detail:
+            answers += [replace(span, variant=f"predictor:{name}") for name in BRANCHES for span in found[name]]
+            importance = zip(batch["query_ids"], outputs["importance"].float().tolist(), strict=True)
+            answers += [QueryScore(query_id, "audio_importance", value) for query_id, value in importance]
+        return answers
 
     def parameter_groups(self, network: Any) -> list[dict[str, Any]]:
         """Return the decayed parameters and those that are not."""
@@ -312,17 +307,17 @@ def _has_audio(item: Item) -> bool:
     return all(len(rows.values) for rows in item.streams["audio"])
 
 
-def _spans(outputs: Mapping[str, Tensor], branch: str, batch: Mapping[str, Any]) -> list[Prediction]:
+def _spans(outputs: Mapping[str, Tensor], branch: str, batch: Mapping[str, Any]) -> list[Span]:
     """Return the span that one predictor gives for every query of the batch."""
-    spans = best_spans(outputs[f"start_{branch}"], outputs[f"end_{branch}"])
+    best = best_spans(outputs[f"start_{branch}"], outputs[f"end_{branch}"])
     columns = (batch["query_ids"], batch["video_ids"], batch["n_steps"], batch["durations_s"])
-    predictions = []
+    spans = []
     for query_id, video_id, n, duration_s, first, last, score in zip(
-        *columns, *(values.tolist() for values in spans), strict=True
+        *columns, *(values.tolist() for values in best), strict=True
     ):
         start_s, end_s = (float(bound) for bound in steps_to_seconds(first, last, n, duration_s))
-        predictions.append(Prediction(query_id, video_id, 0, start_s, end_s, score))
-    return predictions
+        spans.append(Span(query_id, video_id, 0, start_s, end_s, score))
+    return spans
 
 
 def _pad(arrays: Sequence[np.ndarray]) -> Tensor:

@@ -16,7 +16,8 @@ from torch.nn.utils.rnn import pad_sequence
 from models.layers.checkpoints import match_state
 from models.layers.pooling import pool_tokens
 from models.layers.resampling import rescale_rows
-from models.systems.interface import FeatureRows, Item, Prediction
+from models.systems import interface
+from models.systems.interface import Batch, FeatureRows, Item, Span, by_video
 from models.systems.mrnet.candidates import candidate_cells, cell_spans, clamp_moment, hull_iou
 from models.systems.mrnet.checkpoint import detect, unwrap
 from models.systems.mrnet.config import Config
@@ -27,21 +28,15 @@ from models.systems.mrnet.network import MrnetNetwork
 _NORM_EPS = 1e-12
 
 
-class System:
+class System(interface.System):
     """Implements `models.systems.interface.System`.
 
     Streams: `visual`, one or more features; `text`, one, of text or spoken queries.
     """
 
-    @classmethod
-    def fit(cls, config: Config, items: Sequence[Item]) -> dict[str, Any]:
-        """Return nothing: there is no vocabulary."""
-        return {}
-
     def __init__(self, config: Config, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
         """`stream_dims`: stream name -> width of each of its features."""
-        self.config = config
-        self.stream_dims = {name: list(dims) for name, dims in stream_dims.items()}
+        super().__init__(config, fitted, stream_dims)
         if not self.stream_dims.get("visual") or len(self.stream_dims.get("text", [])) != 1:
             raise ValueError(
                 "MRNet needs at least one visual and exactly one text feature; the streams given are "
@@ -52,10 +47,9 @@ class System:
         if config.loss.positives > len(self.cells):
             raise ValueError(f"loss.positives {config.loss.positives} exceeds the {len(self.cells)} candidates")
 
-    @property
-    def joins_queries(self) -> bool:
-        """Whether `sample` takes all queries of a video together."""
-        return self.config.data.query_context != "independent"
+    def units(self, items: Sequence[Item], task: str | None = None) -> list[Any]:
+        """Return lists of all queries of a video; the queries where they are independent."""
+        return list(items) if self.config.data.query_context == "independent" else by_video(items)
 
     def skip_reason(self, item: Item, training: bool) -> str | None:
         """Return why an item cannot be used, None if it can.
@@ -68,9 +62,13 @@ class System:
                 return f"no_{stream}"
             if not all(np.isfinite(rows.values).all() for rows in item.streams[stream]):
                 return f"not_finite_{stream}"
-        if not len(item.moments):
+        if not len(item.annotated.moments):
             return "no_moment" if training or self.config.data.query_context == "joint_gt_order" else None
-        if training and self.config.data.drop_degenerate and item.moments[0][0] >= item.moments[0][1]:
+        if (
+            training
+            and self.config.data.drop_degenerate
+            and item.annotated.moments[0][0] >= item.annotated.moments[0][1]
+        ):
             return "degenerate_moment"
         return None
 
@@ -90,11 +88,11 @@ class System:
         for item in items:
             reason = self.skip_reason(item, training=rng is not None)
             if reason is not None:
-                raise ValueError(f"query {item.query_id} on video {item.video_id} cannot be used: {reason}")
+                raise ValueError(f"query {item.id} on video {item.video_id} cannot be used: {reason}")
         items = self._ordered(items)
         first = items[0]
         sample = {
-            "query_ids": [item.query_id for item in items],
+            "query_ids": [item.id for item in items],
             "video_id": first.video_id,
             "duration_s": first.duration_s,
             "rows": self._rows(first.streams["visual"]),
@@ -114,7 +112,7 @@ class System:
             order = np.argsort(_moments(items)[:, 0], kind="stable")
             return [items[i] for i in order]
         if context == "joint_shuffled":
-            return sorted(items, key=lambda item: hashlib.sha256(item.query_id.encode()).digest())
+            return sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
         return items
 
     def _rows(self, features: Sequence[FeatureRows]) -> np.ndarray:
@@ -155,11 +153,11 @@ class System:
         """Return the initialised network; draws from torch's global generator."""
         return self._build_network()
 
-    def loss(self, network: Any, batch: dict[str, Any], epoch: int) -> dict[str, Tensor]:
+    def loss(self, network: Any, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the scalar terms of the loss; `epoch` counts from zero."""
         return loss_terms(network(batch), batch, self.config.loss, self.config.train.batch_size, epoch)
 
-    def predict(self, network: Any, batch: dict[str, Any], generator: torch.Generator | None) -> list[Prediction]:
+    def predict(self, network: Any, batch: Batch, generator: Any, task: str, in_detail: bool = False) -> list[Span]:
         """Return the ranked spans of every query; the network must be in evaluation mode, nothing is drawn.
 
         Raises
@@ -180,7 +178,7 @@ class System:
             spans = cell_spans(self.cells, self.config.network.clips, duration_s)
             ranked = ranked_spans(own, spans, decoding.nms_threshold, decoding.max_spans)
             found += [
-                Prediction(query_id, video_id, rank, start_s, end_s, score)
+                Span(query_id, video_id, rank, start_s, end_s, score)
                 for query_id, kept in zip(query_ids, ranked, strict=True)
                 for rank, (start_s, end_s, score) in enumerate(kept)
             ]
@@ -239,5 +237,5 @@ def _query_vector(rows: FeatureRows) -> np.ndarray:
 
 def _moments(items: Sequence[Item]) -> np.ndarray:
     """Return the first moment of every item, cut to the video, as float32 (n, 2)."""
-    cut = [clamp_moment(*(float(bound) for bound in item.moments[0]), item.duration_s) for item in items]
+    cut = [clamp_moment(*(float(bound) for bound in item.annotated.moments[0]), item.duration_s) for item in items]
     return np.array(cut, dtype=np.float32)

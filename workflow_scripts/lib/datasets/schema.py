@@ -1,6 +1,7 @@
 """The canonical tables: their columns, the flags of spans, and the views in which moments are used."""
 
 import difflib
+from collections.abc import Iterable
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,8 +11,8 @@ from workflow_scripts.lib.datasets.errors import UnknownView
 SCHEMA_VERSION = "1"
 
 
-def _columns(**types: pa.DataType | tuple[pa.DataType]) -> pa.Schema:
-    """Columns by name; a type in parentheses with a comma may be null."""
+def columns(**types: pa.DataType | tuple[pa.DataType]) -> pa.Schema:
+    """Return a schema; a type in parentheses with a comma may be null."""
     fields = []
     for name, kind in types.items():
         is_optional = isinstance(kind, tuple)
@@ -22,7 +23,7 @@ def _columns(**types: pa.DataType | tuple[pa.DataType]) -> pa.Schema:
 _TEXT, _SECONDS = pa.string(), pa.float64()
 _STRINGS = pa.list_(pa.string())
 
-VIDEOS = _columns(
+VIDEOS = columns(
     dataset=_TEXT,
     video_id=_TEXT,
     source_video_id=_TEXT,
@@ -35,7 +36,7 @@ VIDEOS = _columns(
     split=_STRINGS,
     extra_json=(_TEXT,),
 )
-QUERIES = _columns(
+QUERIES = columns(
     dataset=_TEXT,
     split=_TEXT,
     query_id=_TEXT,
@@ -52,7 +53,7 @@ QUERIES = _columns(
     clippable=(pa.bool_(),),
     extra_json=(_TEXT,),
 )
-MOMENTS = _columns(
+MOMENTS = columns(
     dataset=_TEXT,
     split=_TEXT,
     query_id=_TEXT,
@@ -65,7 +66,7 @@ MOMENTS = _columns(
     end_s=_SECONDS,
     flags=_STRINGS,
 )
-SALIENCY = _columns(
+SALIENCY = columns(
     dataset=_TEXT,
     split=_TEXT,
     query_id=_TEXT,
@@ -73,7 +74,7 @@ SALIENCY = _columns(
     clip_length_s=pa.float32(),
     scores=pa.list_(pa.int8()),
 )
-STEPS = _columns(
+STEPS = columns(
     dataset=_TEXT,
     split=_TEXT,
     video_id=_TEXT,
@@ -84,7 +85,7 @@ STEPS = _columns(
     text=_TEXT,
     flags=_STRINGS,
 )
-CAPTIONS = _columns(
+CAPTIONS = columns(
     dataset=_TEXT,
     split=_TEXT,
     video_id=_TEXT,
@@ -93,7 +94,7 @@ CAPTIONS = _columns(
     kind=_TEXT,
     source_id=(_TEXT,),
 )
-TRANSCRIPTS = _columns(
+TRANSCRIPTS = columns(
     dataset=_TEXT,
     video_id=_TEXT,
     segment_index=pa.int32(),
@@ -109,23 +110,6 @@ TRANSCRIPTS = _columns(
         ),
     ),
 )
-PREDICTIONS = _columns(
-    run_id=_TEXT,
-    system=_TEXT,
-    dataset=_TEXT,
-    split=_TEXT,
-    query_id=_TEXT,
-    video_id=_TEXT,
-    rank=pa.int32(),
-    start_s=(_SECONDS,),
-    end_s=(_SECONDS,),
-    score=(pa.float64(),),
-    text=(_TEXT,),
-    step_index=(pa.int16(),),
-)
-QUERY_SCORES = _columns(query_id=_TEXT, name=_TEXT, value=pa.float64())
-PREDICTION_SALIENCY = _columns(run_id=_TEXT, query_id=_TEXT, scores=pa.list_(pa.float32()))
-
 TABLES = {
     "videos": VIDEOS,
     "queries": QUERIES,
@@ -138,6 +122,15 @@ TABLES = {
 """Tables of a dataset's annotations by name."""
 
 VIEWS = ("raw", "clip", "clip_drop", "calce_round")
+
+CAPTION_KINDS = ("sound", "reference")
+"""Kinds of captions that a caption is scored against; the first that a split has (UniQ4Cap trains on `sound`)."""
+
+
+def caption_kind(kinds: Iterable[str]) -> str | None:
+    """Return the kind of captions that is described and scored, of those that a split has; None: there is none."""
+    there = set(kinds)
+    return next((kind for kind in CAPTION_KINDS if kind in there), None)
 
 
 def span_flags(start_s: float, end_s: float, duration_s: float) -> list[str]:

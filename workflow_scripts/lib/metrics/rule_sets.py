@@ -7,7 +7,7 @@ that is reported. The numbers themselves come from the module of the evaluator.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from workflow_scripts.lib.metrics.questions import Captions, Moments, Rankings, 
 from workflow_scripts.lib.metrics.step_boundaries import prepare_steps
 from workflow_scripts.lib.metrics.windows import window_cautions
 
-Task = Literal["moments", "steps", "step_captions", "captions", "videos"]
 LENGTHS = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, np.inf)}
 """Lengths of annotated moments in seconds, (above, up to)."""
 NAMED_BY_THRESHOLD = (0.5, 0.75)
@@ -76,13 +75,23 @@ class RuleSet:
     source : repository and file
     score : (question, answers, Options) -> Scored
     needs_scores : whether predicted windows are ranked by a score
+    also : further tasks that it scores beside the first
+    about_steps : whether captions are those of steps, not of videos
+    keeps_unreadable : whether an answer that could not be read counts as a window that hits nothing
     """
 
-    task: Task
+    task: str
     view: str
     source: str
     score: Callable[[Any, Any, Options], Scored]
     needs_scores: bool = False
+    also: tuple[str, ...] = ()
+    about_steps: bool = False
+    keeps_unreadable: bool = False
+    headline: str = "R1@0.5"
+
+    def direction_of(self, metric: str) -> str:
+        return "max"
 
 
 def percent(values: np.ndarray) -> float:
@@ -226,7 +235,12 @@ RULE_SETS: dict[str, RuleSet] = {
         needs_scores=True,
     ),
     "qvhighlights": RuleSet(
-        "moments", "raw", _QVH, partial(_qvhighlights, qvhighlights.LENGTH_RANGES), needs_scores=True
+        "moments",
+        "raw",
+        _QVH,
+        partial(_qvhighlights, qvhighlights.LENGTH_RANGES),
+        needs_scores=True,
+        also=("highlights",),
     ),
     "lighthouse": RuleSet(
         "moments",
@@ -234,8 +248,9 @@ RULE_SETS: dict[str, RuleSet] = {
         "line/lighthouse (as QVHighlights, one range of lengths)",
         partial(_qvhighlights, {"full": (0.0, 1500.0)}),
         needs_scores=True,
+        also=("highlights",),
     ),
-    "calce": RuleSet("moments", "raw", "tjhd1475/CALCE lavis/tasks/mr_eval.py", _calce),
+    "calce": RuleSet("moments", "raw", "tjhd1475/CALCE lavis/tasks/mr_eval.py", _calce, keeps_unreadable=True),
     "hirest_moments": RuleSet("moments", "raw", _HIREST, _hirest_moments),
     "hirest_steps": RuleSet(
         "steps", "raw", f"{_HIREST}, with its boundary preprocessing", partial(_hirest_steps, True)
@@ -243,7 +258,9 @@ RULE_SETS: dict[str, RuleSet] = {
     "hirest_steps_raw": RuleSet(
         "steps", "raw", f"{_HIREST}, without boundary preprocessing", partial(_hirest_steps, False)
     ),
-    "hirest_captions": RuleSet("step_captions", "raw", f"{_HIREST}; pycocoevalcap 1.2", partial(_captions, True)),
+    "hirest_captions": RuleSet(
+        "captions", "raw", f"{_HIREST}; pycocoevalcap 1.2", partial(_captions, True), about_steps=True
+    ),
     "hirest_videos": RuleSet("videos", "raw", _HIREST, _hirest_videos),
     "captions": RuleSet("captions", "raw", "pycocoevalcap 1.2", partial(_captions, False)),
 }

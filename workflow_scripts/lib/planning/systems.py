@@ -7,8 +7,10 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import merge, nested
 from workflow_scripts.lib.configuration.recipe import base_weights, fit_files, fits_on, known_by, with_parts
 from workflow_scripts.lib.configuration.schema import HELD_OUT, System, SystemRuntime
+from workflow_scripts.lib.datasets.schema import TABLES
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path, weights_settings
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.features import Features
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
@@ -22,6 +24,7 @@ TRAIN_SECTIONS = (
         "transcript",
         "prior",
         "queries",
+        "given",
         "splits",
         "precision",
         "selection",
@@ -49,6 +52,7 @@ class Systems:
         configuration, system = self._configuration, self._system(dataset, name)
         config = system.model_dump(mode="json", exclude={"runtime", "datasets"})
         config["evaluation"] |= self._evaluation(dataset, system)
+        config["selection"] |= self._selection(dataset, system)
         config["settings"] = merge(config["settings"], nested(self._fit_files(dataset, name)))
         owners = self._feature_owners(dataset, name)
         return {
@@ -72,6 +76,7 @@ class Systems:
         """Return the digest of what decides a system's trained weights, the data apart."""
         system, recipes = self._system(dataset, name), self._recipes(dataset, name)
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
+        decisive["selection"] |= self._selection(dataset, system)
         if "test" not in fits_on(system):
             decisive["splits"].pop("test")
         if system.splits.select != HELD_OUT:
@@ -88,7 +93,7 @@ class Systems:
     def prediction_key(self, dataset: str, name: str) -> str:
         """Return the digest of what decides which predictions a trained system is asked for."""
         system = self._system(dataset, name)
-        asked = system.model_dump(mode="json", include={"streams", "transcript", "prior", "queries"})
+        asked = system.model_dump(mode="json", include={"streams", "transcript", "prior", "queries", "given"})
         for stream in asked["streams"].values():
             stream.pop("in_memory")
         source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
@@ -108,6 +113,15 @@ class Systems:
             split: published_rows(self._configuration, dataset, split, scored["rules"]) for split in system.splits.test
         }
         return {**scored, "published": published}
+
+    def _selection(self, dataset: str, system: System) -> dict[str, Any]:
+        """Return what chooses a system's checkpoint, with what the settings leave open."""
+        wanted = system.selection
+        if wanted.loss:
+            return {"mode": wanted.mode or "min"}
+        rules = wanted.rules or self._evaluation(dataset, system)["rules"][0]
+        metric = wanted.metric or (RULE_SETS[rules].headline,)
+        return {"rules": rules, "metric": list(metric), "mode": wanted.mode or RULE_SETS[rules].direction_of(metric[0])}
 
     def _recipes(self, dataset: str, name: str) -> dict[str, str]:
         owners = self._feature_owners(dataset, name)
@@ -153,7 +167,7 @@ class Systems:
     def tables(self, dataset: str, name: str) -> list[str]:
         """Return the tables of the annotations that a system learns from and is asked about."""
         source = self._system(dataset, name).annotations_on(dataset)
-        return [f"{RESULTS}/{source}/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
+        return [f"{RESULTS}/{source}/annotations/{table}.parquet" for table in TABLES]
 
     def checkpoint(self, dataset: str, name: str, seed: str) -> str:
         """Return the trained or imported checkpoint that a system is evaluated with."""
@@ -193,7 +207,7 @@ class Systems:
         """Return the predictions of the prior that are told with the queries of a split."""
         places = self._prior_places(dataset, name) or {}
         answers = places.get("answers")
-        return [] if answers is None else [f"{answers.format(seed=seed)}/{split}/predictions.parquet"]
+        return [] if answers is None else [f"{answers.format(seed=seed)}/{split}/answers/moments.parquet"]
 
     def _prior_places(self, dataset: str, name: str) -> dict[str, str | None] | None:
         """Return where the results of the prior are, with `{seed}` for the seed."""

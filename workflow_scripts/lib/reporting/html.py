@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from workflow_scripts.lib.datasets.references import Reference
+from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.reporting.page import TEMPLATES, svg_markup
 from workflow_scripts.lib.reporting.table import HEADLINE, published_rows, table_rows
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.datasets.references import Reference
+from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.metrics.constant_span import best_constant_span
 from workflow_scripts.lib.metrics.order_span import order_only_recall
 from workflow_scripts.lib.metrics.top_span import summarise, top_span_iou

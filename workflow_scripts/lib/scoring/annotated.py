@@ -10,16 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workflow_scripts.lib.datasets.schema import moments_view, videos_view
+from workflow_scripts.lib.datasets.schema import caption_kind, moments_view, videos_view
 from workflow_scripts.lib.metrics.clip_saliency import ClipRatings
 from workflow_scripts.lib.metrics.errors import BadReference, NothingAnnotated, PlaceholderReference, name_some
-from workflow_scripts.lib.metrics.questions import Captions, Moments, Question, Rankings, Steps
-from workflow_scripts.lib.metrics.rule_sets import Task
+from workflow_scripts.lib.metrics.questions import Captions, Moments, Rankings, Steps
 from workflow_scripts.lib.metrics.windows import pad_windows
 from workflow_scripts.lib.store.tables import read_table
-
-CAPTION_KINDS = ("sound", "reference")
-"""Kinds of captions that a caption is scored against; the first that a split has (UniQ4Cap trains on `sound`)."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +27,13 @@ class Split:
     folder : of the tables
     name : of the split
     queries : rows of the split
+    videos_asked : the videos that captions are asked of; None: all
     """
 
     folder: Path
     name: str
     queries: pa.Table
+    videos_asked: frozenset[str] | None = None
 
     @classmethod
     def read(cls, folder: Path, name: str, kinds: Collection[str] | None = None) -> "Split":
@@ -61,18 +59,18 @@ class Split:
         every = read_table(self.folder / f"{name}.parquet")
         return every.filter(pc.equal(every["split"], self.name))
 
-    def only(self, query_ids: pa.ChunkedArray | pa.Array) -> "Split":
-        """Return the split with some of its queries."""
-        asked = query_ids.combine_chunks() if isinstance(query_ids, pa.ChunkedArray) else query_ids
-        return Split(self.folder, self.name, self.queries.filter(pc.is_in(self.queries["query_id"], asked)))
+    def only(self, query_ids: Collection[str], videos: Collection[str] | None = None) -> "Split":
+        """Return the split with some of its queries and, if they are named, some of its videos."""
+        asked = pc.is_in(self.queries["query_id"], pa.array(query_ids, pa.string()))
+        return Split(self.folder, self.name, self.queries.filter(asked), None if videos is None else frozenset(videos))
 
     def extra(self) -> dict[str, Mapping[str, Any]]:
         """Return the extra fields of every query by its id."""
         ids, texts = self.queries["query_id"].to_pylist(), self.queries["extra_json"].to_pylist()
         return {query: json.loads(text or "{}") for query, text in zip(ids, texts, strict=True)}
 
-    def question(self, task: Task, view: str) -> Question:
-        """Return what a task asks of this split.
+    def moments(self, view: str) -> Moments:
+        """Return the queries with annotated moments, and their clips' ratings if there are any.
 
         Parameters
         ----------
@@ -81,17 +79,8 @@ class Split:
         Raises
         ------
         NothingAnnotated, PlaceholderReference
-            If nothing of this kind is annotated.
+            If no moment is annotated. The other questions raise the first likewise.
         """
-        return {
-            "moments": lambda: self._moments(view),
-            "steps": lambda: self._steps(),
-            "step_captions": lambda: self._step_captions(),
-            "captions": lambda: self._captions(),
-            "videos": lambda: self._rankings(),
-        }[task]()
-
-    def _moments(self, view: str) -> Moments:
         videos = read_table(self.folder / "videos.parquet")
         moments = moments_view(self.table("moments"), videos, view)
         asked = self.queries.filter(pc.is_in(self.queries["query_id"], moments["query_id"].combine_chunks()))
@@ -147,41 +136,61 @@ class Split:
             raise NothingAnnotated(f"{self.folder}: split {self.name!r} has no annotated step to score against")
         return rows
 
-    def _steps(self) -> Steps:
+    def steps(self) -> Steps:
+        """Return the queries with annotated steps."""
         rows = self._step_rows()
         bounds = [[[row["start_s"], row["end_s"]] for row in steps] for steps in rows.values()]
         return Steps(list(rows), [steps[0]["video_id"] for steps in rows.values()], bounds)
 
-    def _step_captions(self) -> Captions:
+    def step_captions(self) -> Captions:
+        """Return the annotated steps, by `step_id`, each with its heading as the reference."""
         rows = [row for steps in self._step_rows().values() for row in steps]
         ids = [step_id(row["query_id"], row["step_index"]) for row in rows]
         return Captions(ids, [row["video_id"] for row in rows], [[row["text"]] for row in rows])
 
-    def _captions(self) -> Captions:
+    def captions(self) -> Captions:
+        """Return the videos with their reference captions."""
         table = self.table("captions")
-        kinds = set(table["kind"].to_pylist())
-        kind = next((kind for kind in CAPTION_KINDS if kind in kinds), None)
+        kind = caption_kind(table["kind"].to_pylist())
         if kind is None:
             raise NothingAnnotated(f"{self.folder}: split {self.name!r} has no reference caption to score against")
         texts: dict[str, list[str]] = {}
         for row in table.filter(pc.equal(table["kind"], kind)).to_pylist():
             texts.setdefault(row["video_id"], []).append(row["text"])
+        if self.videos_asked is not None:
+            texts = {video: own for video, own in texts.items() if video in self.videos_asked}
+        if not texts:
+            raise NothingAnnotated(f"{self.folder}: no video of split {self.name!r} that was asked has a caption")
         return Captions(list(texts), list(texts), list(texts.values()))
 
-    def _rankings(self) -> Rankings:
-        videos = read_table(self.folder / "videos.parquet", ["video_id", "source_video_id"]).to_pydict()
-        source = dict(zip(videos["video_id"], videos["source_video_id"], strict=True))
+    def rankings(self) -> Rankings:
+        """Return the prompts with the names of the videos that answer them."""
+        names = self.source_names()
         found: dict[str, list[str]] = {}
         for prompt, video in zip(self.queries["text"].to_pylist(), self.queries["video_id"].to_pylist(), strict=True):
-            found.setdefault(prompt, []).append(source[video])
+            found.setdefault(prompt, []).append(names[video])
         if not found:
             raise NothingAnnotated(f"{self.folder}: split {self.name!r} has no prompt")
         return Rankings(list(found), list(found.values()))
+
+    def source_names(self) -> dict[str, str]:
+        """Return what the source files call every video."""
+        videos = read_table(self.folder / "videos.parquet", ["video_id", "source_video_id"]).to_pydict()
+        return dict(zip(videos["video_id"], videos["source_video_id"], strict=True))
+
+    def prompts(self) -> dict[str, str]:
+        """Return the text of every query; queries of one text are one prompt to a corpus."""
+        return dict(zip(self.queries["query_id"].to_pylist(), self.queries["text"].to_pylist(), strict=True))
 
 
 def step_id(query_id: str, step_index: int) -> str:
     """Return the name of a step in tables of scores."""
     return f"{query_id}#{step_index}"
+
+
+def step_owner(name: str) -> str:
+    """Return the query of a step's name."""
+    return name.rpartition("#")[0]
 
 
 def _splits(folder: Path) -> list[list[str]]:

@@ -14,6 +14,8 @@ from workflow_scripts.lib.metrics.bootstrap import confidence_interval
 from workflow_scripts.lib.metrics.errors import PredictionError
 from workflow_scripts.lib.metrics.questions import Question
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, Options, Scored, percent
+from workflow_scripts.lib.scoring.annotated import step_owner
+from workflow_scripts.lib.scoring.tasks import TASKS, tasks_of
 from workflow_scripts.lib.store.tables import write_table
 
 LEVEL = 0.95
@@ -86,6 +88,36 @@ def sections(results: Sequence[Result]) -> dict[str, Any]:
         "confidence": first["confidence"],
         "rule_sets": found,
     }
+
+
+def counts(results: Sequence[Result], summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how many queries there are, were scored, were lost for which reason, or had an unreadable answer.
+
+    Of the task of the first rule set; the others by task.
+
+    Parameters
+    ----------
+    summary : content of `predict.json`
+    """
+    by_task = {}
+    for task, asked in summary["tasks"].items():
+        # The steps of a query are described one by one, and asked about together.
+        kinds: dict[bool, set[str]] = {}
+        for result in results:
+            rules, ids = RULE_SETS[result.rules], result.question.ids
+            if task in tasks_of(rules):
+                kinds.setdefault(rules.about_steps, {step_owner(i) for i in ids} if rules.about_steps else set(ids))
+        n_scored, reasons = sum(map(len, kinds.values())), dict(asked["skipped"])
+        if asked["asked"] > n_scored:
+            reasons[TASKS[task].unannotated] = asked["asked"] - n_scored
+        by_task[task] = {
+            "queries": asked["asked"] + sum(asked["skipped"].values()),
+            "evaluated": n_scored,
+            "skipped": reasons,
+        }
+    asked = tasks_of(RULE_SETS[results[0].rules]) if results else by_task
+    first = next(task for task in asked if task in by_task)
+    return {**by_task[first], "unreadable": summary["unreadable"], "tasks": by_task}
 
 
 NEEDS_NMS = ("2d_tan_strict", "mmn_float32")

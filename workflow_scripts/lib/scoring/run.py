@@ -1,8 +1,7 @@
-"""Score the predictions of a system: by every rule set, per group of queries, and with a stream set to zero."""
+"""Score the answers of a system: by every rule set, per group of queries, and each variant beside it."""
 
 import statistics
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -10,54 +9,87 @@ import pyarrow.compute as pc
 
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
+from workflow_scripts.lib.predictions.tables import OWN, variants_in
 from workflow_scripts.lib.scoring.annotated import Split
-from workflow_scripts.lib.scoring.answered import read_answers
 from workflow_scripts.lib.scoring.results import Result, group_means, options_of
+from workflow_scripts.lib.scoring.tasks import Tables, ask, tasks_of
 
 
 def score_run(
-    split: Split, predictions: pa.Table, saliency: Path, evaluation: Mapping[str, Any], rules: Iterable[str]
-) -> list[Result]:
-    """Apply rule sets to a system's predictions.
+    split: Split,
+    tables: Tables,
+    evaluation: Mapping[str, Any],
+    rules: Iterable[str],
+    tasks: Collection[str],
+    variant: str = OWN,
+) -> tuple[list[Result], dict[str, str]]:
+    """Apply rule sets to a system's answers.
 
     Parameters
     ----------
-    split : annotated queries that were asked
-    predictions : rows of the table of predictions
-    saliency : table of predicted saliency, which need not be there
+    split : annotated
+    tables : task -> answers of all variants
     evaluation : resolved settings (`thresholds`, `nms_thresholds`)
     rules : names of rule sets
+    tasks : what the system was asked
 
     Returns
     -------
-    one Result per rule set; none for those whose annotations the split lacks altogether
+    one Result per rule set, and why others gave none
     """
-    results = []
+    own = {task: table.filter(pc.equal(table["variant"], variant)) for task, table in tables.items()}
+    results, left_out = [], {}
     for name in rules:
-        try:
-            question = split.question(RULE_SETS[name].task, RULE_SETS[name].view)
-        except NothingAnnotated:
+        rule_set = RULE_SETS[name]
+        if not set(tasks_of(rule_set)) & set(tasks):
+            left_out[name] = f"the system does not answer {' or '.join(tasks_of(rule_set))}"
             continue
-        answers, options = read_answers(predictions, saliency, name, question), options_of(evaluation, name)
+        try:
+            question, answers = ask(split, own, rule_set)
+        except NothingAnnotated as error:
+            left_out[name] = str(error)
+            continue
+        options = options_of(evaluation, name)
         results.append(Result(name, question, options, apply_rules(name, question, answers, options)))
-    return results
+    return results, left_out
 
 
-def grouped(results: list[Result], split: Split, group_by: str | None) -> dict[str, dict[str, float]]:
-    """Return the first rule set's metrics of every group of queries, named by a field of their extra data."""
-    if group_by is None or not results:
+def grouped(result: Result, split: Split, group_by: str | None) -> dict[str, dict[str, float]]:
+    """Return the metrics of every group of queries, named by a field of their extra data."""
+    if group_by is None:
         return {}
-    return group_means(results[0], {query: str(extra.get(group_by)) for query, extra in split.extra().items()})
+    extra = split.extra()
+    group_of = {query: str(fields.get(group_by)) for query, fields in extra.items()}
+    return group_means(result, group_of) if set(result.question.ids) <= group_of.keys() else {}
 
 
-def score_kinds(
-    split: Split, predictions: pa.Table, column: str, kinds: Iterable[str], evaluation: Mapping[str, Any]
+def score_variants(
+    split: Split, tables: Tables, prefix: str, evaluation: Mapping[str, Any], results: Iterable[Result]
 ) -> dict[str, dict[str, Any]]:
-    """Return metrics and groups, by the first rule set, of each kind of predictions that a column tells apart."""
-    return {
-        kind: _score_headline(split, predictions.filter(pc.equal(predictions[column], kind)), evaluation)
-        for kind in kinds
-    }
+    """Return what each variant of a prefix scores by the rule sets that scored the system itself.
+
+    Returns
+    -------
+    name of the variant -> `metrics` and `groups` by the first rule set that scores it, and all of them by `rule_sets`
+    """
+    rules = [result.rules for result in results]
+    names = dict.fromkeys(name for table in tables.values() for name in variants_in(table, prefix))
+    found = {}
+    for name in names:
+        variant = f"{prefix}{name}"
+        tasks = [task for task, table in tables.items() if _has(table, variant)]
+        scored, _ = score_run(split, tables, evaluation, rules, tasks, variant)
+        if scored:
+            found[name] = {
+                "metrics": scored[0].scored.metrics,
+                "groups": grouped(scored[0], split, evaluation["group_by"]),
+                "rule_sets": {result.rules: result.scored.metrics for result in scored},
+            }
+    return found
+
+
+def _has(table: pa.Table, variant: str) -> bool:
+    return pc.any(pc.equal(table["variant"], variant)).as_py() or False
 
 
 def score_means(split: Split, scores: pa.Table, group_by: str | None) -> dict[str, dict[str, Any]]:
@@ -81,9 +113,3 @@ def score_means(split: Split, scores: pa.Table, group_by: str | None) -> dict[st
         means = {group: statistics.fmean(members) for group, members in sorted(groups.items())}
         found[name] = {"mean": statistics.fmean(value for _, value in rows), "groups": means}
     return found
-
-
-def _score_headline(split: Split, rows: pa.Table, evaluation: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    results = score_run(split, rows, Path(), evaluation, evaluation["rules"][:1])
-    metrics = results[0].scored.metrics if results else {}
-    return {"metrics": metrics, "groups": grouped(results, split, evaluation["group_by"])}

@@ -2,7 +2,7 @@
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import atomic_path
-from workflow_scripts.lib.training.items import Standardiser
+from workflow_scripts.lib.training.standardiser import Standardiser
 
 FORMAT_VERSION = 1
 NETWORK, STANDARDISER = "network.", "standardise."
@@ -32,6 +32,33 @@ class Trained:
     state: Mapping[str, torch.Tensor]
     standardiser: Standardiser
     notes: dict[str, Any]
+
+
+def notes_of(
+    settings: Mapping[str, Any], fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]], seed: int | None
+) -> dict[str, Any]:
+    """Return the notes of a checkpoint of a system with these settings, before anything is trained.
+
+    Parameters
+    ----------
+    settings : content of the system's settings file
+    fitted : what the system learnt from its items
+    stream_dims : stream -> width of each of its features
+    seed : of the training; None for an imported checkpoint
+    """
+    config = settings["config"]
+    return {
+        "system": config["system"],
+        "dataset": settings["dataset"],
+        "config": config,
+        "fitted": fitted,
+        "stream_dims": {stream: list(dims) for stream, dims in stream_dims.items()},
+        "recipes": settings["recipes"],
+        "seed": seed,
+        "epoch": None,
+        "score": None,
+        "train_seconds": 0.0,
+    }
 
 
 def write_checkpoint(path: Path, trained: Trained) -> None:
@@ -91,6 +118,15 @@ def system_class(name: str) -> Any:
 def system_config(name: str, settings: Mapping[str, Any]) -> Any:
     """Return a system's typed configuration."""
     return importlib.import_module(f"models.systems.{name}.config").Config.model_validate(settings)
+
+
+def learns_by_steps(settings: Mapping[str, Any]) -> bool:
+    """Return whether a system is trained by gradient steps, or by `fit` alone.
+
+    `settings`: content of the system's settings file.
+    """
+    config = settings["config"]
+    return hasattr(system_config(config["system"], config["settings"]), "train")
 
 
 def check_recipes(settings: Mapping[str, Any], trained_on: Mapping[str, str], checkpoint: Path) -> None:

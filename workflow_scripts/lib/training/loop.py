@@ -14,24 +14,20 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, set_seed
+from accelerate.utils import DataLoaderConfiguration, broadcast_object_list, gather_object, set_seed
 from torch.utils.tensorboard import SummaryWriter
 from torchdata.stateful_dataloader import StatefulDataLoader
 from tqdm import tqdm
 
-from models.systems.interface import Item
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.metrics.top_span import (
-    average_recall,
-    nearest_moment,
-    selection_thresholds,
-    summarise,
-    top_span_iou,
-)
 from workflow_scripts.lib.store.atomic import write_text
-from workflow_scripts.lib.training.checkpoint import Trained, system_class, system_config, write_checkpoint
-from workflow_scripts.lib.training.items import Split, Standardiser, prepared, units
-from workflow_scripts.lib.training.prediction import predict_items, to_device, top_spans
+from workflow_scripts.lib.training.checkpoint import Trained, notes_of, system_class, system_config, write_checkpoint
+from workflow_scripts.lib.training.data import TrainingData
+from workflow_scripts.lib.training.prediction import Asking, to_device
+from workflow_scripts.lib.training.reader import Split
+from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches, TrainingSamples
+from workflow_scripts.lib.training.selection import Selection
+from workflow_scripts.lib.training.standardiser import Standardiser
 from workflow_scripts.lib.training.state import Progress, StateFolder
 
 log = logging.getLogger(__name__)
@@ -47,63 +43,6 @@ def ignore_stop_signals(_: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
-class TrainingItems(torch.utils.data.Dataset):
-    """Training samples; what a sample draws at random depends on (seed, epoch, item) alone, so a resume repeats it."""
-
-    def __init__(self, system: Any, items: Sequence[Item], standardiser: Standardiser, seed: int) -> None:
-        self.system, self.standardiser, self.seed = system, standardiser, seed
-        self.units = units(system, items)
-
-    def __len__(self) -> int:
-        return len(self.units)
-
-    def __getitem__(self, place: tuple[int, int]) -> dict[str, Any]:
-        epoch, index = place
-        rng = random.Random(f"{self.seed}/{epoch}/{index}")
-        return self.system.sample(prepared(self.units[index], self.standardiser.apply), rng)
-
-
-class EpochSampler(torch.utils.data.Sampler):
-    """Yields (epoch, index) in an order that is a function of seed and epoch."""
-
-    def __init__(self, n_items: int, seed: int) -> None:
-        self.n_items, self.seed, self.epoch = n_items, seed, 0
-
-    def __len__(self) -> int:
-        return self.n_items
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        yield from ((self.epoch, index) for index in torch.randperm(self.n_items, generator=generator).tolist())
-
-
-class SharedBatches(torch.utils.data.Sampler):
-    """Yields the batches of one of several processes: of every `n_processes` batches in a row each takes one.
-
-    Where the last row is short, those that it leaves out get the first batch of the epoch once more, so that all
-    processes stay in step; the loop gives it no weight.
-
-    Parameters
-    ----------
-    n_batches : batches of an epoch, those of all processes
-    """
-
-    def __init__(self, sampler: EpochSampler, batch_size: int, process: int, n_processes: int) -> None:
-        self.sampler, self.batch_size = sampler, batch_size
-        self.process, self.n_processes = process, n_processes
-        self.n_batches = -(-len(sampler) // batch_size)
-
-    def __len__(self) -> int:
-        return -(-self.n_batches // self.n_processes)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        places = list(self.sampler)
-        for row in range(len(self)):
-            number = row * self.n_processes + self.process
-            start = number * self.batch_size if number < self.n_batches else 0
-            yield places[start : start + self.batch_size]
-
-
 class Training:
     """One training of one system with one seed, by one process or by several that share the batches of every step.
 
@@ -114,27 +53,22 @@ class Training:
     Parameters
     ----------
     settings : content of the system's settings file
-    train, select : items to learn from and to choose the checkpoint on
-    stream_dims : stream -> width of each of its features
+    data : what it learns from
     out : folder of this seed's results
     state : resumable state of this very training
     initial : weights to start from; None: those that the system draws
     base : published weights that parts of the network are filled from, by name
-    also_fitted : queries that the system reads besides those of training before it starts (a published vocabulary)
     """
 
     def __init__(
         self,
         settings: Mapping[str, Any],
-        train: Split,
-        select: Split,
-        stream_dims: Mapping[str, Sequence[int]],
+        data: TrainingData,
         out: Path,
         state: StateFolder,
         seed: int,
         initial: Mapping[str, torch.Tensor] | None = None,
         base: Mapping[str, Any] | None = None,
-        also_fitted: Sequence[Item] = (),
     ) -> None:
         self.config, self.seed, self.out, self.state = settings["config"], seed, out, state
         self.selection = settings["config"]["selection"]
@@ -142,17 +76,9 @@ class Training:
         self.settings = system_config(name, self.config["settings"])
         self.recipe = self.settings.train
         standardised = [s for s, content in self.config["streams"].items() if content["standardise"]]
-        self.standardiser = Standardiser.fit(train.items, standardised)
-        fitted = system_class(name).fit(self.settings, [*train.items, *also_fitted])
-        self.notes = {
-            "system": name,
-            "dataset": settings["dataset"],
-            "config": self.config,
-            "fitted": fitted,
-            "stream_dims": {stream: list(dims) for stream, dims in stream_dims.items()},
-            "recipes": settings["recipes"],
-            "seed": seed,
-        }
+        self.standardiser = Standardiser.fit(data.train.items, standardised)
+        fitted = system_class(name).fit(self.settings, [*data.train.items, *data.also_fitted])
+        self.notes = notes_of(settings, fitted, data.stream_dims, seed)
         # Without `split_batches` accelerate steps the schedule once per process.
         self.accelerator = Accelerator(
             cpu=settings["device"] == "cpu",
@@ -163,13 +89,14 @@ class Training:
         if self.recipe.accumulation % self.n_processes:
             raise UserError(unequal_shares(name, self.recipe.accumulation, self.n_processes))
         set_seed(seed)
-        self.system = system_class(name)(self.settings, fitted, stream_dims)
-        train = train.usable(partial(self.system.skip_reason, training=True))
-        self.select = select.usable(partial(self.system.skip_reason, training=True))
-        for role, split in (("training", train), ("selection", self.select)):
+        self.system = system_class(name)(self.settings, fitted, data.stream_dims)
+        train = data.train.usable(partial(self.system.skip_reason, training=True))
+        select = data.select.usable(partial(self.system.skip_reason, training=True))
+        for role, split in (("training", train), ("selection", select)):
             log.info("%s: %d queries, left out: %s", role, len(split.items), dict(split.skipped) or "none")
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
+        self.choice = Selection(self.config, select, data.annotated)
         self.progress = Progress(settings["runtime"]["num_workers"], self.n_processes)
         self._build(train, settings["runtime"], initial, base)
         self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]
@@ -186,11 +113,9 @@ class Training:
         if initial is not None:
             network.load_state_dict(initial, strict=True)
         optimiser = self.system.optimiser(self.system.parameter_groups(network))
-        samples = TrainingItems(self.system, train.items, self.standardiser, self.seed)
-        self.sampler = EpochSampler(len(samples), self.seed)
-        self.batches = SharedBatches(
-            self.sampler, self.recipe.batch_size, self.accelerator.process_index, self.n_processes
-        )
+        samples = TrainingSamples(self.system, train.items, self.standardiser, self.seed)
+        batches = EpochBatches(self.system, samples.units, self.recipe.batch_size, self.seed)
+        self.batches = SharedBatches(batches, self.accelerator.process_index, self.n_processes)
         self.loader = StatefulDataLoader(
             samples,
             batch_sampler=self.batches,
@@ -266,7 +191,7 @@ class Training:
     def _train_epoch(self) -> None:
         progress, saved_at, n_batches = self.progress, time.monotonic(), self.batches.n_batches
         is_main = self.accelerator.is_main_process
-        self.sampler.epoch = progress.epoch
+        self.batches.epoch = progress.epoch
         self.network.train()
         label = f"epoch {progress.epoch + 1}/{self.recipe.epochs}"
         bar = tqdm(
@@ -276,6 +201,7 @@ class Training:
             for batch in self.loader:
                 started = time.monotonic()
                 self._step(to_device(batch, self.accelerator.device))
+                bar.set_postfix_str(batch.get("task", ""), refresh=False)
                 progress.train_seconds += time.monotonic() - started
                 bar.update(progress.step_in_epoch - bar.n)
                 # Between optimiser steps there are gradients that no state holds; after the last batch the loader's
@@ -310,9 +236,14 @@ class Training:
             self._optimise(terms)
         progress.step += done - progress.step_in_epoch
         progress.step_in_epoch = done
-        sums = self._summed([weight * value.item() for value in terms.values()])
-        for key, value in zip(terms, sums, strict=True):
-            progress.sums[key] = progress.sums.get(key, 0.0) + value
+        self._add({key: weight * value.item() for key, value in terms.items()}, weight)
+
+    def _add(self, terms: Mapping[str, float], weight: float) -> None:
+        """Add the terms of this step, of all processes; batches of different tasks have different terms."""
+        for own, count in gather_object([(dict(terms), weight)]) if self.n_processes > 1 else [(terms, weight)]:
+            for key, value in own.items():
+                total, n = self.progress.sums.get(key, (0.0, 0.0))
+                self.progress.sums[key] = (total + value, n + count)
 
     def _optimise(self, terms: Mapping[str, torch.Tensor]) -> None:
         self._average_gradients()
@@ -356,14 +287,14 @@ class Training:
 
     def _end_epoch(self, board: SummaryWriter | None) -> None:
         progress = self.progress
-        row: dict[str, Any] = {key: value / progress.step_in_epoch for key, value in progress.sums.items()}
+        row: dict[str, Any] = {key: total / n for key, (total, n) in progress.sums.items()}
         progress.epoch += 1
         row |= {"epoch": progress.epoch, "step": progress.step, "lr": self.schedule.get_last_lr()[0]}
         if progress.epoch % self.selection["every_epochs"] == 0 or progress.epoch == self.recipe.epochs:
             # One process answers for all, so that none of them decides otherwise about the end.
             (scores,) = broadcast_object_list([self._evaluate() if self.accelerator.is_main_process else None])
             row |= scores
-            self._keep_best(row[self.selection["metric"]])
+            self._keep_best(self.choice.value(scores))
         progress.history.append(row)
         progress.step_in_epoch, progress.sums = 0, {}
         for key, value in row.items() if board else ():
@@ -372,33 +303,17 @@ class Training:
         log.info("epoch %d: %s", progress.epoch, ", ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "epoch"))
 
     def _evaluate(self) -> dict[str, float]:
-        network = self.accelerator.unwrap_model(self.network)
-        found = predict_items(
-            self.system,
-            network,
-            self.select.items,
-            self.standardiser.apply,
-            self.recipe.batch_size,
-            self.accelerator.device,
-            self.seed,
+        asking = Asking(
+            self.standardiser.apply, self.recipe.batch_size, self.accelerator.device, self.seed, self.choice.given
         )
-        spans, items = top_spans(found), [item for item in self.select.items if len(item.moments)]
-        reference = {item.query_id: nearest_moment(spans.get(item.query_id), item.moments) for item in items}
-        iou = list(top_span_iou(spans, reference).values())
-        metrics = summarise(iou, selection_thresholds(self.selection["metric"])) | {"R1-avg": average_recall(iou)}
-        if self.selection["metric"] not in metrics:
-            raise UserError(
-                f"selection.metric: {self.selection['metric']!r} is not computed; choose from {list(metrics)}"
-            )
-        return metrics
+        return self.choice.scores(self.system, self.accelerator.unwrap_model(self.network), asking)
 
     def _keep_best(self, score: float) -> None:
         progress = self.progress
-        if progress.best_score is not None and score < progress.best_score:
-            progress.stale_evaluations += 1
-            return
-        is_better = progress.best_score is None or score > progress.best_score
+        is_better = self.choice.is_better(score, progress.best_score)
         progress.stale_evaluations = 0 if is_better else progress.stale_evaluations + 1
+        if not self.choice.is_kept(score, progress.best_score):
+            return
         progress.best_score, progress.best_epoch = score, progress.epoch
         state = self.accelerator.unwrap_model(self.network).state_dict()
         notes = self.notes | {"epoch": progress.epoch, "score": score, "train_seconds": progress.train_seconds}

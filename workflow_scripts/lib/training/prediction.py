@@ -1,84 +1,188 @@
-"""Run a trained network over items."""
+"""Ask a trained network everything that its system answers."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
-from models.systems.interface import Item, Prediction
-from workflow_scripts.lib.training.items import prepared, units
+from models.systems.interface import Item, QueryScore, captions_of
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.training.units import n_items, prepared
 
 
-def batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    """Yield the items in order, `size` at a time."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+@dataclass(frozen=True)
+class Asking:
+    """How a network is asked.
+
+    Attributes
+    ----------
+    prepare : applied to every item first (standardisation, ablation)
+    batch_size : units per forward pass; in published protocols an answer may depend on who shares its batch
+    device : where the network is
+    seed : of the generator for systems that draw at evaluation
+    given : `moments` and `steps` -> `annotated` or `predicted`: what later tasks are given of earlier ones
+    label : of the progress bar; None for no bar
+    in_detail : whether the answers of the system's parts, and scores of queries, are wanted too
+    variant : of all answers
+    """
+
+    prepare: Callable[[Item], Item]
+    batch_size: int
+    device: torch.device | str
+    seed: int
+    given: Mapping[str, str]
+    label: str | None = None
+    in_detail: bool = False
+    variant: str = ""
+
+
+@dataclass
+class Answered:
+    """What a system answered.
+
+    Attributes
+    ----------
+    answers : task -> answers
+    scores : of queries
+    asked : task -> ids of the items that were asked
+    skipped : task -> reason -> number of items that it was not asked of
+    """
+
+    answers: dict[str, list[Any]]
+    scores: list[QueryScore]
+    asked: dict[str, list[str]]
+    skipped: dict[str, Counter]
 
 
 def predict_items(
-    system: Any,
-    network: torch.nn.Module,
-    items: Sequence[Item],
-    prepare: Callable[[Item], Item],
-    batch_size: int,
-    device: torch.device | str,
-    seed: int,
-    progress: str | None = None,
-) -> list[Prediction]:
-    """Return the ranked spans of all items.
+    system: Any, network: torch.nn.Module, items: Sequence[Item], asking: Asking, tasks: Iterable[str] | None = None
+) -> Answered:
+    """Return a system's answers to the tasks that are asked, all of its own by default.
 
-    Parameters
-    ----------
-    prepare : applied to every item first (standardisation, ablation)
-    batch_size : items, or videos with all their items, per forward pass; in published protocols a prediction may
-        depend on who shares its batch
-    seed : of the generator for systems that draw at evaluation
-    progress : label of the progress bar; None for no bar
+    Raises
+    ------
+    UserError
+        the system answers a task that it does not name
     """
     network.eval()
-    generator = torch.Generator().manual_seed(seed)
-    found: list[Prediction] = []
-    bar = tqdm(total=len(items), desc=progress, unit="query", disable=progress is None, mininterval=1)
-    with torch.inference_mode(), bar:
-        for part in batches(units(system, items), batch_size):
-            samples = [system.sample(prepared(unit, prepare), None) for unit in part]
-            found += system.predict(network, to_device(system.collate(samples), device), generator)
-            bar.update(sum(1 if isinstance(unit, Item) else len(unit) for unit in part))
+    found = Answered({}, [], {}, {})
+    for task in system.tasks if tasks is None else tasks:
+        given = _given(items, found.answers, asking.given)
+        askable, skipped = _askable(given, task, captions_of(system.config))
+        corpus = [item for item in items if item.is_video] if task == "videos" else []
+        answers = list(_predict_task(system, network, [*askable, *corpus], asking, task))
+        _require_named(system, answers, task)
+        found.scores += [answer for answer in answers if isinstance(answer, QueryScore)]
+        found.answers[task] = [
+            replace(answer, variant=asking.variant) if asking.variant else answer
+            for answer in answers
+            if not isinstance(answer, QueryScore)
+        ]
+        found.asked[task], found.skipped[task] = [item.id for item in askable], skipped
     return found
 
 
-def predict_details(
-    system: Any,
-    network: torch.nn.Module,
-    items: Sequence[Item],
-    prepare: Callable[[Item], Item],
-    batch_size: int,
-    device: torch.device | str,
-    seed: int,
-) -> tuple[dict[str, list[Prediction]], dict[str, dict[str, float]]]:
-    """Return what a system reports beside its answers; arguments as for `predict_items`.
+def _predict_task(
+    system: Any, network: torch.nn.Module, items: Sequence[Item], asking: Asking, task: str
+) -> Iterator[Any]:
+    generator = torch.Generator().manual_seed(asking.seed)
+    label = asking.label if asking.label is None or task == "moments" else f"{asking.label}, {task}"
+    bar = tqdm(total=len(items), desc=label, unit="query", disable=asking.label is None, mininterval=1)
+    with torch.inference_mode(), bar:
+        for part in batches(system.units(items, task), asking.batch_size):
+            samples = [system.sample(prepared(unit, asking.prepare), None) for unit in part]
+            batch = to_device(system.collate(samples), asking.device)
+            yield from system.predict(network, batch, generator, task, asking.in_detail)
+            bar.update(sum(map(n_items, part)))
 
-    Returns
-    -------
-    spans : name of a predictor -> ranked spans
-    scores : name of a score -> query id -> value
-    """
-    if not hasattr(system, "details"):
-        return {}, {}
-    network.eval()
-    generator = torch.Generator().manual_seed(seed)
-    spans: dict[str, list[Prediction]] = {}
-    scores: dict[str, dict[str, float]] = {}
-    with torch.inference_mode():
-        for part in batches(units(system, items), batch_size):
-            batch = system.collate([system.sample(prepared(unit, prepare), None) for unit in part])
-            found, of_queries = system.details(network, to_device(batch, device), generator)
-            for name, predictions in found.items():
-                spans.setdefault(name, []).extend(predictions)
-            for name, values in of_queries.items():
-                scores.setdefault(name, {}).update(zip(batch["query_ids"], values, strict=True))
-    return spans, scores
+
+def batches(units: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    """Yield the units in order, `size` at a time."""
+    for start in range(0, len(units), size):
+        yield units[start : start + size]
+
+
+def _require_named(system: Any, answers: Iterable[Any], task: str) -> None:
+    other = {type(answer).__name__ for answer in answers if getattr(answer, "task", task) != task}
+    if other:
+        raise UserError(
+            f"{type(system).__module__}: asked for {task}, it gave {', '.join(sorted(other))}; a system answers the "
+            f"tasks that its configuration names ({', '.join(system.tasks)}), each when it is asked"
+        )
+
+
+def _given(items: Sequence[Item], answers: Mapping[str, Sequence[Any]], given: Mapping[str, str]) -> list[Item]:
+    """Return the items, told the system's own earlier answers where these are to be given."""
+    moments = _first_spans(answers.get("moments", ())) if given["moments"] == "predicted" else None
+    steps = _steps(answers.get("steps", ())) if given["steps"] == "predicted" else None
+    return [
+        replace(
+            item,
+            told=replace(
+                item.told,
+                moment=item.told.moment if moments is None else moments.get(item.id),
+                steps=item.told.steps if steps is None else steps.get(item.id, ()),
+            ),
+        )
+        for item in items
+    ]
+
+
+def _first_spans(spans: Iterable[Any]) -> dict[str, tuple[float, float]]:
+    return {
+        span.query_id: (span.start_s, span.end_s)
+        for span in spans
+        if span.rank == 0 and span.start_s is not None and not span.variant.startswith("predictor:")
+    }
+
+
+def _steps(steps: Iterable[Any]) -> dict[str, tuple[tuple[float, float], ...]]:
+    found: dict[str, tuple[tuple[float, float], ...]] = {}
+    for step in steps:
+        found[step.query_id] = (*found.get(step.query_id, ()), (step.start_s, step.end_s))
+    return found
+
+
+def _askable(items: Sequence[Item], task: str, describes: Sequence[str]) -> tuple[list[Item], Counter]:
+    """Return the items that a task can be asked of, and why others cannot, counted."""
+    kept: dict[str, Item] = {}
+    skipped: Counter = Counter()
+    for item in items:
+        if not _concerns(item, task, describes):
+            continue
+        reason = _missing(item, task)
+        if reason is None:
+            # Queries of one text are one prompt to a corpus.
+            kept.setdefault(item.text if task == "videos" else item.id, item)
+        else:
+            skipped[reason] += 1
+    return list(kept.values()), skipped
+
+
+def _concerns(item: Item, task: str, describes: Sequence[str]) -> bool:
+    if task == "captions":
+        return ("videos" if item.is_video else "steps") in describes
+    return not item.is_video
+
+
+def _missing(item: Item, task: str) -> str | None:
+    if task == "steps" and item.told.moment is None:
+        return "no given moment"
+    if task == "captions" and not item.is_video and not item.told.steps:
+        return "no given steps"
+    return None
+
+
+def join(parts: Iterable[Answered]) -> dict[str, list[Any]]:
+    """Return the answers of all parts by task."""
+    joined: dict[str, list[Any]] = {}
+    for part in parts:
+        for task, answers in part.answers.items():
+            joined.setdefault(task, []).extend(answers)
+    return joined
 
 
 def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, Any]:
@@ -87,24 +191,23 @@ def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, An
     return {**batch, **moved}
 
 
-def top_spans(predictions: Sequence[Prediction]) -> dict[str, tuple[float, float] | None]:
-    """Return the first span of every query, None for an answer that could not be read."""
-    first = {p.query_id: p for p in predictions if p.rank == 0}
-    return {query: None if p.start_s is None else (p.start_s, p.end_s) for query, p in first.items()}
-
-
 def summarise_run(
     notes: Mapping[str, Any],
     settings: Mapping[str, Any],
     skipped: Mapping[str, int],
-    predictions: Sequence[Prediction],
+    answered: Answered,
     seconds: float,
     device: str,
 ) -> dict[str, Any]:
-    """Return what metrics.json says about these predictions and where they come from."""
+    """Return what metrics.json says about these answers and where they come from."""
+    spans = answered.answers.get("moments", ())
+    unreadable = {span.query_id for span in spans if span.start_s is None or not span.is_readable}
     return {
-        "skipped": dict(skipped),
-        "unreadable": len({p.query_id for p in predictions if p.start_s is None or not p.is_readable}),
+        "tasks": {
+            task: {"asked": len(ids), "skipped": dict(skipped) | dict(answered.skipped[task])}
+            for task, ids in answered.asked.items()
+        },
+        "unreadable": len(unreadable),
         "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
         "recipes": settings["recipes"],
         "weights": settings["weights"],

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import file_sha256
-from workflow_scripts.lib.training.checkpoint import Trained, build_system
-from workflow_scripts.lib.training.items import Standardiser
+from workflow_scripts.lib.training.checkpoint import Trained, build_system, notes_of
+from workflow_scripts.lib.training.standardiser import Standardiser
 
 
 def read_published(path: Path) -> Mapping[str, Any]:
@@ -66,17 +66,6 @@ def imported(
         weights = system.import_checkpoint(state)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    notes = {
-        "system": config["system"],
-        "dataset": settings["dataset"],
-        "config": config,
-        "fitted": fitted,
-        "stream_dims": {stream: list(dims) for stream, dims in stream_dims.items()},
-        "recipes": settings["recipes"],
-        "seed": None,
-        "epoch": None,
-        "score": None,
-        "train_seconds": 0.0,
-        "imported": {"file": path.name, "sha256": file_sha256(path)},
-    }
+    notes = notes_of(settings, fitted, stream_dims, seed=None)
+    notes["imported"] = {"file": path.name, "sha256": file_sha256(path)}
     return Trained(weights, Standardiser({}), notes)

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from workflow_scripts.lib.configuration.schema.section import Name, Section
 
@@ -69,9 +69,41 @@ class Splits(Section):
 class Selection(Section):
     """Which checkpoint is kept and when training stops early."""
 
-    metric: str = Field("R1@0.7", description="metric of the select split, higher is better")
+    rules: Name | None = Field(
+        None, description="rule set that scores the select split; null: the first of `evaluation.rules`"
+    )
+    metric: tuple[str, ...] = Field(
+        (), description="metric of the rule set, or several, which are added up; empty: its headline"
+    )
+    loss: tuple[str, ...] = Field(
+        (), description="terms of the loss on the select split that are added up, instead of a metric (`total`: all)"
+    )
+    mode: Literal["max", "min"] | None = Field(
+        None, description="whether more or less is better; null: as the metric says, less of a loss"
+    )
+    ties: Literal["first", "last"] = Field(
+        "first", description="which of equally good checkpoints is kept; `last` is what IMG's published code does"
+    )
     patience: PositiveInt | None = Field(None, description="epochs without improvement before stopping; null: never")
     every_epochs: PositiveInt = Field(1, description="epochs between evaluations")
+
+    @field_validator("metric", "loss", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _metric_or_loss(self) -> "Selection":
+        if self.loss and (self.metric or self.rules):
+            raise ValueError("loss: chosen by losses, `rules` and `metric` have no meaning; leave them out")
+        return self
+
+
+class Given(Section):
+    """What a later task is given of an earlier one: as annotated, or as the system answered it."""
+
+    moments: Literal["annotated", "predicted"] = Field("annotated", description="moments that are cut into steps")
+    steps: Literal["annotated", "predicted"] = Field("annotated", description="steps that are described")
 
 
 class Evaluation(Section):
@@ -142,6 +174,7 @@ class System(Section):
     transcript: Name | None = Field(
         None, description="speech feature whose transcripts the system reads; null: it is told of no speech"
     )
+    given: Given = Field(default_factory=Given)
     prior: Prior | None = Field(None, description="the system before this one in a chain; null: none")
     queries: Queries = Field(default_factory=Queries)
     splits: Splits = Field(default_factory=Splits)

@@ -1,0 +1,1 @@
+"""Answers without looking: what a system has to beat."""

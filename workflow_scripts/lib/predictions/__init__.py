@@ -1,0 +1,1 @@
+"""What systems answer: one table per task, their checks, and the answers as rule sets take them."""

@@ -1,0 +1,74 @@
+"""What a training learns from: the items of its splits, the annotations it is chosen by, what it takes over."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.systems.interface import Item
+from workflow_scripts.lib.configuration.schema import HELD_OUT
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.store.shard_store import use_zarrs
+from workflow_scripts.lib.training.checkpoint import learns_by_steps, system_config
+from workflow_scripts.lib.training.prior import Prior
+from workflow_scripts.lib.training.reader import Reader, Split
+
+
+@dataclass
+class TrainingData:
+    """The data of one training.
+
+    Attributes
+    ----------
+    train, select : items to learn from and to choose the checkpoint on (without gradient steps the same)
+    annotated : annotations of the latter
+    stream_dims : stream -> width of each of its features
+    also_fitted : queries that the system reads besides those of training before it starts (a published vocabulary)
+    """
+
+    train: Split
+    select: Split
+    annotated: AnnotatedSplit
+    stream_dims: Mapping[str, Sequence[int]]
+    also_fitted: Sequence[Item] = field(default_factory=list)
+
+    @property
+    def identity(self) -> list[str]:
+        """Return the digests of everything that decides what is learnt."""
+        return [self.train.digest, self.select.digest, *(item.text for item in self.also_fitted)]
+
+
+def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: Prior) -> TrainingData:
+    """Read what a system is trained on.
+
+    Parameters
+    ----------
+    settings_path : `results/<dataset>/<system>/settings.json`
+    settings : its content
+
+    Raises
+    ------
+    UserError
+        a split is not there or has no usable item
+    """
+    config = settings["config"]
+    # Data-loader workers are forked, and zarrs cannot read after a fork: they get arrays that were read before, or the
+    # stores are read without it.
+    if all(stream["in_memory"] for stream in config["streams"].values()):
+        use_zarrs()
+    reader, splits = Reader.of(settings_path, settings, prior.answers), config["splits"]
+    train, chosen_on = reader.read(splits["train"]), splits["select"]
+    if not learns_by_steps(settings):
+        select, chosen_on = train, splits["train"]
+    elif chosen_on == HELD_OUT:
+        chosen_on = splits["train"]
+        train, select = train.hold_out(splits["held_out"])
+    else:
+        select = reader.read(chosen_on)
+    for name, split in ((splits["train"], train), (splits["select"], select)):
+        if not split.items:
+            raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
+    typed = system_config(config["system"], config["settings"])
+    also_fitted = reader.queries_of_roles(("test",)) if "test" in getattr(typed, "fits_on", ()) else []
+    return TrainingData(train, select, reader.annotated_split(chosen_on), reader.stream_dims(), also_fitted)

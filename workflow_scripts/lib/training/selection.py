@@ -1,0 +1,104 @@
+"""Which checkpoint is kept: by a rule set on the selection split, or by losses on it."""
+
+import random
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.predictions.tables import SCHEMAS, answers_table
+from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.scoring.results import refusing_readably
+from workflow_scripts.lib.scoring.run import score_run
+from workflow_scripts.lib.scoring.tasks import tasks_of
+from workflow_scripts.lib.training.prediction import Asking, batches, predict_items, to_device
+from workflow_scripts.lib.training.reader import Split
+from workflow_scripts.lib.training.units import prepared
+
+NAMES = {"run_id": "", "system": "", "dataset": "", "split": ""}
+"""Of answers that are scored and not kept."""
+
+
+class Selection:
+    """Scores of a network on the selection split, and which of two is better.
+
+    Parameters
+    ----------
+    config : the system's resolved settings; its sections `selection`, `evaluation` and `given` are used
+    select : items of the split
+    annotated : the same split's annotations, which rule sets score against
+    """
+
+    def __init__(self, config: Mapping[str, Any], select: Split, annotated: AnnotatedSplit) -> None:
+        self._wanted, self._evaluation, self.given = config["selection"], config["evaluation"], config["given"]
+        self._select, self._annotated = select, annotated
+
+    def scores(self, system: Any, network: torch.nn.Module, asking: Asking) -> dict[str, float]:
+        """Return the metrics of the rule set (percent), or the losses, by name.
+
+        Raises
+        ------
+        UserError
+            If an answer cannot be scored, or the split has nothing to score against.
+        """
+        if self._wanted["loss"]:
+            return self._losses(system, network, asking)
+        rules = self._wanted["rules"]
+        tasks = [task for task in system.tasks if task in self._needed(system, rules)]
+        answered = predict_items(system, network, self._select.items, asking, tasks)
+        tables = {task: answers_table(task, answered.answers.get(task, ()), NAMES) for task in SCHEMAS}
+        with refusing_readably("selection split"):
+            results, left_out = score_run(self._annotated, tables, self._evaluation, [rules], tasks)
+        if not results:
+            raise UserError(f"selection.rules: {rules} gives no number on the selection split: {left_out[rules]}")
+        return results[0].scored.metrics
+
+    def _needed(self, system: Any, rules: str) -> set[str]:
+        """Return the tasks that a rule set scores, and those whose answers these are given."""
+        needed = set(tasks_of(RULE_SETS[rules]))
+        for earlier, later in (("steps", "captions"), ("moments", "steps")):
+            if later in needed and self.given[earlier] == "predicted":
+                needed.add(earlier)
+        return needed
+
+    def _losses(self, system: Any, network: torch.nn.Module, asking: Asking) -> dict[str, float]:
+        """Return the mean of every term of the loss over the batches that have it; draws are the same every time."""
+        network.eval()
+        sums: dict[str, list[float]] = {}
+        with torch.inference_mode():
+            for number, part in enumerate(batches(system.units(self._select.items), asking.batch_size)):
+                rng = random.Random(f"{asking.seed}/select/{number}")
+                batch = system.collate([system.sample(prepared(unit, asking.prepare), rng) for unit in part])
+                for name, value in system.loss(network, to_device(batch, asking.device), 0).items():
+                    sums.setdefault(name, []).append(value.item())
+        return {f"select_{name}": sum(values) / len(values) for name, values in sums.items()}
+
+    def value(self, scores: Mapping[str, float]) -> float:
+        """Return the number that decides: one score, or the sum of those that are named.
+
+        Raises
+        ------
+        UserError
+            If there is no score of a name.
+        """
+        names = [f"select_{name}" for name in self._wanted["loss"]] or self._wanted["metric"]
+        missing = [name for name in names if name not in scores]
+        if missing:
+            key = "loss" if self._wanted["loss"] else "metric"
+            known = ", ".join(name.removeprefix("select_") for name in scores)
+            raise UserError(
+                f"selection.{key}: {missing[0].removeprefix('select_')!r} is not there; choose from {known}"
+            )
+        return sum(scores[name] for name in names)
+
+    def is_better(self, value: float, best: float | None) -> bool:
+        """Return whether a value is better than the best so far."""
+        if best is None:
+            return True
+        return value > best if self._wanted["mode"] == "max" else value < best
+
+    def is_kept(self, value: float, best: float | None) -> bool:
+        """Return whether the checkpoint of a value replaces the best so far: a better one, or an equal later one."""
+        return self.is_better(value, best) or (self._wanted["ties"] == "last" and value == best)

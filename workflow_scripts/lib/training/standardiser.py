@@ -1,0 +1,61 @@
+"""Zero mean and unit variance of the streams that ask for it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.systems.interface import FeatureRows, Item
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """Per-dimension shift and scale of the streams that ask for it, fitted on training items.
+
+    Attributes
+    ----------
+    moments : stream -> per feature (mean, scale), float32 (D,) each; a dimension that never varies gets scale 0
+    """
+
+    moments: Mapping[str, Sequence[tuple[np.ndarray, np.ndarray]]]
+
+    @classmethod
+    def fit(cls, items: Sequence[Item], streams: Sequence[str]) -> "Standardiser":
+        """Fit on every distinct video (or query) of the items once."""
+        fitted = {}
+        for stream in streams:
+            # A video about which nothing is asked has no rows of text.
+            given = [item.streams[stream] for item in items if item.streams[stream]]
+            fitted[stream] = [_mean_and_scale({id(rows[f]): rows[f] for rows in given}) for f in range(len(given[0]))]
+        return cls(fitted)
+
+    def apply(self, item: Item, zeroed: str | None = None) -> Item:
+        """Return the item standardised; the stream `zeroed` is set to zero (an ablation)."""
+        streams = dict(item.streams)
+        for stream, moments in self.moments.items():
+            streams[stream] = [
+                replace(rows, values=np.clip((rows.values - mean) * scale, -LIMIT_STD, LIMIT_STD))
+                for rows, (mean, scale) in zip(streams[stream], moments, strict=True)
+            ]
+        if zeroed is not None:
+            streams[zeroed] = [
+                FeatureRows(np.zeros_like(rows.values), rows.times, rows.status) for rows in streams[zeroed]
+            ]
+        return replace(item, streams=streams)
+
+
+LIMIT_STD = 5.0
+"""Standardised values are cut here: a dimension that is nearly always 0 would otherwise speak 50 times too loud."""
+DEAD_STD = 1e-4
+"""A dimension whose standard deviation is below this share of the largest one is rounding noise of the store."""
+
+
+def _mean_and_scale(rows: Mapping[int, FeatureRows]) -> tuple[np.ndarray, np.ndarray]:
+    values = np.concatenate([r.values for r in rows.values()]).astype(np.float64)
+    if not len(values):
+        # No training video has sound, for example.
+        return np.zeros(values.shape[1], np.float32), np.zeros(values.shape[1], np.float32)
+    std = values.std(axis=0)
+    alive = std > DEAD_STD * std.max(initial=0.0)
+    scale = np.where(alive, 1 / np.where(alive, std, 1), 0)
+    return values.mean(axis=0).astype(np.float32), scale.astype(np.float32)

@@ -1,0 +1,71 @@
+"""Ask a trained system as it is, ablated and varied, and the baseline beside it."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from models.systems.interface import Item, captions_of
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.predictions.tables import FLOOR, VARIATION, ZERO
+from workflow_scripts.lib.training.checkpoint import Trained, build_system, system_class, system_config
+from workflow_scripts.lib.training.prediction import Answered, Asking, predict_items
+
+BASELINE = "baseline"
+"""The system that answers without looking: what others are shown beside."""
+
+
+def answer_variants(
+    trained: Trained, network: torch.nn.Module, items: Sequence[Item], config: Mapping[str, Any], device: str, seed: int
+) -> tuple[Answered, list[Answered]]:
+    """Return a system's own answers, and those with streams set to zero and with settings varied.
+
+    Parameters
+    ----------
+    trained : checkpoint
+    network : with its weights, on the device
+    items : what is asked
+    config : resolved settings: what is given and evaluated
+    seed : feeds systems that draw at evaluation
+    """
+    notes, evaluation, given = trained.notes, config["evaluation"], config["given"]
+    kind, settings = notes["config"]["system"], notes["config"]["settings"]
+    shape = (notes["fitted"], notes["stream_dims"])
+    system = build_system(kind, settings, *shape)
+    size = batch_size(system)
+    prepare = trained.standardiser.apply
+    own = predict_items(system, network, items, Asking(prepare, size, device, seed, given, "predict", in_detail=True))
+    others = []
+    for stream in evaluation["zero_streams"]:
+        zeroed, label = partial(prepare, zeroed=stream), f"predict, {stream} set to zero"
+        asking = Asking(zeroed, size, device, seed, given, label, variant=f"{ZERO}{stream}")
+        others.append(predict_items(system, network, items, asking))
+    for name, change in evaluation["variations"].items():
+        varied = build_system(kind, merge(settings, change), *shape)
+        asking = Asking(prepare, size, device, seed, given, f"predict, {name}", variant=f"{VARIATION}{name}")
+        others.append(predict_items(varied, network, items, asking))
+    return own, others
+
+
+def batch_size(system: Any) -> int:
+    """Return how many units share a forward pass."""
+    return system.config.train.batch_size if hasattr(system.config, "train") else 1
+
+
+def answer_floor(
+    train: Sequence[Item], items: Sequence[Item], system: Any, given: Mapping[str, str], seed: int
+) -> Answered:
+    """Return what the baseline, fitted on training items, answers to the tasks of a system.
+
+    Parameters
+    ----------
+    train : items with their annotations; no rows are read
+    items : what is asked
+    system : whose tasks are answered
+    """
+    settings = {"tasks": system.tasks, "captions_of": captions_of(system.config) or ("videos",), "seed": seed}
+    typed, kind = system_config(BASELINE, settings), system_class(BASELINE)
+    floor = kind(typed, kind.fit(typed, train), {})
+    asking = Asking(lambda item: item, 1, "cpu", seed, given, variant=FLOOR)
+    return predict_items(floor, floor.network(), items, asking)
