@@ -12,6 +12,7 @@ from workflow_scripts.lib.reporting.table import metrics_table
 from workflow_scripts.lib.scoring.annotated import Split
 from workflow_scripts.lib.scoring.results import Result, options_of, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
+from workflow_scripts.lib.scoring.tasks import TASKS
 from workflow_scripts.lib.store.atomic import write_json
 
 
@@ -30,7 +31,7 @@ def main() -> None:
         n_asked = 0
         for name in settings["rules"]:
             rule_set, options = RULE_SETS[name], options_of(settings, name, settings["clip"])
-            question = split.question(rule_set.task, rule_set.view)
+            question = TASKS[rule_set.task].question(split, rule_set)
             n_asked = max(n_asked, len(question.ids))
             answered, answers = read_submission(
                 path, split, rule_set.task, question, leniency, needs_scores=rule_set.needs_scores

@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from workflow_scripts.lib.predictions.references import annotations_folder, read_references
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.predictions.references import annotations_folder, read_references
 from workflow_scripts.lib.predictions.tables import read_answers
 from workflow_scripts.lib.reporting.html import render_report
 from workflow_scripts.lib.store.atomic import write_text

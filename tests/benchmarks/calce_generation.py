@@ -21,7 +21,7 @@ from models.systems.calce.config import Config
 from models.systems.calce.generation import generate
 from models.systems.calce.network import CalceNetwork
 from models.systems.calce.system import System
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item, Told
 
 TINY: dict[str, Any] = {
     "weights": "random(0)",
@@ -81,10 +81,10 @@ def made_items(system: System, n_items: int) -> list[Item]:
     items = []
     for i in range(n_items):
         values = rng.integers(0, 256, (n_frames, row_width(system.config))).astype(np.float32)
-        content = {"items": ["dog", "red door"], "transcript": speech}
+        told = Told(noun_phrases=("dog", "red door"), transcript=speech)
         rows = [FeatureRows(values if system.config.network.rows == "frames" else values / 128 - 1, times)]
         items.append(
-            Item(f"q{i}", f"v{i}", "A dog runs to the red door", 150.0, np.array([[10, 24]]), {"visual": rows}, content)
+            Item(f"q{i}", f"v{i}", "A dog runs", 150.0, {"visual": rows}, Annotated(np.array([[10, 24]])), told)
         )
     return items
 
@@ -130,7 +130,7 @@ def answer(network: CalceNetwork, system: System, items: list[Item], size: int, 
         for start in range(0, len(items), size):
             batch = system.collate([system.sample(item, None) for item in items[start : start + size]])
             batch["rows"] = batch["rows"].to(device)
-            system.predict(network, batch, None)
+            system.predict(network, batch, None, "moments")
 
 
 def decoding(network: CalceNetwork, system: System, items: list[Item], device: str, args: argparse.Namespace) -> None:

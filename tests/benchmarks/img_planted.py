@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from workflow_scripts.lib.training.items import Split
 
 from models.layers.word_vectors import tokenise
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 from workflow_scripts.lib.datasets.readers import read_annotations
-from workflow_scripts.lib.training.items import Split
 from workflow_scripts.lib.training.loop import Training
 from workflow_scripts.lib.training.state import StateFolder
 
@@ -73,7 +73,9 @@ def planted_items(annotations: Any, split: str, limit: int | None) -> list[Item]
             inside = (planted.times.mean(axis=1) >= start) & (planted.times.mean(axis=1) < end)
             planted.values[inside] += code @ plant[stream]
         streams = {**{stream: [found] for stream, found in rows[video].items()}, "text": [text]}
-        items.append(Item(query["query_id"], video, query["text"], duration, np.array([[start, end]]), streams))
+        items.append(
+            Item(query["query_id"], video, query["text"], duration, streams, Annotated(np.array([[start, end]])))
+        )
     return items
 
 

@@ -27,7 +27,7 @@ from models.systems.img.config import Config
 from models.systems.img.recurrence import run_packed
 from models.systems.img.system import System
 from models.systems.img.targets import span_to_steps
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 
 DIMS = {"visual": [1024], "audio": [2048], "text": [512]}
 BATCH_SIZE = 16
@@ -94,7 +94,7 @@ def made_items(n_items: int, seconds: tuple[float, float]) -> list[Item]:
         moment = np.sort(rng.uniform(0, duration, (1, 2)), axis=1)
         streams = {"visual": [rows(2 * int(duration), "visual")], "audio": [rows(6 * int(duration), "audio")]}
         streams["text"] = [rows(int(rng.integers(5, 13)), "text")]
-        items.append(Item(f"q{number}", f"v{number}", "", duration, moment, streams))
+        items.append(Item(f"q{number}", f"v{number}", "", duration, streams, Annotated(moment)))
     return items
 
 

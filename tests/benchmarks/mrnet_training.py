@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 from models.systems.mrnet.candidates import offsets
 from models.systems.mrnet.config import Config, LossConfig
 from models.systems.mrnet.network import MrnetNetwork
@@ -90,7 +90,9 @@ def made_video(number: int, n_queries: int) -> list[Item]:
     for query in range(n_queries):
         text = FeatureRows(rng.standard_normal((1, 768)).astype(np.float32), np.zeros((1, 2), np.float32))
         moment = np.sort(rng.uniform(0, 120, (1, 2)))
-        items.append(Item(f"{number}.{query}", str(number), "", 120.0, moment, {"visual": [visual], "text": [text]}))
+        items.append(
+            Item(f"{number}.{query}", str(number), "", 120.0, {"visual": [visual], "text": [text]}, Annotated(moment))
+        )
     return items
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.layers.nms import best_apart
 from models.layers.pooling import pool_tokens
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 from models.systems.mrnet.candidates import candidate_cells, cell_spans, clamp_moment, hull_iou
 from models.systems.mrnet.checkpoint import detect
 from models.systems.mrnet.config import Config
@@ -308,7 +308,7 @@ def check_spans(case: MrnetCase) -> None:
     require_spans(kept_spans(maps, case.system.cells, **settings), case.io, "eval.")
     network, _, _ = case.evaluated
     with torch.no_grad():
-        best = {p.query_id: p for p in case.system.predict(network, case.batch, None) if p.rank == 0}
+        best = {p.query_id: p for p in case.system.predict(network, case.batch, None, "moments") if p.rank == 0}
     for video, (contrastive, iou) in enumerate(zip(*maps, strict=True)):
         spans = cell_spans(case.system.cells, case.config.network.clips, durations_s[video])
         scores = candidate_scores(contrastive, iou, decoding.power)
@@ -521,7 +521,7 @@ def _check_item(units: Units, dataset: str, index: int, video_id: str, entry: di
             "text": [FeatureRows(vector, np.zeros((1, 2)))],
         }
         moments = np.array([span], dtype=np.float64) / per_second
-        items.append(Item(sentence, video_id, sentence, duration_s, moments, streams))
+        items.append(Item(sentence, video_id, sentence, duration_s, streams, Annotated(moments)))
     expected = {key: units.io[f"item.{dataset}.{key}.{index}"] for key in ("feat", "queries", "moments", "iou2d")}
     n_rows, n_clips = len(expected["feat"]), expected["iou2d"].shape[-1]
     system = small_system(n_rows, n_clips, raw.shape[1], expected["queries"].shape[1])

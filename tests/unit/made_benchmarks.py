@@ -3,7 +3,7 @@
 import gzip
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit.made_predictions import made_qvh
 from workflow_scripts import evaluate_external, import_annotations
-from workflow_scripts.lib.datasets.schema import PREDICTIONS
+from workflow_scripts.lib.predictions.tables import SCHEMAS, answers_path
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.tables import read_table, write_table
 
@@ -94,21 +94,33 @@ def sentence_files(folder: Path, dataset: str) -> tuple[Path, list[dict]]:
     return path, rows
 
 
-def write_predictions_table(
-    path: Path, annotations: Path, windows: Mapping[str, list[list[float]]], split: str
+def write_answer_tables(
+    run: Path,
+    annotations: Path,
+    windows: Mapping[str, list[list[float]]],
+    split: str,
+    variants: Sequence[str] = ("",),
+    **others: list[dict[str, Any]],
 ) -> None:
-    """Write predictions.parquet; `windows`: query id -> [start, end, score]; an empty list is an explicit miss."""
+    """Write the tables of a run.
+
+    `windows`: query id -> [start, end, score]; an empty list is an explicit miss. Every variant answers the same.
+    `others`: rows of other tasks.
+    """
     queries = read_table(annotations / "queries.parquet", ["query_id", "video_id"]).to_pydict()
     video_of = dict(zip(queries["query_id"], queries["video_id"], strict=True))
     rows = [
-        dict.fromkeys(PREDICTIONS.names)
-        | {"run_id": "r", "system": "s", "dataset": "d", "split": split, "query_id": query, "video_id": video_of[query]}
-        | {"rank": rank, "start_s": start, "end_s": end, "score": score}
+        {"query_id": query, "video_id": video_of[query], "rank": rank, "start_s": start, "end_s": end, "score": score}
+        | {"text": None, "is_readable": True, "variant": variant}
+        for variant in variants
         for query, spans in windows.items()
         for rank, (start, end, score) in enumerate(spans or [[None, None, None]])
     ]
-    # The order of the rows says nothing.
-    write_table(path, pa.Table.from_pylist(rows[::-1], schema=PREDICTIONS))
+    shared = {"run_id": "r", "system": "s", "dataset": "d", "split": split, "variant": ""}
+    for task, schema in SCHEMAS.items():
+        # The order of the rows says nothing.
+        own = [shared | row for row in ({"moments": rows} | others).get(task, [])[::-1]]
+        write_table(answers_path(run, task), pa.Table.from_pylist(own, schema=schema))
 
 
 def external_settings(path: Path, dataset: str, split: str, rules: list[str], **changes: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from models.systems.calce.config import Config
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item, Told
 from workflow_scripts.lib.configuration.layers import merge
 
 TOKENS, WIDTH = 5, 24
@@ -33,7 +33,7 @@ def made_config(**changes: Any) -> Config:
     return Config.model_validate(merge(SETTINGS, changes))
 
 
-def made_item(number: int, n_rows: int = 8, width: int = TOKENS * WIDTH, **extra: Any) -> Item:
+def made_item(number: int, n_rows: int = 8, width: int = TOKENS * WIDTH, **told: Any) -> Item:
     """Return a query on a video of its own, 2 seconds per row."""
     rng = np.random.default_rng(number)
     times = np.arange(n_rows + 1, dtype=np.float32) * 2
@@ -42,16 +42,16 @@ def made_item(number: int, n_rows: int = 8, width: int = TOKENS * WIDTH, **extra
     )
     start = float(rng.integers(0, max(1, n_rows)))
     content = {
-        "items": ["dog"],
+        "noun_phrases": ("dog",),
         "transcript": [(1.0, 2.5, "hello my dog"), (3.0, 9.0, "the door is red"), (9.0, 9.5, "42")][: number % 4],
-        "prior_spans": [[2.0, 6.0]],
-    } | extra
+        "prior_spans": ((2.0, 6.0),),
+    } | told
     return Item(
         f"q{number}",
         f"v{number}",
         WORDS[number % len(WORDS)],
         2.0 * n_rows,
-        np.array([[start, start + 3]]),
         {"visual": [rows]},
-        content,
+        Annotated(np.array([[start, start + 3]])),
+        Told(**content),
     )

@@ -1,6 +1,5 @@
 """The results folder of a tiny dataset: the queries of `made_training` as canonical tables and feature stores."""
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from models.systems.interface import Item
-from tests.unit.made_training import N_SELECT, N_TRAIN, made_item, made_settings
+from tests.unit.made_training import SPLIT_ENDS, made_item, made_settings, rows_of, write_annotations
 from workflow_scripts.lib.configuration.layers import merge
-from workflow_scripts.lib.datasets.schema import MOMENTS, QUERIES, SALIENCY, VIDEOS
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
 from workflow_scripts.lib.store.features import write_index
@@ -19,7 +17,6 @@ from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publi
 from workflow_scripts.lib.store.tables import write_table
 
 FEATURES = {"frames": "visual", "sounds": "audio", "words": "text"}
-SPLIT_ENDS = {"train": N_TRAIN, "val": N_TRAIN + N_SELECT, "test": N_TRAIN + 2 * N_SELECT}
 SETTINGS = {
     "config": {
         "title": "IMG",
@@ -42,10 +39,6 @@ SETTINGS = {
 Row = dict[str, Any]
 
 
-def split_of(number: int) -> str:
-    return next(split for split, end in SPLIT_ENDS.items() if number < end)
-
-
 def make_results(
     folder: Path,
     change: Callable[[str, Row], Row] = lambda table, row: row,
@@ -64,11 +57,9 @@ def make_results(
     items = [made_item(number) for number in range(SPLIT_ENDS["test"])]
     rows = {"videos": [], "queries": [], "moments": [], "manifest": []}
     for number, item in enumerate(items):
-        for table, row in _rows_of(number, item).items():
+        for table, row in rows_of(number, item).items():
             rows[table].append(change(table, row))
-    for table, schema in (("videos", VIDEOS), ("queries", QUERIES), ("moments", MOMENTS)):
-        write_table(folder / "annotations" / f"{table}.parquet", pa.Table.from_pylist(rows[table], schema))
-    write_table(folder / "annotations" / "saliency.parquet", SALIENCY.empty_table())
+    write_annotations(folder / "annotations", rows)
     write_table(folder / "media" / "manifest.parquet", pa.Table.from_pylist(rows["manifest"]))
     recipes = {name: digest_json(recipe_of(name)) for name in FEATURES}
     for name, stream in FEATURES.items():
@@ -89,25 +80,6 @@ def made_changes(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def recipe_of(feature: str) -> dict[str, Any]:
     return {"encoder": feature}
-
-
-def _rows_of(number: int, item: Item) -> dict[str, Row]:
-    shared = {"dataset": "made", "split": split_of(number), "video_id": item.video_id}
-    start_s, end_s = item.moments[0]
-    extra = json.dumps({"kind": ("picture", "sound")[number % 2]})
-    empty = dict.fromkeys(QUERIES.names)
-    return {
-        "videos": dict.fromkeys(VIDEOS.names)
-        | shared
-        | {"source_video_id": item.video_id, "duration_s": item.duration_s, "split": [shared["split"]]},
-        "queries": empty
-        | shared
-        | {"query_id": item.query_id, "ordinal": number, "modality": "text", "text": item.text, "extra_json": extra},
-        "moments": shared
-        | {"query_id": item.query_id, "window_index": 0, "raw_unit": "s", "flags": []}
-        | {"start_raw": start_s, "end_raw": end_s, "start_s": start_s, "end_s": end_s},
-        "manifest": {"video_id": item.video_id, "status": "ok", "duration_s": item.duration_s},
-    }
 
 
 def _write_feature(

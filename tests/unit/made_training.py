@@ -2,20 +2,28 @@
 
 import argparse
 import copy
+import json
 import os
 import signal
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 from workflow_scripts.lib.configuration.layers import merge
-from workflow_scripts.lib.training.items import Split
+from workflow_scripts.lib.datasets.schema import QUERIES, TABLES, VIDEOS
+from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.store.tables import write_table
+from workflow_scripts.lib.training.data import TrainingData
+from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.state import StateFolder
 
 DIMS = {"visual": [6], "audio": [4], "text": [5]}
 N_TRAIN, N_SELECT, BATCH_SIZE = 18, 6, 4
+SPLIT_ENDS = {"train": N_TRAIN, "val": N_TRAIN + N_SELECT, "test": N_TRAIN + 2 * N_SELECT}
 STEPS_PER_EPOCH, N_EPOCHS = 5, 2
 SETTINGS: dict[str, Any] = {
     "dataset": "made",
@@ -36,8 +44,17 @@ SETTINGS: dict[str, Any] = {
         "transcript": None,
         "prior": None,
         "precision": "no",
-        "selection": {"metric": "R1@0.5", "patience": None, "every_epochs": 1},
-        "evaluation": {"thresholds": [0.3, 0.5, 0.7]},
+        "given": {"moments": "annotated", "steps": "annotated"},
+        "selection": {
+            "rules": "span_index",
+            "metric": ["R1@0.5"],
+            "loss": [],
+            "mode": "max",
+            "ties": "first",
+            "patience": None,
+            "every_epochs": 1,
+        },
+        "evaluation": {"thresholds": [0.3, 0.5, 0.7], "nms_thresholds": {}},
         "settings": {
             "network": {"dim": 16, "heads": 2, "gru_layers": 1, "max_steps": 16, "query": {"kind": "tokens"}},
             "train": {"epochs": N_EPOCHS, "batch_size": BATCH_SIZE, "accumulation": 1, "learning_rate": 3e-3},
@@ -71,8 +88,8 @@ def made_item(number: int) -> Item:
         return FeatureRows(values, np.stack([bounds[:-1], bounds[1:]], axis=1))
 
     streams = {"visual": [rows(n_steps, 6)], "audio": [rows(n_steps, 4)], "text": [rows(3 + number % 3, 5)]}
-    moments = np.array([[start, end]], dtype=np.float64)
-    return Item(f"q{number}", f"v{number}", "a bell rings", float(n_steps), moments, streams)
+    annotated = Annotated(moments=np.array([[start, end]], dtype=np.float64))
+    return Item(f"q{number}", f"v{number}", "a bell rings", float(n_steps), streams, annotated)
 
 
 def made_splits() -> tuple[Split, Split]:
@@ -82,15 +99,60 @@ def made_splits() -> tuple[Split, Split]:
     return Split(items[:N_TRAIN], keys=list(numbers[:N_TRAIN])), Split(items[N_TRAIN:], keys=list(numbers[N_TRAIN:]))
 
 
+def split_of(number: int) -> str:
+    return next(split for split, end in SPLIT_ENDS.items() if number < end)
+
+
+def rows_of(number: int, item: Item) -> dict[str, dict[str, Any]]:
+    """Return the rows of an item in the canonical tables, and of its video in the media manifest."""
+    shared = {"dataset": "made", "split": split_of(number), "video_id": item.video_id}
+    start_s, end_s = item.annotated.moments[0]
+    extra = json.dumps({"kind": ("picture", "sound")[number % 2]})
+    empty = dict.fromkeys(QUERIES.names)
+    return {
+        "videos": dict.fromkeys(VIDEOS.names)
+        | shared
+        | {"source_video_id": item.video_id, "duration_s": item.duration_s, "split": [shared["split"]]},
+        "queries": empty
+        | shared
+        | {"query_id": item.id, "ordinal": number, "modality": "text", "text": item.text, "extra_json": extra},
+        "moments": shared
+        | {"query_id": item.id, "window_index": 0, "raw_unit": "s", "flags": []}
+        | {"start_raw": start_s, "end_raw": end_s, "start_s": start_s, "end_s": end_s},
+        "manifest": {"video_id": item.video_id, "status": "ok", "duration_s": item.duration_s},
+    }
+
+
+def write_annotations(folder: Path, rows: Mapping[str, list[dict[str, Any]]]) -> None:
+    """Write the canonical tables, those without rows empty."""
+    for name, schema in TABLES.items():
+        write_table(folder / f"{name}.parquet", pa.Table.from_pylist(rows.get(name, []), schema))
+
+
+def made_annotations(folder: Path) -> AnnotatedSplit:
+    """Return the annotations of the selection split, whose tables are written to a folder."""
+    rows: dict[str, list[dict[str, Any]]] = {"videos": [], "queries": [], "moments": []}
+    for number in range(N_TRAIN + N_SELECT):
+        for table in rows:
+            rows[table].append(rows_of(number, made_item(number))[table])
+    write_annotations(folder, rows)
+    return AnnotatedSplit.read(folder, "val")
+
+
+def made_data(folder: Path) -> TrainingData:
+    """Return what the made training learns from; tables are written to a folder."""
+    return TrainingData(*made_splits(), made_annotations(folder), DIMS)
+
+
 def made_training(out: Path, settings: dict[str, Any], key: str = "key", seed: int = 3, initial: Any = None) -> Any:
     """Return the training in the folder `out`, with whatever state an earlier one left there."""
     from workflow_scripts.lib.training.loop import Training
     from workflow_scripts.lib.training.processes import join
 
-    train, select = made_splits()
     with join("cpu").main_process_first():
         state = StateFolder(out / "state", key)
-    return Training(settings, train, select, DIMS, out, state, seed, initial)
+        data = made_data(out / "annotations")
+    return Training(settings, data, out, state, seed, initial)
 
 
 def signal_after(training: Any, n_steps: int, number: int) -> None:

@@ -33,6 +33,8 @@ DIMS = {"visual": [TOKENS * WIDTH]}
 N_TRAINED = 80
 """Tensors that learn: two of each of 37 adapted maps, and two of each of two projections and a norm."""
 
+ASKED = "moments"
+
 
 def made_system(**changes) -> System:
     config = made_config(**changes)
@@ -212,9 +214,9 @@ def test_an_answer_does_not_depend_on_who_shares_the_batch(stage):
     system = made_system(stage=stage, data={"n_frames": 12})
     network = made_network(system)
     with torch.inference_mode():
-        alone = [system.predict(network, batch_of(system, [n], n_rows=9 + n), None)[0].text for n in range(4)]
+        alone = [system.predict(network, batch_of(system, [n], n_rows=9 + n), None, ASKED)[0].text for n in range(4)]
         samples = [system.sample(made_item(n, n_rows=9 + n), None) for n in range(4)]
-        together = {p.query_id: p.text for p in system.predict(network, system.collate(samples), None)}
+        together = {p.query_id: p.text for p in system.predict(network, system.collate(samples), None, ASKED)}
     assert [together[f"q{n}"] for n in range(4)] == alone
     assert len(set(alone)) > 1
 
@@ -225,7 +227,7 @@ def test_predictions_are_windows_in_the_order_of_their_starts():
     answers = iter(["[[4, 9], [1, 2]]", "no window"])
     network.answers = lambda prompts, options: [t5().ids(next(answers))[:-1] for _ in prompts]
     with torch.inference_mode():
-        found = system.predict(network, batch_of(system, [0, 1]), None)
+        found = system.predict(network, batch_of(system, [0, 1]), None, ASKED)
     assert [(p.query_id, p.rank, p.start_s, p.end_s) for p in found] == [
         ("q0", 0, 1.0, 2.0),
         ("q0", 1, 4.0, 9.0),
@@ -240,8 +242,8 @@ def test_rows_that_are_not_finite_cost_their_own_query_only():
     batch = batch_of(system, range(3))
     batch["rows"][9, 4] = float("nan")
     with torch.inference_mode():
-        clean = system.predict(network, batch_of(system, range(3)), None)
-        found = system.predict(network, batch, None)
+        clean = system.predict(network, batch_of(system, range(3)), None, ASKED)
+        found = system.predict(network, batch, None, ASKED)
     assert [p for p in found if p.query_id != "q1"] == [p for p in clean if p.query_id != "q1"]
     assert [p.start_s for p in found if p.query_id == "q1"] == [None]
 
@@ -405,7 +407,7 @@ def test_whatever_the_first_stage_answered_there_is_an_answer(spans):
     system = made_system(stage=2)
     network = made_network(system)
     with torch.inference_mode():
-        found = system.predict(network, batch_of(system, [0, 1], prior_spans=spans), None)
+        found = system.predict(network, batch_of(system, [0, 1], prior_spans=spans), None, ASKED)
     assert {p.query_id for p in found} == {"q0", "q1"}
 
 
@@ -415,7 +417,7 @@ def test_a_window_says_whether_it_stands_for_an_answer_that_could_not_be_read(an
     network = made_network(system)
     monkeypatch.setattr(network, "answers", lambda prompts, options: [t5().ids(answer) for _ in prompts])
     with torch.inference_mode():
-        (found,) = system.predict(network, batch_of(system, [0]), None)
+        (found,) = system.predict(network, batch_of(system, [0]), None, ASKED)
     assert (found.text, found.is_readable) == (answer, is_readable)
     assert (found.start_s, found.end_s) == ((2, 5) if is_readable else (0, made_item(0).duration_s))
 
@@ -424,7 +426,9 @@ def test_a_video_of_one_frame_without_speech_is_answered():
     for stage in (1, 2):
         system = made_system(stage=stage)
         with torch.inference_mode():
-            found = system.predict(made_network(system), batch_of(system, [0], n_rows=1, transcript=[]), None)
+            found = system.predict(
+                made_network(system), batch_of(system, [0], n_rows=1, transcript=[]), None, "moments"
+            )
         assert found[0].query_id == "q0"
 
 

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 import torch
 
-from models.systems.interface import Prediction
+from models.systems.interface import Span
 from tests.unit.made_results import make_results
 from tests.unit.made_training import made_item, made_settings, made_training
 from tests.unit.test_training import reset
-from workflow_scripts.lib.datasets.predictions import write_predictions
 from workflow_scripts.lib.datasets.transcript_files import write_index, write_shard
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.predictions.tables import write_answers
 from workflow_scripts.lib.training.checkpoint import Trained, write_checkpoint
-from workflow_scripts.lib.training.items import Reader, Standardiser
 from workflow_scripts.lib.training.prior import Prior
+from workflow_scripts.lib.training.reader import Reader
+from workflow_scripts.lib.training.standardiser import Standardiser
 
 NAMES = {"run_id": "r", "system": "first", "dataset": "made", "split": "val"}
 PREDICTED = {"system": "first", "weights": True, "answers": "predicted"}
@@ -32,17 +33,17 @@ def reader(folder: Path, answers: Path | None = None, change=lambda table, row: 
 
 def answer(path: Path, spans: dict[str, list[tuple[float, float] | None]]) -> None:
     predictions = [
-        Prediction(query, made_item(int(query[1:])).video_id, rank, *(span or (None, None)))
+        Span(query, made_item(int(query[1:])).video_id, rank, *(span or (None, None)))
         for query, found in spans.items()
         for rank, span in enumerate(found)
     ]
-    write_predictions(path / "val" / "predictions.parquet", predictions, NAMES, list(spans))
+    write_answers(path / "val", {"moments": predictions}, NAMES, {"moments": list(spans)})
 
 
 def test_the_answers_of_the_prior_come_with_the_queries_best_first(tmp_path):
     answer(tmp_path / "first", {"q18": [(3.0, 5.0), (1.0, 2.0)], "q19": [None]})
     split = reader(tmp_path / "made", tmp_path / "first", prior=PREDICTED).read("val")
-    assert [item.extra["prior_spans"] for item in split.items] == [[[3.0, 5.0], [1.0, 2.0]], []]
+    assert [item.told.prior_spans for item in split.items] == [((3.0, 5.0), (1.0, 2.0)), ()]
     assert split.skipped == {"no answer of first": 4}
 
 
@@ -53,7 +54,7 @@ def test_answers_may_come_with_the_annotations(tmp_path):
         return row
 
     split = reader(tmp_path / "made", change=change, prior=ANNOTATED).read("val")
-    assert [(item.query_id, item.extra["prior_spans"]) for item in split.items] == [("q18", [[10, 24]])]
+    assert [(item.id, item.told.prior_spans) for item in split.items] == [("q18", ((10, 24),))]
     assert split.skipped == {"no answer of first": 5}
 
 
@@ -79,7 +80,7 @@ def test_what_is_said_in_the_video_comes_with_the_query(tmp_path):
     write_shard(folder / "0000.parquet", "made", "tiny", found, {})
     write_index([folder / "0000.parquet"], folder / "index.parquet")
     split = reader(tmp_path / "made", transcript="speech").read("val")
-    assert [item.extra["transcript"] for item in split.items] == [[(0.5, 2.0, "a bell")], []]
+    assert [item.told.transcript for item in split.items] == [[(0.5, 2.0, "a bell")], []]
     assert split.skipped == {"speech failed": 4}
 
 
@@ -88,8 +89,8 @@ def test_noun_phrases_of_the_annotations_come_with_the_query(tmp_path):
         return row | {"items": ["bell", "her mother"]} if table == "queries" and row["query_id"] == "q18" else row
 
     items = reader(tmp_path / "made", change=change).read("val").items
-    assert items[0].extra["items"] == ["bell", "her mother"]
-    assert "items" not in items[1].extra
+    assert items[0].told.noun_phrases == ("bell", "her mother")
+    assert items[1].told.noun_phrases is None
 
 
 def test_rows_left_in_the_store_are_those_in_memory(tmp_path):

@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, read_checkpoint, write_checkpoint
-from workflow_scripts.lib.training.items import Standardiser
+from workflow_scripts.lib.training.standardiser import Standardiser
 
 STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3).T, "layer.steps": torch.tensor(3)}
 MOMENTS = {"visual": [(np.array([i, 2.0], np.float32), np.array([0.5, i], np.float32)) for i in range(2)]}

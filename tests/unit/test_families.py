@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 
 from tests.unit.made_results import make_results
 from workflow_scripts.lib.datasets.durations import duration_differences
 from workflow_scripts.lib.datasets.errors import UnknownQuery
-from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 from workflow_scripts.lib.datasets.readers import read_annotations
-from workflow_scripts.lib.predictions.references import annotations_folder
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
-from workflow_scripts.lib.training.items import Reader
+from workflow_scripts.lib.predictions.references import annotations_folder
+from workflow_scripts.lib.training.reader import Reader
 
 ROOT = Path(__file__).resolve().parents[2]
 TVR = {"systems": {"img": {"datasets": {"charades": {"annotations": "charades_tvr"}}}}}
@@ -80,8 +80,8 @@ def test_items_come_from_the_tables_and_words_of_the_family(two_families, tmp_pa
     settings = json.loads(two_families["charades"].read_text()) | {"annotations": "charades_tvr"}
     arguments = (tmp_path / "charades", settings["config"], settings["recipes"])
     own, other = Reader(*arguments).read("test"), Reader(*arguments, tmp_path / "charades_tvr").read("test")
-    assert {item.query_id.split("/")[0] for item in own.items} == {"charades"}
-    assert {item.query_id.split("/")[0] for item in other.items} == {"charades_tvr"}
+    assert {item.id.split("/")[0] for item in own.items} == {"charades"}
+    assert {item.id.split("/")[0] for item in other.items} == {"charades_tvr"}
     for one, two in zip(own.items, other.items, strict=True):
         assert np.array_equal(one.streams["visual"][0].values, two.streams["visual"][0].values)
     assert own.digest != other.digest

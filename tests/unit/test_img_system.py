@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from models.systems.img.config import CLEAN, Config
 from models.systems.img.system import System
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 
 DIMS = {"visual": [6, 5], "audio": [4], "text": [7]}
 SMALL = {"dim": 16, "heads": 2, "gru_layers": 1, "max_steps": 20, "query": {"kind": "tokens"}}
@@ -35,7 +35,7 @@ def make_item(seed: int, n_audio: int = 31, moments=((2.0, 5.0),), text: str = "
         "audio": [make_rows(seed + 2, n_audio, 4)],
         "text": [make_rows(seed + 3, 3 + seed % 4, 7)],
     }
-    return Item(f"q{seed}", f"v{seed}", text, 10.0 + seed, np.array(moments).reshape(-1, 2), streams)
+    return Item(f"q{seed}", f"v{seed}", text, 10.0 + seed, streams, Annotated(np.array(moments).reshape(-1, 2)))
 
 
 def make_batch(system: System, n: int = 4, training: bool = True) -> dict:
@@ -147,7 +147,7 @@ def test_predictions_lie_inside_the_video_and_follow_the_generator(branch):
     system = System(make_config(decoding={"branch": branch}), {}, DIMS)
     network, batch = system.network().eval(), make_batch(system, training=False)
     with torch.inference_mode():
-        once, again = (system.predict(network, batch, torch.Generator().manual_seed(3)) for _ in range(2))
+        once, again = (system.predict(network, batch, torch.Generator().manual_seed(3), "moments") for _ in range(2))
     assert once == again
     assert [prediction.query_id for prediction in once] == ["q0", "q1", "q2", "q3"]
     for prediction, duration_s in zip(once, batch["durations_s"], strict=True):
@@ -221,7 +221,7 @@ def spans(system: System, network, items: list[Item]) -> dict[str, tuple[float, 
     """Return what a system answers to items that share a batch, from a generator in some state."""
     with torch.inference_mode():
         batch = system.collate([system.sample(item, None) for item in items])
-        found = system.predict(network, batch, torch.Generator().manual_seed(len(items)))
+        found = system.predict(network, batch, torch.Generator().manual_seed(len(items)), "moments")
     return {prediction.query_id: (prediction.start_s, prediction.end_s) for prediction in found}
 
 
@@ -243,7 +243,7 @@ def test_clean_predictions_do_not_depend_on_who_shares_the_batch(kind, glove):
     assert spans(system, network, items[::-1]) == together
     assert spans(system, network, items[1:3]) == {query: together[query] for query in ("q1", "q2")}
     for item in items:
-        assert spans(system, network, [item]) == {item.query_id: together[item.query_id]}
+        assert spans(system, network, [item]) == {item.id: together[item.id]}
 
 
 def test_published_predictions_depend_on_it():
@@ -265,22 +265,34 @@ def test_fixed_slots_differ_from_one_another_and_are_the_same_for_all():
 # What is reported beside the answers
 
 
+def in_detail(system, network, batch):
+    """Return the answers in detail by variant, and the scores."""
+    found = system.predict(network, batch, torch.Generator().manual_seed(3), "moments", in_detail=True)
+    by_variant = {}
+    for answer in found:
+        by_variant.setdefault(getattr(answer, "variant", "score"), []).append(answer)
+    return by_variant, by_variant.pop("score")
+
+
+def plain(answers):
+    return [replace(answer, variant="") for answer in answers]
+
+
 def test_all_predictors_and_the_importance_of_sound_are_told():
     torch.manual_seed(0)
     system = System(make_config(), {}, DIMS)
     network, batch = system.network().eval(), make_batch(system, training=False)
     with torch.inference_mode():
-        found, scores = system.details(network, batch, torch.Generator().manual_seed(3))
-        answers = system.predict(network, batch, torch.Generator().manual_seed(3))
+        found, scores = in_detail(system, network, batch)
+        answers = system.predict(network, batch, torch.Generator().manual_seed(3), "moments")
         for branch in ("v", "a"):
             alone = System(make_config(decoding={"branch": branch}), {}, DIMS)
-            wanted = alone.predict(network, batch, torch.Generator().manual_seed(3))
-            assert [(p.start_s, p.end_s) for p in found[branch]] == [(p.start_s, p.end_s) for p in wanted]
-    assert list(found) == ["av", "v", "a"]
-    assert found["av"] == answers
-    assert scores.keys() == {"audio_importance"}
-    assert all(0 < value < 1 for value in scores["audio_importance"])
-    assert len(scores["audio_importance"]) == 4
+            wanted = alone.predict(network, batch, torch.Generator().manual_seed(3), "moments")
+            assert plain(found[f"predictor:{branch}"]) == wanted
+    assert list(found) == ["", "predictor:av", "predictor:v", "predictor:a"]
+    assert found[""] == plain(found["predictor:av"]) == answers
+    assert [(score.query_id, score.name) for score in scores] == [(f"q{i}", "audio_importance") for i in range(4)]
+    assert all(0 < score.value < 1 for score in scores)
 
 
 def test_the_visual_predictor_answers_for_a_silent_video_if_asked_to():
@@ -290,10 +302,11 @@ def test_the_visual_predictor_answers_for_a_silent_video_if_asked_to():
     items = [make_item(0), make_item(1, n_audio=0)]
     with torch.inference_mode():
         batch = config["zeros"].collate([config["zeros"].sample(item, None) for item in items])
-        found, _ = config["zeros"].details(network, batch, torch.Generator().manual_seed(3))
-        answers = config["visual"].predict(network, batch, torch.Generator().manual_seed(3))
-        assert config["zeros"].predict(network, batch, torch.Generator().manual_seed(3)) == found["av"]
-    assert answers == [found["av"][0], found["v"][1]]
+        found, _ = in_detail(config["zeros"], network, batch)
+        answers = config["visual"].predict(network, batch, torch.Generator().manual_seed(3), "moments")
+        assert in_detail(config["visual"], network, batch)[0][""] == answers
+    assert found[""] == plain(found["predictor:av"])
+    assert answers == plain([found["predictor:av"][0], found["predictor:v"][1]])
 
 
 # Bad input

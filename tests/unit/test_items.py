@@ -9,7 +9,8 @@ from models.systems.interface import FeatureRows, Item
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_TRAIN, made_item
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.training.items import LIMIT_STD, Reader, Standardiser
+from workflow_scripts.lib.training.reader import Reader
+from workflow_scripts.lib.training.standardiser import LIMIT_STD, Standardiser
 
 
 def reader(tmp_path, name="made", **given) -> Reader:
@@ -25,11 +26,11 @@ def changed(table: str, **values):
 
 def test_a_split_holds_its_queries_with_rows_moments_and_durations(tmp_path):
     found = reader(tmp_path).read("train")
-    assert [item.query_id for item in found.items] == [f"q{number}" for number in range(N_TRAIN)]
+    assert [item.id for item in found.items] == [f"q{number}" for number in range(N_TRAIN)]
     assert not found.skipped
     item, wanted = found.items[4], made_item(4)
     assert (item.video_id, item.text, item.duration_s) == (wanted.video_id, wanted.text, wanted.duration_s)
-    assert np.array_equal(item.moments, wanted.moments)
+    assert np.array_equal(item.annotated.moments, wanted.annotated.moments)
     for stream, [rows] in item.streams.items():
         values = wanted.streams[stream][0].values.astype(np.float16).astype(np.float32)
         assert rows.values.dtype == np.float32
@@ -48,14 +49,14 @@ def test_bad_videos_and_failed_features_are_counted_by_reason(tmp_path):
     found = reader(tmp_path, change=change, status_of={("sounds", "v1"): "failed", ("sounds", "v2"): "no_audio"})
     split = found.read("train")
     assert split.skipped == {"video unreadable": 2, "sounds failed": 1}
-    assert [item.query_id for item in split.items][:2] == ["q2", "q4"]
+    assert [item.id for item in split.items][:2] == ["q2", "q4"]
     silent = split.items[0].streams["audio"][0]
     assert (silent.status, silent.values.shape) == ("no_audio", (0, 4))
 
 
 def test_only_queries_of_the_wanted_kinds_are_read(tmp_path):
     found = reader(tmp_path, config__queries={"kinds": ["sound"], "moments": "clip"}).read("val")
-    assert {item.extra["kind"] for item in found.items} == {"sound"}
+    assert {item.source["kind"] for item in found.items} == {"sound"}
     assert len(found.items) == 3
 
 
@@ -112,7 +113,7 @@ def test_durations_belong_to_the_view_of_the_moments(tmp_path):
 def item_of(values) -> Item:
     values = np.asarray(values, dtype=np.float32)
     rows = FeatureRows(values, np.zeros((len(values), 2), np.float32))
-    return Item("q", "v", "", 1.0, np.zeros((0, 2)), {"visual": [rows], "audio": [rows]})
+    return Item("q", "v", "", 1.0, {"visual": [rows], "audio": [rows]})
 
 
 def test_standardised_training_rows_have_mean_zero_and_deviation_one():
@@ -176,8 +177,8 @@ def test_a_share_of_the_videos_is_held_out_with_all_their_queries(tmp_path):
     assert held.items
     assert not {item.video_id for item in kept.items} & {item.video_id for item in held.items}
     assert len(kept.items) + len(held.items) == len(whole.items)
-    assert [item.query_id for item in held.items] == [item.query_id for item in again[1].items]
-    assert [key[0] for key in held.keys] == [item.query_id for item in held.items]
+    assert [item.id for item in held.items] == [item.id for item in again[1].items]
+    assert [key[0] for key in held.keys] == [item.id for item in held.items]
     assert kept.digest != whole.digest
 
 
@@ -187,5 +188,5 @@ def test_queries_without_rows_are_those_of_the_splits_that_play_a_role(tmp_path)
 
     found = reader(tmp_path, change=change).queries_of_roles(("train", "test"))
     numbers = [*range(1, N_TRAIN), *range(SPLIT_ENDS["val"], SPLIT_ENDS["test"])]
-    assert [item.query_id for item in found] == [f"q{number}" for number in numbers]
+    assert [item.id for item in found] == [f"q{number}" for number in numbers]
     assert all(item.text and not item.streams for item in found)

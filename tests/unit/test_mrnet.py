@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from models.layers.nms import best_apart
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import Annotated, FeatureRows, Item
 from models.systems.mrnet import tiled_conv
 from models.systems.mrnet.candidates import candidate_cells, cell_spans
 from models.systems.mrnet.checkpoint import detect
@@ -21,7 +21,7 @@ from models.systems.mrnet.config import CLEAN, Config
 from models.systems.mrnet.proposals import CandidatePool, count_weights
 from models.systems.mrnet.system import System
 from workflow_scripts.lib.metrics.ranked_spans import MMN, suppress
-from workflow_scripts.lib.training.items import prepared, units
+from workflow_scripts.lib.training.units import n_items, prepared
 
 DIMS = {"visual": [6, 5], "text": [7]}
 SMALL = {
@@ -102,7 +102,7 @@ def make_item(video: int, query: int, moment=(2.0, 5.0), n_rows: int = 25) -> It
 
     streams = {"visual": [rows(rng, n_rows, 6), rows(rng, 9, 5)], "text": [rows(own, 1, 7)]}
     moments = np.array([moment] if moment else []).reshape(-1, 2)
-    return Item(f"q{video}.{query}", f"v{video}", "a sentence", 10.0 + video, moments, streams)
+    return Item(f"q{video}.{query}", f"v{video}", "a sentence", 10.0 + video, streams, Annotated(moments))
 
 
 def make_batch(system: System, counts=(3, 1, 2), training: bool = True) -> dict:
@@ -246,7 +246,7 @@ def test_every_form_gives_finite_losses_and_spans_inside_the_video(form):
     terms["total"].backward()
     assert all(torch.isfinite(term) and term.ndim == 0 for term in terms.values())
     with torch.inference_mode():
-        found = system.predict(network.eval(), batch, None)
+        found = system.predict(network.eval(), batch, None, "moments")
     assert {p.query_id for p in found} == {"q0.0", "q0.1", "q0.2", "q1.0", "q2.0", "q2.1"}
     durations = dict(zip(batch["video_ids"], batch["durations_s"], strict=True))
     for prediction in found:
@@ -275,8 +275,8 @@ def test_queries_see_one_another_as_the_setting_says():
     order = shuffled.sample(items, None)["query_ids"]
     assert order == shuffled.sample(items[::-1], None)["query_ids"]
     mixed = [items[0], make_item(1, 0), *items[1:]]
-    assert [item.query_id for item in units(independent, mixed)] == [item.query_id for item in mixed]
-    joined = [[item.query_id for item in unit] for unit in units(joint, mixed)]
+    assert [item.id for item in independent.units(mixed)] == [item.id for item in mixed]
+    joined = [[item.id for item in unit] for unit in joint.units(mixed)]
     assert joined == [["q0.0", "q0.1", "q0.2", "q0.3"], ["q1.0"]]
     unlabelled = make_item(0, 0, moment=None)
     assert [s.skip_reason(unlabelled, training=False) for s in by_context.values()] == ["no_moment", None, None]
@@ -341,8 +341,10 @@ def test_a_query_of_any_number_of_words_is_one_vector():
 
 def test_items_are_prepared_one_by_one():
     items = [make_item(0, 0), make_item(0, 1)]
-    assert prepared(items[0], lambda item: item.query_id) == "q0.0"
-    assert prepared(items, lambda item: item.query_id) == ["q0.0", "q0.1"]
+    assert prepared(items[0], lambda item: item.id) == "q0.0"
+    assert prepared(items, lambda item: item.id) == ["q0.0", "q0.1"]
+    assert prepared(("steps", items[1], 3), lambda item: item.id) == ("steps", "q0.1", 3)
+    assert [n_items(unit) for unit in (items[0], items, ("steps", items[1], 3))] == [1, 2, 1]
 
 
 def test_the_rate_falls_after_each_milestone():

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.metrics.order_span import order_only_recall
+from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.reporting.scores import order_baseline
 from workflow_scripts.lib.reporting.table import metrics_table
 

@@ -4,22 +4,24 @@ import importlib
 import json
 import re
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
-from models.systems.interface import Prediction
+from models.systems.interface import Caption, QueryScore, Ranked, Saliency, Span, Step, System, Told
 from tests.unit.made_features import read_by
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_EPOCHS, N_SELECT, made_item
 from workflow_scripts.lib.datasets import errors
-from workflow_scripts.lib.datasets.predictions import write_ablations, write_predictions
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.tables import read_table
+from workflow_scripts.lib.predictions.tables import SCHEMAS, read_answers, write_answers
+from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
-from workflow_scripts.lib.training.prediction import batches, predict_items, top_spans
+from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
 
+GIVEN = {"moments": "annotated", "steps": "annotated"}
 NAMES = {"run_id": "made/img/seed0", "system": "img", "dataset": "made", "split": "test"}
 
 
@@ -49,7 +51,7 @@ def train(monkeypatch, settings, out, key="k", seed=0):
 def predict(monkeypatch, settings, checkpoint, out, split="test", seed=0):
     given = ("--settings", settings, "--checkpoint", checkpoint, "--seed", seed, "--split", split, "--out", out)
     run(monkeypatch, "predict", *given)
-    return read_table(out / "predictions.parquet").to_pylist()
+    return read_answers(out, "moments").to_pylist()
 
 
 @pytest.fixture(scope="module")
@@ -148,11 +150,15 @@ def test_every_usable_query_gets_a_span_with_and_without_the_ablated_stream(trai
     asked = [f"q{number}" for number in range(SPLIT_ENDS["val"], SPLIT_ENDS["test"]) if number != 24]
     assert [row["query_id"] for row in rows] == asked
     assert {(row["run_id"], row["system"], row["dataset"], row["split"]) for row in rows} == {tuple(NAMES.values())}
-    zeroed = read_table(tmp_path / "ablations.parquet").to_pylist()
-    assert [(row["zeroed"], row["query_id"]) for row in zeroed] == [("audio", query) for query in asked]
+    zeroed = read_answers(tmp_path, "moments", "zero:audio").to_pylist()
+    assert [row["query_id"] for row in zeroed] == asked
     assert [row["score"] for row in zeroed] != [row["score"] for row in rows]
     summary = json.loads((tmp_path / "predict.json").read_text())
-    assert summary["skipped"] == {"sounds failed": 1}
+    assert summary["tasks"] == {"moments": {"asked": 5, "skipped": {"sounds failed": 1}}}
+    floor = read_answers(tmp_path, "moments", "floor").to_pylist()
+    assert [row["query_id"] for row in floor] == asked
+    others = ("highlights", "steps", "captions", "videos")
+    assert all(read_answers(tmp_path, task, None).num_rows == 0 for task in others)
     assert summary["checkpoint"]["dataset"] == "made"
 
 
@@ -182,8 +188,9 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     joined = settings.parent / "metrics.json"
     run(monkeypatch, "collect_metrics", out / "test" / "metrics.json", out / "val" / "metrics.json", "--out", joined)
     found = json.loads(joined.read_text())
-    counts = {"queries": N_SELECT, "evaluated": N_SELECT - 1, "skipped": {"sounds failed": 1}, "unreadable": 0}
-    assert found["counts"] == counts
+    counts = {"queries": N_SELECT, "evaluated": N_SELECT - 1, "skipped": {"sounds failed": 1}}
+    assert found["counts"] == counts | {"unreadable": 0, "tasks": {"moments": counts}}
+    assert found["baselines"]["floor"]["metrics"].keys() == found["metrics"].keys()
     assert found["split"] == "test"
     assert [other["split"] for other in found["other_splits"]] == ["val"]
     assert found["groups"].keys() == {"picture", "sound"}
@@ -208,6 +215,10 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     assert all(f"audio importance {row['value']:.2f}" in text for row in scores)
 
 
+def asking(batch_size=4, seed=0, given=GIVEN, **more):
+    return Asking(lambda item: item, batch_size, "cpu", seed, given, **more)
+
+
 def test_items_are_predicted_in_batches_in_their_order():
     assert [list(part) for part in batches(range(7), 3)] == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(batches([], 3)) == []
@@ -216,63 +227,152 @@ def test_items_are_predicted_in_batches_in_their_order():
 def test_a_network_predicts_in_evaluation_mode_without_gradients_from_the_given_seed():
     seen = []
 
-    class Spy:
-        joins_queries = False
-
+    class Spy(System):
         def sample(self, item, rng):
             assert rng is None
             return item
 
         def collate(self, samples):
-            return {"value": torch.ones(len(samples)), "query_ids": [item.query_id for item in samples]}
+            return {"value": torch.ones(len(samples)), "query_ids": [item.id for item in samples]}
 
-        def predict(self, network, batch, generator):
+        def predict(self, network, batch, generator, task, in_detail=False):
             seen.append((network.training, torch.is_grad_enabled(), torch.rand(1, generator=generator).item()))
-            return [Prediction(query, "v", 0, None, None) for query in batch["query_ids"]]
+            return [Span(query, "v", 0, None, None) for query in batch["query_ids"]]
 
     items = [made_item(number) for number in range(3)]
     for _ in range(2):
-        found = predict_items(Spy(), torch.nn.Dropout().train(), items, lambda item: item, 2, "cpu", seed=5)
-    assert [prediction.query_id for prediction in found] == ["q0", "q1", "q2"]
+        found = predict_items(Spy(None, {}, {}), torch.nn.Dropout().train(), items, asking(batch_size=2, seed=5))
+    assert [span.query_id for span in found.answers["moments"]] == found.asked["moments"] == ["q0", "q1", "q2"]
     assert [one[:2] for one in seen] == [(False, False)] * 4
     assert seen[:2] == seen[2:]
     assert seen[0][2] != seen[1][2]
 
 
-def test_the_top_span_is_that_of_rank_zero():
-    found = [Prediction("a", "v", 1, 5.0, 6.0), Prediction("a", "v", 0, 1.0, 2.0), Prediction("b", "v", 0, None, None)]
-    assert top_spans(found) == {"a": (1.0, 2.0), "b": None}
+class Chained(System):
+    """Answers moments, cuts the given ones in two, and says where the given steps are."""
+
+    class Config:
+        tasks = ("moments", "steps", "captions")
+        captions_of = ("steps",)
+
+    def sample(self, item, rng):
+        return item
+
+    def collate(self, samples):
+        return {"items": samples}
+
+    def predict(self, network, batch, generator, task, in_detail=False):
+        for item in batch["items"]:
+            if task == "moments":
+                yield Span(item.id, item.video_id, 0, 1.0, 3.0)
+                yield Span(item.id, item.video_id, 1, 0.0, 9.0)
+                yield QueryScore(item.id, "length", 2.0)
+            elif task == "steps":
+                start, end = item.told.moment
+                yield Step(item.id, item.video_id, 0, start, (start + end) / 2)
+                yield Step(item.id, item.video_id, 1, (start + end) / 2, end)
+            else:
+                for index, (start, end) in enumerate(item.told.steps):
+                    yield Caption(item.id, item.video_id, index, 0, f"{start} to {end}")
+
+
+def chained(given):
+    told = Told(moment=(2.0, 6.0), steps=((2.0, 5.0),))
+    items = [replace(made_item(0), told=told), made_item(1), replace(made_item(2), id="v2", is_video=True)]
+    return predict_items(Chained(Chained.Config, {}, {}), torch.nn.Identity(), items, asking(given=given))
+
+
+def test_later_tasks_are_given_what_is_annotated_and_others_are_counted():
+    found = chained(GIVEN)
+    assert [(step.query_id, step.start_s, step.end_s) for step in found.answers["steps"]] == [
+        ("q0", 2.0, 4.0),
+        ("q0", 4.0, 6.0),
+    ]
+    assert [caption.text for caption in found.answers["captions"]] == ["2.0 to 5.0"]
+    assert found.asked == {"moments": ["q0", "q1"], "steps": ["q0"], "captions": ["q0"]}
+    assert found.skipped == {"moments": {}, "steps": {"no given moment": 1}, "captions": {"no given steps": 1}}
+    assert [(score.query_id, score.value) for score in found.scores] == [("q0", 2.0), ("q1", 2.0)]
+
+
+def test_later_tasks_are_given_the_answers_of_earlier_ones_if_that_is_wanted():
+    found = chained({"moments": "predicted", "steps": "predicted"})
+    assert [(step.query_id, step.start_s, step.end_s) for step in found.answers["steps"]] == [
+        (query, *bounds) for query in ("q0", "q1") for bounds in ((1.0, 2.0), (2.0, 3.0))
+    ]
+    assert [caption.text for caption in found.answers["captions"]] == ["1.0 to 2.0", "2.0 to 3.0"] * 2
+    half = chained({"moments": "predicted", "steps": "annotated"})
+    assert [caption.text for caption in half.answers["captions"]] == ["2.0 to 5.0"]
+
+
+def test_a_system_that_answers_a_task_it_was_not_asked_is_refused():
+    class Wrong(Chained):
+        def predict(self, network, batch, generator, task, in_detail=False):
+            return [Step("q0", "v0", 0, 1.0, 2.0)]
+
+    with pytest.raises(UserError, match=r"asked for moments, it gave Step; a system answers .*moments, steps"):
+        predict_items(Wrong(Chained.Config, {}, {}), torch.nn.Identity(), [made_item(0)], asking())
+
+
+def span(query, rank=0, start_s=1.0, end_s=2.0, score=None, **more):
+    return Span(query, "v", rank, start_s, end_s, score, **more)
 
 
 @pytest.mark.parametrize(
-    ("predictions", "error"),
+    ("task", "answers", "error"),
     [
-        ([Prediction("a", "v", 0, 1.0, 2.0)], errors.MissingPrediction),
-        ([Prediction(q, "v", 0, 1.0, 2.0) for q in "abc"], errors.UnknownQuery),
-        ([Prediction("a", "v", 1, 1.0, 2.0), Prediction("b", "v", 0, 1.0, 2.0)], errors.BadRank),
-        ([Prediction("a", "v", 0, float("nan"), 2.0), Prediction("b", "v", 0, 1.0, 2.0)], errors.NonFiniteSpan),
-        ([Prediction("a", "v", 0, 3.0, 2.0), Prediction("b", "v", 0, 1.0, 2.0)], errors.ReversedSpan),
-        ([Prediction("a", "v", 0, 1.0, 2.0, float("nan")), Prediction("b", "v", 0, 1.0, 2.0)], errors.NonFiniteScore),
+        ("moments", [span("a")], errors.MissingPrediction),
+        ("moments", [span(q) for q in "abc"], errors.UnknownQuery),
+        ("moments", [span("a", 1), span("b")], errors.BadRank),
+        ("moments", [span("a"), span("a"), span("b")], errors.BadRank),
+        ("moments", [span("a", start_s=float("nan")), span("b")], errors.NonFiniteSpan),
+        ("moments", [span("a", start_s=3.0), span("b")], errors.ReversedSpan),
+        ("moments", [span("a", score=float("nan")), span("b")], errors.NonFiniteScore),
+        ("highlights", [Saliency("a", "v", (1.0,)), Saliency("a", "v", (1.0,))], errors.BadRank),
+        ("highlights", [Saliency("a", "v", (1.0,)), Saliency("b", "v", (float("inf"),))], errors.NonFiniteScore),
+        ("steps", [Step("a", "v", 0, 0.0, 1.0), Step("a", "v", 0, 1.0, 2.0)], errors.BadRank),
+        ("steps", [Step("a", "v", 0, 0.0, 1.0), Step("b", "v", 0, 2.0, 1.0)], errors.ReversedSpan),
+        ("captions", [Caption("", "a", None, 0, "x"), Caption("", "c", None, 0, "x")], errors.UnknownQuery),
+        ("captions", [Caption("a", "v", 0, 0, "x"), Caption("a", "v", 0, 0, "x")], errors.BadRank),
+        ("videos", [Ranked("a", 0, "v", 1.0), Ranked("a", 2, "w", 0.5)], errors.BadRank),
+        ("videos", [Ranked("a", 0, "v", 1.0)], errors.MissingPrediction),
     ],
 )
-def test_broken_predictions_are_never_written(tmp_path, predictions, error):
+def test_broken_answers_are_never_written(tmp_path, task, answers, error):
     with pytest.raises(error, match=str(tmp_path)):
-        write_predictions(tmp_path / "p.parquet", predictions, NAMES, ["a", "b"])
-    with pytest.raises(error, match="audio set to zero"):
-        write_ablations(tmp_path / "p.parquet", {"audio": predictions}, NAMES, ["a", "b"])
+        write_answers(tmp_path, {task: answers}, NAMES, {task: ["a", "b"]})
+    whole = [replace(answer, variant="zero:audio") for answer in answers]
+    with pytest.raises(error, match="variant zero:audio"):
+        write_answers(tmp_path, {task: whole}, NAMES, {task: ["a", "b"]})
     assert list(tmp_path.iterdir()) == []
 
 
+def test_spans_that_end_before_they_start_are_written_where_they_count_as_misses(tmp_path):
+    answers = {"steps": [Step("a", "v", 0, 2.0, 1.0)]}
+    write_answers(tmp_path, answers, NAMES, {"steps": ["a"]}, may_be_reversed=True)
+    assert [row["end_s"] for row in read_answers(tmp_path, "steps").to_pylist()] == [1.0]
+
+
 def test_a_query_without_answer_is_written_as_a_row_without_span(tmp_path):
-    missed = Prediction("a", "v", 0, None, None, text="no idea")
-    write_predictions(tmp_path / "p.parquet", [missed], NAMES, ["a"])
-    [row] = read_table(tmp_path / "p.parquet").to_pylist()
-    assert (row["start_s"], row["end_s"], row["text"]) == (None, None, "no idea")
+    missed = span("a", start_s=None, end_s=None, text="no idea", is_readable=False)
+    write_answers(tmp_path, {"moments": [missed]}, NAMES, {"moments": ["a"]})
+    [row] = read_answers(tmp_path, "moments").to_pylist()
+    assert (row["start_s"], row["end_s"], row["text"], row["is_readable"]) == (None, None, "no idea", False)
 
 
-def test_every_ablation_is_checked_and_written_by_itself(tmp_path):
-    span = Prediction("a", "v", 0, 1.0, 2.0, 0.5)
-    write_ablations(tmp_path / "p.parquet", {"audio": [span], "visual": [span]}, NAMES, ["a"])
-    assert [row["zeroed"] for row in read_table(tmp_path / "p.parquet").to_pylist()] == ["audio", "visual"]
-    write_ablations(tmp_path / "none.parquet", {}, NAMES, ["a"])
-    assert read_table(tmp_path / "none.parquet").num_rows == 0
+def test_every_variant_is_kept_apart_and_every_task_has_its_table(tmp_path):
+    variants = ["", "zero:audio", "zero:visual"]
+    write_answers(tmp_path, {"moments": [span("a", variant=v) for v in variants]}, NAMES, {"moments": ["a"]})
+    assert [read_answers(tmp_path, "moments", v).num_rows for v in (*variants, "zero:text")] == [1, 1, 1, 0]
+    assert sorted(path.stem for path in (tmp_path / "answers").iterdir()) == sorted(SCHEMAS)
+
+
+def test_answers_of_an_older_form_say_what_to_run_again(tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "predictions.parquet").touch()
+    with pytest.raises(UserError, match=r"holds predictions.parquet, the older form of answers; run"):
+        read_answers(tmp_path / "old", "moments")
+    write_answers(tmp_path, {"moments": [span("a")]}, NAMES, {"moments": ["a"]})
+    path = tmp_path / "answers" / "moments.parquet"
+    write_table(path, read_table(path).drop_columns(["variant"]))
+    with pytest.raises(UserError, match=r"moments.parquet: a table of an older form .*variant.*run the rule `predict`"):
+        read_answers(tmp_path, "moments")

@@ -15,19 +15,20 @@ from tests.unit.made_benchmarks import (
     run_entry_point,
     score_external,
     sentence_files,
+    write_answer_tables,
     write_lines,
-    write_predictions_table,
 )
 from tests.unit.plain_metrics import plain_moments, plain_saliency
 from workflow_scripts import evaluate
-from workflow_scripts.lib.datasets.schema import PREDICTIONS, QUERY_SCORES
 from workflow_scripts.lib.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
 from workflow_scripts.lib.metrics.bootstrap import confidence_interval
 from workflow_scripts.lib.metrics.errors import MissingPrediction
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.predictions.tables import QUERY_SCORES_SCHEMA, read_answers
 from workflow_scripts.lib.scoring.annotated import Split
-from workflow_scripts.lib.scoring.answered import read_answers
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
+from workflow_scripts.lib.scoring.tasks import TASKS, ask, rule_sets_of
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.tables import read_table, write_table
 
@@ -39,18 +40,18 @@ def evaluated(monkeypatch, annotations, windows, split, rules, **evaluation):
     """Run `evaluate` on fabricated predictions and return metrics.json and its folder."""
     results = annotations.parent
     run = results / "made" / "seed0" / split
-    write_predictions_table(run / "predictions.parquet", annotations, windows, split)
-    table = read_table(run / "predictions.parquet")
-    write_table(run / "ablations.parquet", table.append_column("zeroed", [["audio"] * table.num_rows]))
-    write_table(run / "predictors.parquet", table.append_column("predictor", [["v"] * table.num_rows]))
+    variants = ["", "zero:audio", "predictor:v", "floor"]
+    write_answer_tables(run, annotations, windows, split, variants)
     scores = [{"query_id": query, "name": "audio_importance", "value": 0.25} for query in windows]
-    write_table(run / "query_scores.parquet", pa.Table.from_pylist(scores, schema=QUERY_SCORES))
-    empty = ("skipped", "recipes", "weights", "checkpoint", "seconds")
-    summary = {key: {} for key in empty} | {"unreadable": 2, "device": "cpu"}
+    write_table(run / "query_scores.parquet", pa.Table.from_pylist(scores, schema=QUERY_SCORES_SCHEMA))
+    empty = ("recipes", "weights", "checkpoint", "seconds")
+    tasks = {"moments": {"asked": len(windows), "skipped": {}}}
+    summary = {key: {} for key in empty} | {"unreadable": 2, "device": "cpu", "tasks": tasks}
     write_json(run / "predict.json", summary)
     settled = {"rules": rules, "thresholds": THRESHOLDS, "nms_thresholds": NMS, "published": {}}
     settled |= {"group_by": None, "zero_streams": [], "variations": {}, "order_baseline": False, **evaluation}
     config = {"protocol": "published", "queries": {"kinds": None, "moments": "clip"}, "evaluation": settled}
+    config["given"] = {"moments": "annotated", "steps": "annotated"}
     write_json(
         results / "made" / "settings.json",
         {"dataset": results.name, "annotations": results.name, "name": "made", "config": config},
@@ -280,21 +281,70 @@ def test_step_captions_are_scored_from_a_file_and_from_a_table(tmp_path, monkeyp
     assert_equal_numbers(found["metrics"], {name: wanted[name] for name in captions.METRICS}, 1e-6)
     assert set(found["confidence"]) == {"ROUGE_L", "CIDEr"}
     assert found["counts"]["evaluated"] == 5
-    query_ids = [f"hirest/val/prompt {i}#video{i:06d}" for i in (0, 0, 1, 1, 1)]
-    rows = [
-        dict.fromkeys(PREDICTIONS.names)
-        | {"run_id": "r", "system": "s", "dataset": "d", "split": "val", "query_id": query, "video_id": query[-11:]}
-        | {"rank": k, "step_index": k, "text": text, "start_s": 10.0 * k, "end_s": 10.0 * k + 10}
-        for query, k, text in zip(query_ids, (0, 1, 0, 1, 2), own, strict=True)
-    ]
-    table = pa.Table.from_pylist(rows, schema=PREDICTIONS)
+    run, numbered = tmp_path / "run", list(zip((0, 0, 1, 1, 1), (0, 1, 0, 1, 2), own, strict=True))
+    asked = {"query_id": "hirest/val/prompt {0}#video00000{0}", "video_id": "video00000{0}"}
+    named = [({key: text.format(i) for key, text in asked.items()}, k, text) for i, k, text in numbered]
+    steps = [row | {"step_index": k, "start_s": 10.0 * k, "end_s": 10.0 * k + 10} for row, k, _ in named]
+    described = [row | {"step_index": k, "rank": 0, "text": text, "score": None} for row, k, text in named]
+    write_answer_tables(run, tables, {}, "val", steps=steps, captions=described)
+    answers = {task: read_answers(run, task) for task in TASKS}
     split = Split.read(tables, "val")
-    question = split.question("step_captions", "raw")
+    question, found = ask(split, answers, RULE_SETS["hirest_captions"])
     assert question.texts == [[text] for text in headings]
-    assert read_answers(table, tmp_path / "none", "hirest_captions", question).texts == [[text] for text in own]
+    assert found.texts == [[text] for text in own]
     evaluation = {"thresholds": [0.5], "nms_thresholds": {}}
-    [steps] = score_run(split, table, tmp_path / "none", evaluation, ["hirest_steps_raw"])
-    assert set(steps.scored.metrics.values()) == {100.0}
+    [scored], left_out = score_run(
+        split, answers, evaluation, ["hirest_steps_raw", "captions", "hirest_videos"], ["steps", "captions"]
+    )
+    assert set(scored.scored.metrics.values()) == {100.0}
+    assert left_out["hirest_videos"] == "the system does not answer videos"
+    assert "has no reference caption" in left_out["captions"]
+
+
+def test_what_was_not_asked_is_not_missed_in_any_task(tmp_path, monkeypatch):
+    """A lost video costs its own answers, and no evaluation."""
+    content = {
+        "videos": [
+            {"video_id": name, "split": "test", "id": i, "category": 1, "url": "u", "start time": 0.0, "end time": 9.0}
+            for i, name in enumerate(("video1", "video2"))
+        ],
+        "sentences": [
+            {"video_id": name, "caption": f"a {name}", "sen_id": i} for i, name in enumerate(("video1", "video2"))
+        ],
+    }
+    (tmp_path / "msrvtt.json").write_text(json.dumps(content))
+    tables = import_tables(monkeypatch, tmp_path, "msrvtt", "msrvtt", {"test": tmp_path / "msrvtt.json"})
+    row = {"query_id": "", "video_id": "video2", "step_index": None, "rank": 0, "text": "a video2", "score": None}
+    write_answer_tables(tmp_path / "run", tables, {}, "test", captions=[row])
+    answers = {task: read_answers(tmp_path / "run", task) for task in TASKS}
+    question, _ = ask(Split.read(tables, "test"), answers, RULE_SETS["captions"])
+    assert question.ids == ["video2"]
+
+
+def test_a_prompt_of_several_videos_is_asked_once_and_scored_against_all_of_them(tmp_path, monkeypatch):
+    entry = {"relevant": True, "clip": True, "v_duration": 60.0, "bounds": [5, 10], "steps": []}
+    truth = {"cook": {f"video{i:06d}.mp4": entry for i in (0, 1)}, "sew": {"video000002.mp4": entry}}
+    (tmp_path / "val.json").write_text(json.dumps(truth))
+    tables = import_tables(monkeypatch, tmp_path, "hirest", "hirest", {"val": tmp_path / "val.json"})
+    ranking = {"cook": "102", "sew": "012"}
+    first = {"cook": "hirest/val/cook#video000000", "sew": "hirest/val/sew#video000002"}
+    rows = [
+        {"query_id": first[prompt], "video_id": f"video00000{number}", "rank": rank, "score": -float(rank)}
+        for prompt, order in ranking.items()
+        for rank, number in enumerate(order)
+    ]
+    write_answer_tables(tmp_path / "run", tables, {}, "val", videos=rows)
+    answers = {task: read_answers(tmp_path / "run", task) for task in TASKS}
+    [scored], _ = score_run(
+        Split.read(tables, "val"), answers, {"thresholds": [0.5], "nms_thresholds": {}}, ["hirest_videos"], ["videos"]
+    )
+    assert scored.question.videos == [["video000000.mp4", "video000001.mp4"], ["video000002.mp4"]]
+    assert scored.scored.metrics["R@1"] == 50.0
+
+
+def test_every_rule_set_belongs_to_a_task_and_every_task_has_one():
+    assert set().union(*(rule_sets_of(task) for task in TASKS)) == set(RULE_SETS)
+    assert all(rule_sets_of(task) for task in TASKS)
 
 
 def test_captions_of_videos_are_paired_with_all_their_references(tmp_path, monkeypatch):
@@ -315,7 +365,7 @@ def test_captions_of_videos_are_paired_with_all_their_references(tmp_path, monke
     own = [{"image_id": "video2", "caption": "A dog is running."}, {"image_id": "video1", "caption": "a man sings"}]
     (tmp_path / "captions.json").write_text(json.dumps(own))
     split = Split.read(tables, "test")
-    asked = split.question("captions", "raw")
+    asked = split.captions()
 
     def read():
         path = tmp_path / "captions.json"

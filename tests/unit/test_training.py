@@ -12,21 +12,24 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
+from models.systems.interface import System
 from tests.unit.made_training import (
     N_EPOCHS,
     STEPS_PER_EPOCH,
+    made_data,
     made_settings,
-    made_splits,
     made_training,
     signal_after,
 )
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import sibling
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
-from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, EpochSampler, Training
+from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, Training
+from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches
 from workflow_scripts.lib.training.state import StateFolder
 
 ROOT = Path(__file__).resolve().parents[2]
+PLAIN = System(None, {}, {})
 NO_PROCESS = 2**22 + 1
 """Above the largest process id of Linux."""
 
@@ -265,8 +268,8 @@ def test_gradients_that_are_no_numbers_end_the_training_before_they_reach_the_we
 
 
 def test_a_selection_metric_that_nobody_computes_names_those_there_are(tmp_path):
-    settings = made_settings(config__selection__metric="mAP", config__settings__train__epochs=1)
-    with pytest.raises(UserError, match=r"selection\.metric: 'mAP' is not computed; choose from \['R1@0\.3'"):
+    settings = made_settings(config__selection__metric=["mAP"], config__settings__train__epochs=1)
+    with pytest.raises(UserError, match=r"selection\.metric: 'mAP' is not there; choose from R1@0\.3, R1@0\.5"):
         run(tmp_path, settings)
 
 
@@ -274,7 +277,7 @@ def scored(tmp_path, scores: list[float], **selection):
     """Train with made-up scores of the selection split; return the training."""
     settings = made_settings(
         config__settings__train={"epochs": len(scores), "batch_size": 16},
-        config__selection={"metric": "R1@0.5", **selection},
+        config__selection=selection,
     )
     training, left = made_training(tmp_path, settings), iter(scores)
     training._evaluate = lambda: {"R1@0.5": next(left)}
@@ -282,11 +285,35 @@ def scored(tmp_path, scores: list[float], **selection):
     return training
 
 
-def test_the_later_of_equally_good_epochs_is_kept(tmp_path):
-    training = scored(tmp_path, [10.0, 30.0, 30.0, 20.0])
+@pytest.mark.parametrize(("ties", "epoch"), [("first", 2), ("last", 3)])
+def test_of_equally_good_epochs_the_first_is_kept_unless_the_last_is_wanted(tmp_path, ties, epoch):
+    training = scored(tmp_path, [10.0, 30.0, 30.0, 20.0], ties=ties)
     notes = read_checkpoint(training.state.best).notes
-    assert (notes["epoch"], notes["score"]) == (3, 30.0)
-    assert (training.progress.best_epoch, training.progress.best_score) == (3, 30.0)
+    assert (notes["epoch"], notes["score"]) == (epoch, 30.0)
+    assert (training.progress.best_epoch, training.progress.best_score) == (epoch, 30.0)
+
+
+def test_less_can_be_better(tmp_path):
+    training = scored(tmp_path, [30.0, 10.0, 20.0], mode="min", patience=1)
+    assert (training.progress.best_epoch, training.progress.best_score) == (2, 10.0)
+
+
+def test_several_metrics_are_added_up(tmp_path):
+    settings = made_settings(config__selection__metric=["R1@0.5", "mIoU"], config__settings__train__epochs=1)
+    training = run(tmp_path, settings)
+    [row] = training.progress.history
+    assert training.progress.best_score == row["R1@0.5"] + row["mIoU"]
+
+
+def test_a_checkpoint_can_be_chosen_by_losses_on_the_selection_split(tmp_path):
+    settings = made_settings(config__selection={"loss": ["location_av", "location_v"], "mode": "min"})
+    training = run(tmp_path, settings)
+    sums = [row["select_location_av"] + row["select_location_v"] for row in training.progress.history]
+    assert training.progress.best_score == min(sums)
+    assert "R1@0.5" not in training.progress.history[0]
+    again = made_settings(config__selection={"loss": ["no_such"], "mode": "min"}, config__settings__train__epochs=1)
+    with pytest.raises(UserError, match=r"selection\.loss: 'no_such' is not there; choose from .*location_av"):
+        run(tmp_path / "again", again)
 
 
 @pytest.mark.parametrize(
@@ -305,21 +332,50 @@ def test_selection_looks_every_few_epochs_and_at_the_last_one(tmp_path):
 
 
 def test_queries_that_cannot_be_used_are_left_out_and_none_at_all_is_an_error(tmp_path):
-    train, select = made_splits()
-    settings, state = made_settings(), StateFolder(tmp_path / "state", "key")
-    for item in select.items:
-        item.moments.resize((0, 2), refcheck=False)
+    data, settings = made_data(tmp_path / "annotations"), made_settings()
+    state = StateFolder(tmp_path / "state", "key")
+    for item in data.select.items:
+        item.annotated.moments.resize((0, 2), refcheck=False)
     with pytest.raises(UserError, match=r"no usable selection query; left out: \{'no_moment': 6\}"):
-        Training(settings, train, select, {"visual": [6], "audio": [4], "text": [5]}, tmp_path, state, 0)
+        Training(settings, data, tmp_path, state, 0)
 
 
 def test_an_epoch_visits_every_item_once_in_an_order_of_its_own():
-    sampler = EpochSampler(20, seed=1)
-    first = list(sampler)
+    sampler = SharedBatches(EpochBatches(PLAIN, range(20), 3, seed=1), 0, 1)
+    first = [place for batch in sampler for place in batch]
     sampler.epoch = 1
-    second = list(sampler)
+    second = [place for batch in sampler for place in batch]
     assert sorted(index for _, index in first) == sorted(index for _, index in second) == list(range(20))
     assert [index for _, index in first] != [index for _, index in second]
     assert {epoch for epoch, _ in second} == {1}
     sampler.epoch = 0
-    assert list(sampler) == first
+    assert [place for batch in sampler for place in batch] == first
+
+
+class Grouping:
+    """A system that puts units of one kind into a batch, in an order that it draws."""
+
+    def __init__(self, n_more: int = 0) -> None:
+        self.asked, self.n_more = 0, n_more
+
+    def batches(self, units, size, rng):
+        kinds = sorted(set(units))
+        groups = [[i for i, unit in enumerate(units) if unit == kind][:size] for kind in kinds]
+        rng.shuffle(groups)
+        self.asked += 1
+        return groups + [[0]] * (self.n_more * (self.asked - 1))
+
+
+def test_a_system_may_say_which_units_share_a_batch():
+    batches = EpochBatches(Grouping(), ["a", "b", "a", "c", "b"], 2, seed=0)
+    assert batches.n_batches == 3
+    epochs = [[[index for _, index in batch] for batch in batches.of(epoch)] for epoch in range(6)]
+    assert all(sorted(epoch) == [[0, 2], [1, 4], [3]] for epoch in epochs)
+    assert len({str(epoch) for epoch in epochs}) > 1
+    assert batches.of(4) == batches.of(4)
+
+
+def test_a_system_that_makes_more_batches_in_a_later_epoch_is_refused():
+    batches = EpochBatches(Grouping(n_more=1), ["a", "b"], 2, seed=0)
+    with pytest.raises(UserError, match=r"3 batches in epoch 2, 2 in the first; .* equally many in every epoch"):
+        batches.of(1)

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.systems.interface import System
 from tests.unit.made_training import N_EPOCHS, STEPS_PER_EPOCH
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
-from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, EpochSampler, SharedBatches
+from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS
 from workflow_scripts.lib.training.processes import launch
+from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCUMULATION = 2
@@ -98,9 +100,9 @@ def test_another_number_of_processes_cannot_take_over_and_says_so(tmp_path):
 
 @pytest.mark.parametrize(("n_items", "n_processes"), [(18, 2), (18, 3), (16, 4), (3, 4), (1, 1)])
 def test_every_batch_of_an_epoch_goes_to_one_process(n_items, n_processes):
-    sampler = EpochSampler(n_items, seed=1)
-    (whole,) = [list(SharedBatches(sampler, 4, 0, 1))]
-    shares = [SharedBatches(sampler, 4, process, n_processes) for process in range(n_processes)]
+    batches = EpochBatches(System(None, {}, {}), range(n_items), 4, seed=1)
+    (whole,) = [list(SharedBatches(batches, 0, 1))]
+    shares = [SharedBatches(batches, process, n_processes) for process in range(n_processes)]
     assert len({len(share) for share in shares}) == 1
     rows = list(zip(*(list(share) for share in shares), strict=True))
     assert len(rows) == len(shares[0])

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.metrics.constant_span import best_constant_span
 from workflow_scripts.lib.metrics.order_span import order_only_recall
 from workflow_scripts.lib.metrics.top_span import summarise, top_span_iou
+from workflow_scripts.lib.predictions.references import Reference
 
 BASELINE_THRESHOLD = 0.5
 
