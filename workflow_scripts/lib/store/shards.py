@@ -30,6 +30,11 @@ def shard_name(shard: int, n_shards: int) -> str:
     return f"{shard:0{max(_NAME_DIGITS, len(str(n_shards - 1)))}d}"
 
 
+def is_in_shard(video_id: str, shard: str, n_shards: int) -> bool:
+    """Return whether a video belongs to the shard of this name."""
+    return shard_name(shard_of(video_id, n_shards), n_shards) == shard
+
+
 def all_shards(n_shards: int) -> list[str]:
     """Return the names of all shards in order."""
     return [shard_name(shard, n_shards) for shard in range(n_shards)]
