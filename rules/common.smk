@@ -31,9 +31,9 @@ def readable(function):
     """Return the function with a mistake in the configuration or the data folders ending as one readable message."""
 
     # Snakemake wraps every exception of an input function in its own words and a traceback, but lets an exit pass.
-    def ask(*args):
+    def ask(*args, **names):
         with ending_readably():
-            return function(*args)
+            return function(*args, **names)
 
     return ask
 

@@ -37,11 +37,11 @@ rule import_features:
         * attempt,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
         source=lambda wc: PLAN.features.import_source(wc.dataset, wc.feature, wc.shard),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
-        "python -m workflow_scripts.import_features --settings {input.settings} --recipe {params.recipe}"
+        "python -m workflow_scripts.import_features --settings {input.settings} --key {params.key}"
         " --rows-of {input.rows} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --report {output.report} > {log} 2>&1"

@@ -1,6 +1,7 @@
 """Encode the spoken queries that belong to one shard of videos."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -23,7 +24,7 @@ def main() -> None:
     args, settings = parse_job(__doc__)
     queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "audio_path"]).to_pylist()
     paths = {
-        row["query_id"]: args.query_audio / row["audio_path"]
+        row["query_id"]: Path(settings["folder"]) / row["audio_path"]
         for row in queries
         if row["modality"] == "speech" and is_in_shard(row["video_id"], args.shard, args.n_shards)
     }

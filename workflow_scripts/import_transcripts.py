@@ -7,7 +7,8 @@ from pathlib import Path
 from workflow_scripts.lib.datasets.subtitle_folder import SOURCE, read_shard
 from workflow_scripts.lib.datasets.transcript_files import OK, write_shard
 from workflow_scripts.lib.errors import run_entry_point
-from workflow_scripts.lib.extraction.settings import read_settings
+from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.store.settings_files import add_settings_options
 from workflow_scripts.lib.store.shard_job import FAILED
 
 log = logging.getLogger(__name__)
@@ -15,14 +16,13 @@ log = logging.getLogger(__name__)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the transcripts")
-    parser.add_argument("--recipe", required=True, help="digest of the recipe this job is for")
+    add_settings_options(parser)
     parser.add_argument("--rows-of", required=True, type=Path, help="table of all videos")
     parser.add_argument("--shard", required=True, help="name of the shard")
     parser.add_argument("--n-shards", required=True, type=int, help="number of shards")
     parser.add_argument("--out", required=True, type=Path, help="table of the shard's transcripts (.parquet)")
     args = parser.parse_args()
-    settings = read_settings(args.settings, args.recipe)
+    settings = read_feature_settings(args.settings, args.key)
     found = read_shard(settings, args.rows_of, args.shard, args.n_shards)
     write_shard(args.out, settings["dataset"], None, found, settings["recipe"], SOURCE)
     for video_id, kept in found.items():
