@@ -24,7 +24,7 @@ rule extract_audio:
     params:
         key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.extract_audio --settings {input.settings} --key {params.key}"
-        " --rows-of {input.media}"
+        "python -m workflow_scripts.extract_audio --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.media:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"

@@ -13,13 +13,13 @@ from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.planning.working_folder import (
     full_disk_message,
     require_writable,
+    shell_prefix,
 )
 
 # Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
 # theirs.
 HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-PATH_PREFIX = "" if HAS_CONDA else f"export PATH={Path(sys.executable).parent}:$PATH; "
-shell.prefix(f"set -euo pipefail; {PATH_PREFIX}export PYTHONPATH={ROOT}; ")
+shell.prefix(shell_prefix(ROOT, None if HAS_CONDA else Path(sys.executable).parent))
 
 
 def fetch_first(file):

@@ -33,7 +33,7 @@ checkpoint fetch_annotations:
             "fetch_annotations", **PLAN.downloads.named(wc.file)
         ),
     shell:
-        "python -m workflow_scripts.fetch_annotations --settings {input.settings} --key {params.key}"
+        "python -m workflow_scripts.fetch_annotations --settings {input.settings:q} --key {params.key}"
         " --out {output:q} 2>&1 | tee {log:q}"
 
 
@@ -55,8 +55,8 @@ rule fetch_folder:
             "fetch_folder", dataset=wc.dataset, download=wc.download
         ),
     shell:
-        "python -m workflow_scripts.fetch_folder --settings {input.settings} --key {params.key} --out {output}"
-        " 2>&1 | tee {log}"
+        "python -m workflow_scripts.fetch_folder --settings {input.settings:q} --key {params.key} --out {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule list_youtube:
@@ -72,8 +72,8 @@ rule list_youtube:
     params:
         key=lambda wc: PLAN.jobs.key("list_youtube", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.list_youtube --settings {input.settings} --key {params.key} --out {output}"
-        " > {log} 2>&1"
+        "python -m workflow_scripts.list_youtube --settings {input.settings:q} --key {params.key} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 # The record is no output, so that it outlives a job that is started anew.
@@ -90,8 +90,8 @@ rule fetch_youtube:
     params:
         key=lambda wc: PLAN.jobs.key("fetch_youtube", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.fetch_youtube --settings {input.settings} --key {params.key} --ids {input.ids}"
-        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing} 2>&1 | tee {log}"
+        "python -m workflow_scripts.fetch_youtube --settings {input.settings:q} --key {params.key} --ids {input.ids:q}"
+        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_weights:
@@ -120,5 +120,5 @@ rule fetch_weights:
             "fetch_weights", weights=PLAN.downloads.weights_named(wc.file)
         ),
     shell:
-        "python -m workflow_scripts.fetch_weights --settings {input.settings} --key {params.key}"
+        "python -m workflow_scripts.fetch_weights --settings {input.settings:q} --key {params.key}"
         " --out {output:q} 2>&1 | tee {log:q}"

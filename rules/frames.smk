@@ -16,8 +16,8 @@ rule sample_frames:
             "sample_frames", dataset=wc.dataset, sampling=wc.sampling
         ),
     shell:
-        "python -m workflow_scripts.sample_frames --settings {input.settings} --key {params.key}"
-        " --media {input.media} --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.sample_frames --settings {input.settings:q} --key {params.key}"
+        " --media {input.media:q} --out {output:q} > {log:q} 2>&1"
 
 
 # The same for frames that lie in folders as numbered images.
@@ -41,5 +41,5 @@ rule sample_images:
         ),
         folders=lambda wc: PLAN.images.folders(wc.dataset, wc.feature, wc.shard),
     shell:
-        "python -m workflow_scripts.sample_images --settings {input.settings} --key {params.key}"
-        " --shard-list {input.shard} --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.sample_images --settings {input.settings:q} --key {params.key}"
+        " --shard-list {input.shard:q} --out {output:q} > {log:q} 2>&1"

@@ -42,8 +42,8 @@ rule make_demo:
     params:
         key=lambda wc: PLAN.jobs.key("make_demo", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.make_demo --settings {input.settings} --key {params.key}"
-        " --out results/{wildcards.dataset}/source --jobs {threads} > {log} 2>&1"
+        "python -m workflow_scripts.make_demo --settings {input.settings:q} --key {params.key}"
+        " --out results/{wildcards.dataset}/source --jobs {threads} > {log:q} 2>&1"
 
 
 # With `strict_annotations` a job of its own refuses odd spans: Snakemake removes what a job is about to make before it
@@ -66,8 +66,8 @@ rule check_annotations:
     params:
         key=lambda wc: PLAN.jobs.key("check_annotations", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.check_annotations --settings {input.settings} --key {params.key}"
-        " --dataset {wildcards.dataset} --manifest {input.durations} --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.check_annotations --settings {input.settings:q} --key {params.key}"
+        " --dataset {wildcards.dataset} --manifest {input.durations:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule import_annotations:
@@ -89,9 +89,9 @@ rule import_annotations:
     params:
         key=lambda wc: PLAN.jobs.key("import_annotations", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.import_annotations --settings {input.settings} --key {params.key}"
-        " --dataset {wildcards.dataset} --manifest {input.durations} --out results/{wildcards.dataset}/annotations"
-        " > {log} 2>&1"
+        "python -m workflow_scripts.import_annotations --settings {input.settings:q} --key {params.key}"
+        " --dataset {wildcards.dataset} --manifest {input.durations:q} --out results/{wildcards.dataset}/annotations"
+        " > {log:q} 2>&1"
 
 
 rule probe_media:
@@ -108,8 +108,8 @@ rule probe_media:
     params:
         key=lambda wc: PLAN.jobs.key("probe_media", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.probe_media --settings {input.settings} --key {params.key}"
-        " --shard-list {input.shard} --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.probe_media --settings {input.settings:q} --key {params.key}"
+        " --shard-list {input.shard:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule collect_manifest:
@@ -124,8 +124,8 @@ rule collect_manifest:
     params:
         on_bad_video=lambda wc: PLAN.datasets.on_bad_video(wc.dataset),
     shell:
-        "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
-        " {input.shards} > {log} 2>&1"
+        "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output:q}"
+        " {input.shards:q} > {log:q} 2>&1"
 
 
 rule compare_durations:
@@ -139,8 +139,8 @@ rule compare_durations:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.compare_durations --videos {input.videos} --manifest {input.manifest}"
-        " --out {output} 2>&1 | tee {log}"
+        "python -m workflow_scripts.compare_durations --videos {input.videos:q} --manifest {input.manifest:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule map_charades_ids:
@@ -154,5 +154,5 @@ rule map_charades_ids:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.map_charades_ids --text {input.text} --tvr {input.tvr} --out {output}"
-        " 2>&1 | tee {log}"
+        "python -m workflow_scripts.map_charades_ids --text {input.text:q} --tvr {input.tvr:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"

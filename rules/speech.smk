@@ -29,10 +29,10 @@ rule transcribe:
     params:
         key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.transcribe --settings {input.settings} --key {params.key}"
-        " --rows-of {input.media} --out {output}"
+        "python -m workflow_scripts.transcribe --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.media:q} --out {output:q}"
         " --records results/{wildcards.dataset}/transcripts/{wildcards.feature}/{wildcards.shard}"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule import_transcripts:
@@ -52,9 +52,9 @@ rule import_transcripts:
         source=lambda wc: PLAN.features.import_source(wc.dataset, wc.feature, wc.shard),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
-        "python -m workflow_scripts.import_transcripts --settings {input.settings} --key {params.key}"
-        " --rows-of {input.videos} --shard {wildcards.shard} --n-shards {params.n_shards}"
-        " --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.import_transcripts --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.videos:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule collect_transcripts:
@@ -73,8 +73,8 @@ rule collect_transcripts:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.collect_transcripts --index {output.index} --srt {output.srt}"
-        " {input.shards} > {log} 2>&1"
+        "python -m workflow_scripts.collect_transcripts --index {output.index:q} --srt {output.srt:q}"
+        " {input.shards:q} > {log:q} 2>&1"
 
 
 rule extract_spoken:
@@ -103,7 +103,7 @@ rule extract_spoken:
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
         sounds=lambda wc: PLAN.datasets.query_sounds(wc.dataset),
     shell:
-        "python -m workflow_scripts.extract_spoken --settings {input.settings} --key {params.key}"
-        " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        "python -m workflow_scripts.extract_spoken --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.queries:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"

@@ -25,7 +25,7 @@ rule extract_visual:
     params:
         key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.extract_visual --settings {input.settings} --key {params.key}"
-        " --rows-of {input.frames} --media {input.media}"
+        "python -m workflow_scripts.extract_visual --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.frames:q} --media {input.media:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"

@@ -1,13 +1,14 @@
 """What is checked about the working folder before and after a run."""
 
 import os
+import subprocess
 
 import pytest
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning import planned_files, working_folder
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
-from workflow_scripts.lib.planning.working_folder import full_disk_message, require_writable
+from workflow_scripts.lib.planning.working_folder import full_disk_message, require_writable, shell_prefix
 
 
 def test_a_folder_whose_records_cannot_be_written_is_refused_by_name(tmp_path, monkeypatch):
@@ -17,6 +18,16 @@ def test_a_folder_whose_records_cannot_be_written_is_refused_by_name(tmp_path, m
     (tmp_path / ".snakemake").mkdir()
     with pytest.raises(UserError, match=r"no permission for .*\.snakemake\. Give this user access"):
         require_writable(tmp_path)
+
+
+def test_the_shell_of_a_job_finds_code_and_programs_in_folders_of_any_name(tmp_path):
+    places = [tmp_path / name for name in ('it\'s "a" $(place) {x}', "two words")]
+    prefix = shell_prefix(*places).replace("{{", "{").replace("}}", "}")
+    done = subprocess.run(["bash", "-c", f'{prefix}echo "$PYTHONPATH"; echo "$PATH"'], capture_output=True, text=True)
+    code, programs = done.stdout.splitlines()
+    assert code == str(places[0])
+    assert programs == f"{places[1]}:{os.environ['PATH']}"
+    assert "PATH=" not in shell_prefix(places[0], None).replace("PYTHONPATH=", "")
 
 
 def test_a_disk_is_full_when_a_log_would_not_fit(tmp_path, monkeypatch):
