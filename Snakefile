@@ -62,7 +62,7 @@ rule weights:
     conda:
         "envs/media.yaml"
     shell:
-        "python -m workflow_scripts.list_downloads {input} 2>&1 | tee {log}"
+        "python -m workflow_scripts.list_downloads {input:q} 2>&1 | tee {log:q}"
 
 
 rule data:
@@ -73,4 +73,4 @@ rule data:
     conda:
         "envs/media.yaml"
     shell:
-        "python -m workflow_scripts.list_downloads {input} 2>&1 | tee {log}"
+        "python -m workflow_scripts.list_downloads {input:q} 2>&1 | tee {log:q}"

@@ -22,10 +22,9 @@ rule extract_audio:
         gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.extract_audio --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.media} --videos {params.videos:q}"
+        "python -m workflow_scripts.extract_audio --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.media:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"

@@ -14,13 +14,13 @@ from workflow_scripts.lib.predictions.tables import SCHEMAS as TASKS
 from workflow_scripts.lib.planning.working_folder import (
     full_disk_message,
     require_writable,
+    shell_prefix,
 )
 
 # Jobs find the code from whatever folder the results are in (--directory), and run this Python unless conda gives them
 # theirs.
 HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-PATH_PREFIX = "" if HAS_CONDA else f"export PATH={Path(sys.executable).parent}:$PATH; "
-shell.prefix(f"set -euo pipefail; {PATH_PREFIX}export PYTHONPATH={ROOT}; ")
+shell.prefix(shell_prefix(ROOT, None if HAS_CONDA else Path(sys.executable).parent))
 
 
 def fetch_first(file):
@@ -32,9 +32,9 @@ def readable(function):
     """Return the function with a mistake in the configuration or the data folders ending as one readable message."""
 
     # Snakemake wraps every exception of an input function in its own words and a traceback, but lets an exit pass.
-    def ask(*args):
+    def ask(*args, **names):
         with ending_readably():
-            return function(*args)
+            return function(*args, **names)
 
     return ask
 

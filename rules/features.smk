@@ -15,7 +15,7 @@ rule index_features:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.index_features --out {output} {input.shards} > {log} 2>&1"
+        "python -m workflow_scripts.index_features --out {output:q} {input.shards:q} > {log:q} 2>&1"
 
 
 rule import_features:
@@ -37,14 +37,14 @@ rule import_features:
         * attempt,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
         source=lambda wc: PLAN.features.import_source(wc.dataset, wc.feature, wc.shard),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
-        "python -m workflow_scripts.import_features --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.rows} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        "python -m workflow_scripts.import_features --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.rows:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --report {output.report} > {log} 2>&1"
+        " --report {output.report:q} > {log:q} 2>&1"
 
 
 rule report_import:
@@ -61,7 +61,7 @@ rule report_import:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.report_import --out {output} {input} 2>&1 | tee {log}"
+        "python -m workflow_scripts.report_import --out {output:q} {input:q} 2>&1 | tee {log:q}"
 
 
 rule compare_features:
@@ -86,5 +86,5 @@ rule compare_features:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.compare_features {input} --out {output.table} --plot {output.plot}"
-        " --page {output.page} 2>&1 | tee {log}"
+        "python -m workflow_scripts.compare_features {input:q} --out {output.table:q} --plot {output.plot:q}"
+        " --page {output.page:q} 2>&1 | tee {log:q}"

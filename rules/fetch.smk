@@ -12,6 +12,10 @@ localrules:
 
 # A checkpoint, because the shards of a dataset are known only when its annotations are there.
 checkpoint fetch_annotations:
+    input:
+        settings=lambda wc: ancient(
+            PLAN.jobs.file("fetch_annotations", **PLAN.downloads.named(wc.file))
+        ),
     output:
         "{file}",
     log:
@@ -25,12 +29,19 @@ checkpoint fetch_annotations:
     conda:
         "../envs/media.yaml"
     params:
-        source=lambda wc: PLAN.downloads.source_of_file(wc.file),
+        key=lambda wc: PLAN.jobs.key(
+            "fetch_annotations", **PLAN.downloads.named(wc.file)
+        ),
     shell:
-        "python -m workflow_scripts.fetch_annotations --source {params.source:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python -m workflow_scripts.fetch_annotations --settings {input.settings:q} --key {params.key}"
+        " --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_folder:
+    input:
+        settings=lambda wc: ancient(
+            PLAN.jobs.file("fetch_folder", dataset=wc.dataset, download=wc.download)
+        ),
     output:
         "results/{dataset}/fetched/{download}.json",
     log:
@@ -40,14 +51,18 @@ rule fetch_folder:
     conda:
         "../envs/media.yaml"
     params:
-        download=lambda wc: PLAN.downloads.folder_arguments(wc.dataset, wc.download),
+        key=lambda wc: PLAN.jobs.key(
+            "fetch_folder", dataset=wc.dataset, download=wc.download
+        ),
     shell:
-        "python -m workflow_scripts.fetch_folder {params.download} --out {output} 2>&1 | tee {log}"
+        "python -m workflow_scripts.fetch_folder --settings {input.settings:q} --key {params.key} --out {output:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule list_youtube:
     input:
-        lambda wc: PLAN.datasets.annotation_files(wc.dataset),
+        settings=lambda wc: ancient(PLAN.jobs.file("list_youtube", dataset=wc.dataset)),
+        files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
     output:
         "results/{dataset}/youtube/ids.tsv",
     log:
@@ -55,14 +70,16 @@ rule list_youtube:
     conda:
         "../envs/media.yaml"
     params:
-        reader=lambda wc: PLAN.datasets.source_arguments(wc.dataset),
+        key=lambda wc: PLAN.jobs.key("list_youtube", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.list_youtube {params.reader} --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.list_youtube --settings {input.settings:q} --key {params.key} --out {output:q}"
+        " > {log:q} 2>&1"
 
 
 # The record is no output, so that it outlives a job that is started anew.
 rule fetch_youtube:
     input:
+        settings=lambda wc: ancient(PLAN.jobs.file("fetch_youtube", dataset=wc.dataset)),
         ids="results/{dataset}/youtube/ids.tsv",
     output:
         missing="results/{dataset}/youtube/missing.tsv",
@@ -71,13 +88,19 @@ rule fetch_youtube:
     conda:
         "../envs/media.yaml"
     params:
-        download=lambda wc: PLAN.downloads.youtube_arguments(wc.dataset),
+        key=lambda wc: PLAN.jobs.key("fetch_youtube", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.fetch_youtube --ids {input.ids} {params.download}"
-        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing} 2>&1 | tee {log}"
+        "python -m workflow_scripts.fetch_youtube --settings {input.settings:q} --key {params.key} --ids {input.ids:q}"
+        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_weights:
+    input:
+        settings=lambda wc: ancient(
+            PLAN.jobs.file(
+                "fetch_weights", weights=PLAN.downloads.weights_named(wc.file)
+            )
+        ),
     output:
         f"{PLAN.downloads.weights_folder()}/{{file}}",
     log:
@@ -93,6 +116,9 @@ rule fetch_weights:
     conda:
         "../envs/media.yaml"
     params:
-        source=lambda wc: PLAN.downloads.source_of_weights(wc.file),
+        key=lambda wc: PLAN.jobs.key(
+            "fetch_weights", weights=PLAN.downloads.weights_named(wc.file)
+        ),
     shell:
-        "python -m workflow_scripts.fetch_weights --source {params.source:q} --out {output:q} 2>&1 | tee {log:q}"
+        "python -m workflow_scripts.fetch_weights --settings {input.settings:q} --key {params.key}"
+        " --out {output:q} 2>&1 | tee {log:q}"

@@ -17,6 +17,8 @@ TABLES = [
 
 
 rule make_demo:
+    input:
+        settings=lambda wc: ancient(PLAN.jobs.file("make_demo", dataset=wc.dataset)),
     output:
         "results/{dataset}/source/videos.json",
         "results/{dataset}/source/annotations/events.json",
@@ -38,16 +40,19 @@ rule make_demo:
         "../envs/media.yaml"
     threads: 2
     params:
-        generator=lambda wc: PLAN.datasets.generator_arguments(wc.dataset),
+        key=lambda wc: PLAN.jobs.key("make_demo", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.make_demo --out results/{wildcards.dataset}/source {params.generator}"
-        " --jobs {threads} > {log} 2>&1"
+        "python -m workflow_scripts.make_demo --settings {input.settings:q} --key {params.key}"
+        " --out results/{wildcards.dataset}/source --jobs {threads} > {log:q} 2>&1"
 
 
 # With `strict_annotations` a job of its own refuses odd spans: Snakemake removes what a job is about to make before it
 # starts, so a refusal while importing would cost the tables that are there.
 rule check_annotations:
     input:
+        settings=lambda wc: ancient(
+            PLAN.jobs.file("check_annotations", dataset=wc.dataset)
+        ),
         files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
         phrases=lambda wc: PLAN.datasets.item_files(wc.dataset),
         generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
@@ -59,14 +64,17 @@ rule check_annotations:
     conda:
         "../envs/media.yaml"
     params:
-        reader=lambda wc: PLAN.datasets.annotation_arguments(wc.dataset),
+        key=lambda wc: PLAN.jobs.key("check_annotations", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.check_annotations --dataset {wildcards.dataset} {params.reader}"
-        " --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.check_annotations --settings {input.settings:q} --key {params.key}"
+        " --dataset {wildcards.dataset} --manifest {input.durations:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule import_annotations:
     input:
+        settings=lambda wc: ancient(
+            PLAN.jobs.file("import_annotations", dataset=wc.dataset)
+        ),
         files=lambda wc: PLAN.datasets.annotation_files(wc.dataset),
         phrases=lambda wc: PLAN.datasets.item_files(wc.dataset),
         generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
@@ -79,14 +87,16 @@ rule import_annotations:
     conda:
         "../envs/media.yaml"
     params:
-        reader=lambda wc: PLAN.datasets.annotation_arguments(wc.dataset),
+        key=lambda wc: PLAN.jobs.key("import_annotations", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.import_annotations --dataset {wildcards.dataset} {params.reader}"
-        " --out results/{wildcards.dataset}/annotations > {log} 2>&1"
+        "python -m workflow_scripts.import_annotations --settings {input.settings:q} --key {params.key}"
+        " --dataset {wildcards.dataset} --manifest {input.durations:q} --out results/{wildcards.dataset}/annotations"
+        " > {log:q} 2>&1"
 
 
 rule probe_media:
     input:
+        settings=lambda wc: ancient(PLAN.jobs.file("probe_media", dataset=wc.dataset)),
         shard=lambda wc: PLAN.datasets.shard_list(wc.dataset, wc.shard),
         generated=lambda wc: PLAN.datasets.generated_by(wc.dataset),
     output:
@@ -96,11 +106,10 @@ rule probe_media:
     conda:
         "../envs/media.yaml"
     params:
-        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
-        extensions=lambda wc: PLAN.datasets.extensions(wc.dataset),
+        key=lambda wc: PLAN.jobs.key("probe_media", dataset=wc.dataset),
     shell:
-        "python -m workflow_scripts.probe_media --shard-list {input.shard} --videos {params.videos:q}"
-        " --extensions {params.extensions} --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.probe_media --settings {input.settings:q} --key {params.key}"
+        " --shard-list {input.shard:q} --out {output:q} > {log:q} 2>&1"
 
 
 rule collect_manifest:
@@ -115,8 +124,8 @@ rule collect_manifest:
     params:
         on_bad_video=lambda wc: PLAN.datasets.on_bad_video(wc.dataset),
     shell:
-        "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output}"
-        " {input.shards} > {log} 2>&1"
+        "python -m workflow_scripts.collect_manifest --on-bad-video {params.on_bad_video} --out {output:q}"
+        " {input.shards:q} > {log:q} 2>&1"
 
 
 rule compare_durations:
@@ -130,8 +139,8 @@ rule compare_durations:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.compare_durations --videos {input.videos} --manifest {input.manifest}"
-        " --out {output} 2>&1 | tee {log}"
+        "python -m workflow_scripts.compare_durations --videos {input.videos:q} --manifest {input.manifest:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule map_charades_ids:
@@ -145,5 +154,5 @@ rule map_charades_ids:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.map_charades_ids --text {input.text} --tvr {input.tvr} --out {output}"
-        " 2>&1 | tee {log}"
+        "python -m workflow_scripts.map_charades_ids --text {input.text:q} --tvr {input.tvr:q} --out {output:q}"
+        " 2>&1 | tee {log:q}"

@@ -10,5 +10,5 @@ rule report:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.report --metrics {input.metrics} --run results/{wildcards.dataset}/{wildcards.system}"
-        " --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.report --metrics {input.metrics:q}"
+        " --run results/{wildcards.dataset}/{wildcards.system} --out {output:q} > {log:q} 2>&1"

@@ -27,13 +27,12 @@ rule transcribe:
         gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
-        videos=lambda wc: PLAN.datasets.videos(wc.dataset),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.transcribe --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.media} --videos {params.videos:q} --out {output}"
+        "python -m workflow_scripts.transcribe --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.media:q} --out {output:q}"
         " --records results/{wildcards.dataset}/transcripts/{wildcards.feature}/{wildcards.shard}"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 rule import_transcripts:
@@ -49,13 +48,13 @@ rule import_transcripts:
     conda:
         "../envs/media.yaml"
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
         source=lambda wc: PLAN.features.import_source(wc.dataset, wc.feature, wc.shard),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
-        "python -m workflow_scripts.import_transcripts --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.videos} --shard {wildcards.shard} --n-shards {params.n_shards}"
-        " --out {output} > {log} 2>&1"
+        "python -m workflow_scripts.import_transcripts --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.videos:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule collect_transcripts:
@@ -74,8 +73,8 @@ rule collect_transcripts:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.collect_transcripts --index {output.index} --srt {output.srt}"
-        " {input.shards} > {log} 2>&1"
+        "python -m workflow_scripts.collect_transcripts --index {output.index:q} --srt {output.srt:q}"
+        " {input.shards:q} > {log:q} 2>&1"
 
 
 rule extract_spoken:
@@ -100,13 +99,11 @@ rule extract_spoken:
         gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
-        query_audio=lambda wc: PLAN.datasets.query_audio(wc.dataset),
         sounds=lambda wc: PLAN.datasets.query_sounds(wc.dataset),
     shell:
-        "python -m workflow_scripts.extract_spoken --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
-        " --query-audio {params.query_audio:q}"
+        "python -m workflow_scripts.extract_spoken --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.queries:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"

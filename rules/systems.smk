@@ -33,11 +33,11 @@ rule train:
     params:
         key=lambda wc: PLAN.systems.train_key(wc.dataset, wc.system),
     shell:
-        "python -m workflow_scripts.train --settings {input.settings} --key {params.key} --seed {wildcards.seed}"
+        "python -m workflow_scripts.train --settings {input.settings:q} --key {params.key} --seed {wildcards.seed}"
         " --threads {threads} --nodes {resources.nodes}"
         " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
         # The signals by which a cluster announces the end are for the training: it logs while it saves its state.
-        " | (trap '' TERM USR1; exec tee {log})"
+        " | (trap '' TERM USR1; exec tee {log:q})"
 
 
 rule import_checkpoint:
@@ -60,8 +60,8 @@ rule import_checkpoint:
     params:
         key=lambda wc: PLAN.systems.train_key(wc.dataset, wc.system),
     shell:
-        "python -m workflow_scripts.import_checkpoint --settings {input.settings} --key {params.key}"
-        " --file {input.file:q} --out {output} 2>&1 | tee {log}"
+        "python -m workflow_scripts.import_checkpoint --settings {input.settings:q} --key {params.key}"
+        " --file {input.file:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule predict:
@@ -96,9 +96,9 @@ rule predict:
     params:
         key=lambda wc: PLAN.systems.prediction_key(wc.dataset, wc.system),
     shell:
-        "python -m workflow_scripts.predict --settings {input.settings} --checkpoint {input.checkpoint}"
+        "python -m workflow_scripts.predict --settings {input.settings:q} --checkpoint {input.checkpoint:q}"
         " --seed {wildcards.seed} --split {wildcards.split} --threads {threads}"
-        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split} > {log} 2>&1"
+        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -122,9 +122,9 @@ rule evaluate:
     params:
         key=lambda wc: PLAN.systems.evaluation_key(wc.dataset, wc.system),
     shell:
-        "python -m workflow_scripts.evaluate --settings {input.settings}"
+        "python -m workflow_scripts.evaluate --settings {input.settings:q}"
         " --run results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split}"
-        " --out {output.metrics} > {log} 2>&1"
+        " --out {output.metrics:q} > {log:q} 2>&1"
 
 
 rule collect_metrics:
@@ -137,7 +137,7 @@ rule collect_metrics:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.collect_metrics --out {output} {input} 2>&1 | tee {log}"
+        "python -m workflow_scripts.collect_metrics --out {output:q} {input:q} 2>&1 | tee {log:q}"
 
 
 rule evaluate_external:
@@ -160,5 +160,5 @@ rule evaluate_external:
     params:
         key=lambda wc: PLAN.external.key(wc.dataset, wc.name),
     shell:
-        "python -m workflow_scripts.evaluate_external --settings {input.settings}"
-        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics} 2> {log}"
+        "python -m workflow_scripts.evaluate_external --settings {input.settings:q}"
+        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics:q} 2> {log:q}"

@@ -21,13 +21,13 @@ rule extract_text:
         gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
         n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
     shell:
-        "python -m workflow_scripts.extract_text --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.queries} --shard {wildcards.shard} --n-shards {params.n_shards}"
+        "python -m workflow_scripts.extract_text --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.queries:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"
 
 
 # The lines of transcripts -> rows of the videos they belong to.
@@ -56,9 +56,9 @@ rule extract_transcript:
         gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,
     params:
-        recipe=lambda wc: PLAN.features.recipe_digest(wc.dataset, wc.feature),
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.extract_transcript --settings {input.settings} --recipe {params.recipe}"
-        " --rows-of {input.transcripts} --durations {input.videos}"
+        "python -m workflow_scripts.extract_transcript --settings {input.settings:q} --key {params.key}"
+        " --rows-of {input.transcripts:q} --durations {input.videos:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
-        " --threads {threads} > {log} 2>&1"
+        " --threads {threads} > {log:q} 2>&1"

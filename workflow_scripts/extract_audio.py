@@ -1,6 +1,7 @@
 """Encode sliding windows over the sound of one shard of videos."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -24,7 +25,7 @@ def main() -> None:
 
     def windows_of(video_id: str, _: Encoder) -> Iterator[np.ndarray]:
         try:
-            path = args.videos / media[video_id]["path"]
+            path = Path(settings["folder"]) / media[video_id]["path"]
             channels = recipe.get("channels", "mono")
             wave = read_audio(path, recipe["sample_rate"], ffmpeg, recipe["resampler"], channels)
         except NoAudioStream:

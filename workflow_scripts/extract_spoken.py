@@ -1,6 +1,7 @@
 """Encode the spoken queries that belong to one shard of videos."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from workflow_scripts.lib.media.audio import read_audio
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.store.digest import content_digest
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
-from workflow_scripts.lib.store.shards import shard_name, shard_of
+from workflow_scripts.lib.store.shards import is_in_shard
 from workflow_scripts.lib.store.tables import read_table
 
 MISSING_FILE = "missing"
@@ -23,10 +24,9 @@ def main() -> None:
     args, settings = parse_job(__doc__)
     queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "audio_path"]).to_pylist()
     paths = {
-        row["query_id"]: args.query_audio / row["audio_path"]
+        row["query_id"]: Path(settings["folder"]) / row["audio_path"]
         for row in queries
-        if row["modality"] == "speech"
-        and shard_name(shard_of(row["video_id"], args.n_shards), args.n_shards) == args.shard
+        if row["modality"] == "speech" and is_in_shard(row["video_id"], args.shard, args.n_shards)
     }
     recipe, ffmpeg, stalls = settings["recipe"], ffmpeg_exe(settings["ffmpeg"]), Stalls()
 

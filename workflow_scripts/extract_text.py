@@ -10,7 +10,7 @@ from workflow_scripts.lib.extraction.networks import load_encoder
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.store.digest import digest_bytes
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
-from workflow_scripts.lib.store.shards import shard_name, shard_of
+from workflow_scripts.lib.store.shards import is_in_shard
 from workflow_scripts.lib.store.tables import read_table
 
 
@@ -20,8 +20,7 @@ def main() -> None:
     texts = {
         row["query_id"]: row["text"]
         for row in queries
-        if row["modality"] == "text"
-        and shard_name(shard_of(row["video_id"], args.n_shards), args.n_shards) == args.shard
+        if row["modality"] == "text" and is_in_shard(row["video_id"], args.shard, args.n_shards)
     }
     batch_size, stalls = settings["runtime"]["batch_size"], Stalls()
 

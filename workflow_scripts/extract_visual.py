@@ -1,6 +1,7 @@
 """Encode the sampled frames of one shard of videos."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -29,16 +30,16 @@ def require_frames(frames_per_row: list[int] | None, min_frames: int) -> None:
 
 def main() -> None:
     args, settings = parse_job(__doc__)
-    images = settings["recipe"].get("images")
+    images, folder = settings["recipe"].get("images"), Path(settings["folder"])
     plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist()}
-    paths = {row["video_id"]: args.videos / row["path"] for row in read_table(args.media).to_pylist() if row["path"]}
+    paths = {row["video_id"]: folder / row["path"] for row in read_table(args.media).to_pylist() if row["path"]}
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 
     def deliver(video_id: str) -> Callable[[Sequence[int] | np.ndarray], Generator[np.ndarray, None, None]]:
         if not images:
             return lambda positions: decode_frames(paths[video_id], positions, resize, ffmpeg, decoder)
-        frames = list_images(args.videos / video_id, images["files"], video_id)
+        frames = list_images(folder / video_id, images["files"], video_id)
         return lambda positions: read_images(frames, positions, resize)
 
     def frames_of(video_id: str, encoder: Encoder) -> Iterator[np.ndarray]:

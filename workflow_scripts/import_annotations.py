@@ -4,39 +4,33 @@ import argparse
 import logging
 from pathlib import Path
 
-from workflow_scripts.lib.datasets.importing import add_source_arguments, import_source, paths_by_split
+from workflow_scripts.lib.datasets.importing import add_source_options, import_source, item_paths, split_paths
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY
 from workflow_scripts.lib.datasets.readers import importer_name
 from workflow_scripts.lib.datasets.source_files import content_sha256
 from workflow_scripts.lib.datasets.tables import write_annotations
 from workflow_scripts.lib.datasets.validation import count_flags, first_of_every_flag
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.store.settings_files import read_settings
 
 log = logging.getLogger(__name__)
 
 
-def parse_arguments() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    add_source_arguments(parser)
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the tables")
-    parser.add_argument("--strict", action="store_true", help="odd spans are errors instead of flagged and counted")
-    return parser.parse_args()
-
-
 def main() -> None:
     """Read, complete, check, write."""
-    arguments = parse_arguments()
-    files = paths_by_split(arguments.file)
-    annotations, left_out = import_source(
-        arguments.format, files, arguments.dataset, arguments.manifest, arguments.strict, arguments.items
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_source_options(parser)
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder of the tables")
+    args = parser.parse_args()
+    source = read_settings(args.settings, args.key)
+    annotations, left_out = import_source(source, args.dataset, args.manifest, strict=False)
+    files = split_paths(source) | {f"items: {path.name}": path for path in item_paths(source)}
     metadata = {
-        "importer": importer_name(arguments.format),
-        "source_sha256": {name: content_sha256(path) for name, path in _sources(files, arguments.items).items()},
+        "importer": importer_name(source["format"]),
+        "source_sha256": {name: content_sha256(path) for name, path in files.items()},
         METADATA_KEY: left_out,
     }
-    write_annotations(arguments.out, annotations, metadata)
+    write_annotations(args.out, annotations, metadata)
     for row in left_out:
         log.warning("left out: %d queries of split %s (%s)", row["queries"], row["split"], row["reason"])
     for flag, where in sorted(first_of_every_flag(annotations).items()):
@@ -44,7 +38,7 @@ def main() -> None:
     flags = ", ".join(f"{count} {name}" for name, count in sorted(count_flags(annotations).items()))
     log.info(
         "%s: %d videos, %d queries, %d moments, %d steps, %d captions; flagged: %s",
-        arguments.dataset,
+        args.dataset,
         len(annotations.videos),
         len(annotations.queries),
         len(annotations.moments),
@@ -52,10 +46,6 @@ def main() -> None:
         len(annotations.captions),
         flags or "none",
     )
-
-
-def _sources(files: dict[str, Path], items: list[Path]) -> dict[str, Path]:
-    return files | {f"items: {path.name}": path for path in items}
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ import argparse
 import re
 from pathlib import Path, PurePosixPath
 
-from workflow_scripts.lib.datasets.importing import paths_by_split
-from workflow_scripts.lib.datasets.readers import known_formats, read_annotations
+from workflow_scripts.lib.datasets.importing import split_paths
+from workflow_scripts.lib.datasets.readers import read_annotations
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.fetching.youtube import Clip, write_clips
+from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 
 YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 
@@ -15,11 +16,11 @@ YOUTUBE_ID = re.compile(r"[A-Za-z0-9_-]{11}")
 def main() -> None:
     """Read, check, write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--format", required=True, help=f"format of the files: {', '.join(known_formats())}")
-    parser.add_argument("--file", required=True, action="append", metavar="SPLIT=PATH", help="may be repeated")
+    add_settings_options(parser)
     parser.add_argument("--out", required=True, type=Path, help="table of ids (TSV)")
     arguments = parser.parse_args()
-    videos = read_annotations(arguments.format, paths_by_split(arguments.file), "any").videos
+    source = read_settings(arguments.settings, arguments.key)
+    videos = read_annotations(source["format"], split_paths(source), "any").videos
     clips = []
     for row in videos:
         video_id, youtube_id = row["video_id"], row.get("youtube_id") or row["video_id"]

@@ -11,6 +11,7 @@ import pyarrow as pa
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.media.survey import Survey, survey_videos
 from workflow_scripts.lib.store.digest import content_digest
+from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 from workflow_scripts.lib.store.shards import read_shard_list
 from workflow_scripts.lib.store.tables import write_table
 
@@ -47,19 +48,20 @@ SCHEMA = pa.schema(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    add_settings_options(parser)
     parser.add_argument("--shard-list", required=True, type=Path, help="list of the shard's videos")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
-    parser.add_argument("--extensions", default="mp4,mkv,webm,avi,mov", help="file extensions in order of preference")
     parser.add_argument("--whole-file-digest", action="store_true", help="digest all bytes, not size and both ends")
     parser.add_argument("--jobs", type=int, default=2, help="threads")
     parser.add_argument("--out", required=True, type=Path, help="media table of the shard")
     args = parser.parse_args()
-    surveys = survey_videos(args.videos, list(read_shard_list(args.shard_list)), args.extensions.split(","), args.jobs)
+    settings = read_settings(args.settings, args.key)
+    folder = Path(settings["videos"])
+    surveys = survey_videos(folder, list(read_shard_list(args.shard_list)), settings["extensions"], args.jobs)
 
     def row(survey: Survey) -> dict:
         known = {name: value for name, value in vars(survey).items() if name != "info"}
         readable = survey.n_bytes is not None
-        digest = content_digest(args.videos / survey.path, args.whole_file_digest) if readable else None
+        digest = content_digest(folder / survey.path, args.whole_file_digest) if readable else None
         return known | {"digest": digest} | asdict(survey.info)
 
     write_table(args.out, pa.Table.from_pylist([row(survey) for survey in surveys], SCHEMA))

@@ -11,10 +11,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.media.media_error import MediaError
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.sampling import FrameTimes, plan_frames
+from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 from workflow_scripts.lib.store.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
@@ -50,21 +51,18 @@ def plan_video(times_of: Callable[[], FrameTimes], rule: dict[str, Any]) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    add_settings_options(parser)
     parser.add_argument("--media", required=True, type=Path, help="media table of the shard")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
-    parser.add_argument("--sampling", required=True, help='rule as JSON, e.g. {"rule": "ffmpeg_fps", "rate": 1}')
     parser.add_argument("--out", required=True, type=Path, help="plan to write")
     args = parser.parse_args()
-    try:
-        rule = dict(json.loads(args.sampling))
-    except (ValueError, TypeError) as error:
-        raise UserError(f"--sampling: expected a JSON object, found {args.sampling!r} ({error}).") from None
+    settings = read_settings(args.settings, args.key)
+    folder, rule = Path(settings["videos"]), settings["sampling"]
     started = time.monotonic()
     media = read_table(args.media, ["video_id", "digest", "path", "status"]).to_pylist()
     usable = [row for row in media if row["status"] == "ok"]
     rows = [
         {"video_id": row["video_id"], "digest": row["digest"]}
-        | plan_video(functools.partial(frame_times, args.videos / row["path"]), rule)
+        | plan_video(functools.partial(frame_times, folder / row["path"]), rule)
         for row in usable
     ]
     write_table(args.out, pa.Table.from_pylist(rows, SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})

@@ -12,6 +12,7 @@ from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.media.image_folder import Frames, image_times, list_images
 from workflow_scripts.lib.media.sampling import as_rational
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
+from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 from workflow_scripts.lib.store.shards import read_shard_list
 from workflow_scripts.lib.store.tables import write_table
 from workflow_scripts.sample_frames import SCHEMA, plan_video
@@ -44,12 +45,12 @@ def plan_folder(video_id: str, images: dict[str, Any], rule: dict[str, Any]) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    add_settings_options(parser)
     parser.add_argument("--shard-list", required=True, type=Path, help="list of the shard's videos")
-    parser.add_argument("--images", required=True, help="`images` of the feature as JSON: path, files, rate")
-    parser.add_argument("--sampling", required=True, help="sampling rule as JSON")
     parser.add_argument("--out", required=True, type=Path, help="plan to write")
     args = parser.parse_args()
-    images, rule = json.loads(args.images), json.loads(args.sampling)
+    settings = read_settings(args.settings, args.key)
+    images, rule = settings["images"], settings["sampling"]
     rows = [plan_folder(video_id, images, rule) for video_id in read_shard_list(args.shard_list)]
     write_table(args.out, pa.Table.from_pylist(rows, SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})
     for row in rows:

@@ -13,11 +13,12 @@ from workflow_scripts.lib.datasets.transcript_files import NO_SPEECH, OK, write_
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.extraction.job import limit_threads, log
 from workflow_scripts.lib.extraction.networks import load_encoder
-from workflow_scripts.lib.extraction.settings import read_settings
+from workflow_scripts.lib.extraction.settings import read_feature_settings
 from workflow_scripts.lib.media.audio import read_audio
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.media_error import NoAudioStream
 from workflow_scripts.lib.store.record_files import Record, update_records
+from workflow_scripts.lib.store.settings_files import add_settings_options
 from workflow_scripts.lib.store.shard_job import FAILED, Wanted
 from workflow_scripts.lib.store.tables import read_table
 
@@ -28,16 +29,14 @@ GROUP_S = 600
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the transcripts")
-    parser.add_argument("--recipe", required=True, help="digest of the recipe this job is for")
+    add_settings_options(parser)
     parser.add_argument("--rows-of", required=True, type=Path, help="media manifest of the shard")
-    parser.add_argument("--videos", required=True, type=Path, help="folder of the videos")
     parser.add_argument("--records", required=True, type=Path, help="folder of the shard's finished videos")
     parser.add_argument("--out", required=True, type=Path, help="table of the shard's transcripts (.parquet)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     limit_threads(args.threads)
-    settings = read_settings(args.settings, args.recipe)
+    settings = read_feature_settings(args.settings, args.key)
     media = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist() if row["status"] == "ok"}
     ffmpeg = ffmpeg_exe(settings["ffmpeg"])
 
@@ -46,7 +45,7 @@ def main() -> None:
         group: dict[str, np.ndarray] = {}
         for video_id in missing:
             try:
-                group[video_id] = read_audio(args.videos / media[video_id]["path"], SAMPLE_RATE, ffmpeg)
+                group[video_id] = read_audio(Path(settings["folder"]) / media[video_id]["path"], SAMPLE_RATE, ffmpeg)
             except NoAudioStream:
                 yield video_id, record("no_audio")
             except UserError as error:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from tests.unit.made_predictions import made_qvh
+from tests.unit.made_settings import settings_options
 from workflow_scripts import evaluate_external, import_annotations
 from workflow_scripts.lib.predictions.tables import SCHEMAS, answers_path
 from workflow_scripts.lib.store.atomic import write_json
@@ -37,8 +38,9 @@ def import_tables(
 ) -> Path:
     """Return the folder of the canonical tables of source files."""
     folder = results / dataset / "annotations"
-    given = [word for split, path in files.items() for word in ("--file", f"{split}={path}")]
-    run_entry_point(monkeypatch, import_annotations, "--dataset", dataset, "--format", reader, *given, "--out", folder)
+    source = {"format": reader, "files": {split: str(path) for split, path in files.items()}, "items": []}
+    known = settings_options(folder / "settings.json", source)
+    run_entry_point(monkeypatch, import_annotations, *known, "--dataset", dataset, "--out", folder)
     return folder
 
 

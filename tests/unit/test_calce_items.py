@@ -10,6 +10,7 @@ from models.systems.calce.items import EXTRACTORS, MAX_ITEMS, noun_items
 from models.systems.calce.system import System
 from tests.unit.made_benchmarks import run_entry_point
 from tests.unit.made_calce import TOKENS, WIDTH, made_config, made_item
+from tests.unit.made_settings import settings_options
 from workflow_scripts import check_annotations, import_annotations
 from workflow_scripts.lib.datasets.errors import AnnotationError, BadSourceFile, BadValue, UnknownQuery
 from workflow_scripts.lib.datasets.item_files import join_items
@@ -133,7 +134,8 @@ def test_items_are_imported_with_the_annotations(tmp_path, monkeypatch):
     bare = [{**row, "duration": 30, "relevant_windows": [[1, 2]]} for row in rows()]
     source.write_text(json.dumps([{key: row[key] for key in row if key != "items"} for row in bare]))
     (tmp_path / "items.json.gz").write_bytes(gzip.compress(json.dumps(by_number("Charades")).encode()))
-    given = ("--dataset", "mine", "--format", "calce", "--file", f"test={source}", "--items", items)
+    settings = {"format": "calce", "files": {"test": str(source)}, "items": [str(items)]}
+    given = (*settings_options(tmp_path / "settings.json", settings), "--dataset", "mine")
     run_entry_point(monkeypatch, check_annotations, *given, "--out", tmp_path / "checked.txt")
     run_entry_point(monkeypatch, import_annotations, *given, "--out", tmp_path / "tables")
     queries = pq.read_table(tmp_path / "tables" / "queries.parquet")
@@ -158,7 +160,7 @@ def test_the_plan_hands_item_files_to_the_import(tmp_path):
     )
     datasets = Plan({}, tmp_path).datasets
     assert datasets.item_files("mine") == ["one.json", "two files.json"]
-    assert "--items one.json --items 'two files.json'" in datasets.annotation_arguments("mine")
+    assert datasets.annotation_source("mine")["items"] == ["one.json", "two files.json"]
 
 
 @pytest.mark.parametrize(("way", "found"), [("nouns", ["door"]), ("none", [])])

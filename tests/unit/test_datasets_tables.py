@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.durations import fill_durations
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
@@ -344,36 +345,32 @@ def test_queries_of_unusable_videos_are_left_out_and_counted_by_kind_and_reason(
 # The command
 
 
-def run_import(*arguments):
-    command = [sys.executable, "-m", "workflow_scripts.import_annotations", *map(str, arguments)]
+def run_on(source, name, out):
+    """Run an entry point on a list of queries."""
+    settings = {"format": "plain", "files": {"test": str(source)}, "items": []}
+    known = settings_options(source.with_suffix(".settings.json"), settings)
+    command = [sys.executable, "-m", f"workflow_scripts.{name}", *known, "--dataset", "mine", "--out", str(out)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_command_imports_counts_flags_and_refuses_them_if_strict(tmp_path):
+def test_flags_are_counted_by_the_import_and_refused_by_the_check(tmp_path):
     line = {"video": "a.mp4", "query": "x", "start": 1, "end": 12.5, "duration": 10}
     source = tmp_path / "q.jsonl"
     source.write_text(json.dumps(line))
-    arguments = ["--dataset", "mine", "--format", "plain", "--file", f"test={source}", "--out", tmp_path / "out"]
-    result = run_import(*arguments)
+    result = run_on(source, "import_annotations", tmp_path / "out")
     assert result.returncode == 0
     assert "1 videos, 1 queries, 1 moments" in result.stderr
     assert "flagged: 1 moments end_past_duration" in result.stderr
     assert f"moments end_past_duration: kept and counted; the first is {source}:1 (mine/test/a#0)" in result.stderr
     (moment,) = read_table(tmp_path / "out" / "moments.parquet").to_pylist()
     assert (moment["query_id"], moment["end_s"], moment["flags"]) == ("mine/test/a#0", 12.5, ["end_past_duration"])
-    strict = run_import(*arguments, "--strict")
+    strict = run_on(source, "check_annotations", tmp_path / "checked.txt")
     assert strict.returncode == 2
     assert strict.stderr == (
         f"error: {source}:1 (mine/test/a#0): SpanOutsideVideo: found the span 1.0 to 12.5 s (end_past_duration) in a "
-        "video of 10.0 s; expected 0 <= start < end <= duration. Correct it, or import without --strict: such spans "
-        "are then kept, flagged and counted.\n"
+        "video of 10.0 s; expected 0 <= start < end <= duration. Correct it, or leave out `strict_annotations`: such "
+        "spans are then kept, flagged and counted.\n"
     )
-
-
-def test_the_command_explains_how_to_name_files(tmp_path):
-    arguments = ["--dataset", "x", "--format", "plain", "--out", tmp_path]
-    assert "expected SPLIT=PATH" in run_import(*arguments, "--file", "queries.csv").stderr
-    assert "every split once" in run_import(*arguments, "--file", "a=b", "--file", "a=c").stderr
 
 
 # Predictions

@@ -9,6 +9,7 @@ import av
 import numpy as np
 import pytest
 
+from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets.demo.encode import encode_video, make_videos, read_digest
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES, recording_path, spoken_cs
 from workflow_scripts.lib.datasets.demo.plan import plan_digest, plan_video
@@ -117,8 +118,8 @@ def test_a_phrase_is_said_from_the_start_to_the_end_of_its_event():
 
 
 def test_the_command_writes_everything_and_a_second_run_changes_nothing(tmp_path):
-    command = [sys.executable, "-m", "workflow_scripts.make_demo", "--out", str(tmp_path)]
-    command += ["--train", "2", "--val", "0", "--test", "1", "--jobs", "2"]
+    known = settings_options(tmp_path / "settings.json", {"train": 2, "val": 0, "test": 1, "seed": 0})
+    command = [sys.executable, "-m", "workflow_scripts.make_demo", *known, "--out", str(tmp_path), "--jobs", "2"]
     subprocess.run(command, check=True)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.mp4")}
     assert sorted(path.stem for path in before) == ["demo_test_000", "demo_train_000", "demo_train_001"]
@@ -131,7 +132,8 @@ def test_the_command_writes_everything_and_a_second_run_changes_nothing(tmp_path
 
 
 def test_the_command_refuses_impossible_counts(tmp_path):
-    command = [sys.executable, "-m", "workflow_scripts.make_demo", "--out", str(tmp_path), "--train", "-1"]
+    known = settings_options(tmp_path / "settings.json", {"train": -1, "val": 0, "test": 1, "seed": 0})
+    command = [sys.executable, "-m", "workflow_scripts.make_demo", *known, "--out", str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: --train -1:")
+    assert result.stderr.startswith("error: generate.train: -1:")

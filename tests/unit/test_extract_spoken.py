@@ -1,6 +1,5 @@
 """The job that encodes spoken queries: their rows, a broken and a missing file, and what a second run keeps."""
 
-import json
 import subprocess
 import sys
 import wave
@@ -10,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.unit.made_settings import feature_options
 from tests.unit.test_encoders import TINY_WAV2VEC2
 from workflow_scripts.lib.datasets.schema import QUERIES
-from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.tables import write_table
 
@@ -42,12 +41,12 @@ def job(tmp_path):
     recipe = {"encoder": "spoken_mean", "params": {"sizes": TINY_WAV2VEC2}, "sample_rate": 16000}
     recipe |= {"resampler": "soxr_hq", "store_dtype": "float32"}
     settings = {"recipe": recipe, "weights": {"seed": 0}, "device": "cpu", "ffmpeg": None, "feature_cache": None}
-    (tmp_path / "settings.json").write_text(json.dumps({**settings, "feature": "f", "dataset": "d"}))
+    settings |= {"folder": str(sounds), "feature": "f", "dataset": "d"}
+    known = feature_options(tmp_path / "settings.json", settings)
 
     def run() -> str:
-        command = [sys.executable, "-m", "workflow_scripts.extract_spoken", "--settings", tmp_path / "settings.json"]
-        command += ["--recipe", digest_json(recipe), "--rows-of", tmp_path / "queries.parquet", "--shard", "0000"]
-        command += ["--n-shards", "1", "--query-audio", sounds, "--store", tmp_path / "0000.zarr"]
+        command = [sys.executable, "-m", "workflow_scripts.extract_spoken", *known, "--shard", "0000"]
+        command += ["--rows-of", tmp_path / "queries.parquet", "--n-shards", "1", "--store", tmp_path / "0000.zarr"]
         done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, check=False)
         assert done.returncode == 0, done.stderr
         return done.stderr

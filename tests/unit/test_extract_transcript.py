@@ -1,6 +1,5 @@
 """Lines of transcripts become rows of their videos."""
 
-import json
 import sys
 
 import numpy as np
@@ -8,13 +7,13 @@ import pyarrow as pa
 import pytest
 
 from tests.encoder_table import ROOT
+from tests.unit.made_settings import feature_options
 from workflow_scripts import extract_transcript
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.datasets.schema import VIDEOS
 from workflow_scripts.lib.datasets.transcript_files import write_shard
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import feature_settings
-from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.tables import write_table
 
@@ -50,16 +49,14 @@ def extract(folder, monkeypatch, **overrides):
     """Run the job and return video id -> its index entry, rows and times."""
     configuration = Configuration({"features": {FEATURE: overrides}}, ROOT / "config")
     settings = feature_settings(configuration, "demo", FEATURE) | {"device": "cpu"}
-    (folder / "settings.json").write_text(json.dumps(settings))
+    known = feature_options(folder / "settings.json", settings)
     options = {
-        "settings": folder / "settings.json",
-        "recipe": digest_json(settings["recipe"]),
         "rows-of": folder / "0.parquet",
         "durations": folder / "videos.parquet",
         "store": folder / "0.zarr",
     }
     arguments = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
-    monkeypatch.setattr(sys, "argv", ["extract_transcript", *arguments])
+    monkeypatch.setattr(sys, "argv", ["extract_transcript", *known, *arguments])
     extract_transcript.main()
     _, content = read_whole_shard(folder / "0.zarr")
     return {

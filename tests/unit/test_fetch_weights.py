@@ -2,12 +2,12 @@
 
 import hashlib
 import http.server
-import json
 import sys
 import threading
 
 import pytest
 
+from tests.unit.made_settings import settings_options
 from workflow_scripts import fetch_weights
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.fetching import download
@@ -50,7 +50,8 @@ def fetch(tmp_path, monkeypatch):
     def run(url, sha256=SHA256):
         source = {"url": url, "sha256": sha256, "size": len(CONTENT), "licence": "MIT"}
         out = tmp_path / "weights" / "net.pth"
-        monkeypatch.setattr(sys, "argv", ["fetch_weights", "--source", json.dumps(source), "--out", str(out)])
+        known = settings_options(tmp_path / "net.settings.json", {"source": source})
+        monkeypatch.setattr(sys, "argv", ["fetch_weights", *known, "--out", str(out)])
         fetch_weights.main()
         return out
 

@@ -1,6 +1,5 @@
 """A shard with every kind of bad video: each ends with its status and reason, the good ones get their rows."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +9,11 @@ import numpy as np
 import pytest
 
 from tests.unit.made_clips import make_clip, state_zero_seconds
+from tests.unit.made_settings import feature_options, settings_options
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.settings import feature_settings
-from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shard_store import read_whole_shard
-from workflow_scripts.lib.store.shards import write_shard_list
+from workflow_scripts.lib.store.shards import shard_list_text
 from workflow_scripts.lib.store.tables import read_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -101,16 +100,16 @@ def shard(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shard")
     videos, media, plan = folder / "videos", folder / "media.parquet", folder / "plan.parquet"
     make_videos(videos)
-    write_shard_list(folder / f"{SHARD}.tsv", [(name, "x") for name in sorted(WANTED)])
-    run("probe_media", "--shard-list", folder / f"{SHARD}.tsv", "--videos", videos, "--out", media)
+    (folder / f"{SHARD}.tsv").write_text(shard_list_text(dict.fromkeys(WANTED, "x")))
+    known = settings_options(folder / "probe.json", {"videos": str(videos), "extensions": ["mp4", "mkv"]})
+    run("probe_media", *known, "--shard-list", folder / f"{SHARD}.tsv", "--out", media)
     settings = feature_settings(Configuration({}, REPOSITORY / "config"), "demo", "rgb_histogram")
-    (folder / "settings.json").write_text(json.dumps(settings))
-    rule = json.dumps(settings["recipe"]["sampling"])
-    run("sample_frames", "--media", media, "--videos", videos, "--sampling", rule, "--out", plan)
+    settings["folder"] = str(videos)
+    known = settings_options(folder / "plan.json", {"videos": str(videos), "sampling": settings["recipe"]["sampling"]})
+    run("sample_frames", *known, "--media", media, "--out", plan)
     (videos / "goes away.mp4").unlink()
-    known = ("--settings", folder / "settings.json", "--recipe", digest_json(settings["recipe"]))
-    tables = ("--rows-of", plan, "--media", media, "--videos", videos)
-    run("extract_visual", *known, *tables, "--store", folder / f"{SHARD}.zarr")
+    known = feature_options(folder / "settings.json", settings)
+    run("extract_visual", *known, "--rows-of", plan, "--media", media, "--store", folder / f"{SHARD}.zarr")
     return folder
 
 
@@ -132,10 +131,8 @@ def test_good_videos_get_their_rows_and_bad_ones_their_reason(shard):
 
 def test_a_video_without_sound_says_so_and_the_one_with_sound_gets_its_rows(shard, tmp_path):
     settings = feature_settings(Configuration({}, REPOSITORY / "config"), "demo", "cnn14_tiny")
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    known = ("--settings", tmp_path / "settings.json", "--recipe", digest_json(settings["recipe"]))
-    tables = ("--rows-of", shard / "media.parquet", "--media", shard / "media.parquet", "--videos", shard / "videos")
-    done = run("extract_audio", *known, *tables, "--store", tmp_path / f"{SHARD}.zarr")
+    known = feature_options(tmp_path / "settings.json", settings | {"folder": str(shard / "videos")})
+    done = run("extract_audio", *known, "--rows-of", shard / "media.parquet", "--store", tmp_path / f"{SHARD}.zarr")
     _, content = read_whole_shard(tmp_path / f"{SHARD}.zarr")
     found = {row.id: row for row in content.videos}
     assert set(found) == {name for name, status in WANTED.items() if status == "ok"}
@@ -156,15 +153,13 @@ def test_a_window_rule_goes_through_the_plan_and_the_job(shard, tmp_path):
     windows = {"rule": "windows", "rate": None, "window": 8, "stride": 4, "tail": "shift_back"}
     configuration = Configuration({"features": {"rgb_histogram": {"sampling": windows}}}, REPOSITORY / "config")
     settings = feature_settings(configuration, "demo", "rgb_histogram")
-    (tmp_path / "settings.json").write_text(json.dumps(settings))
-    media, videos, plan = shard / "media.parquet", shard / "videos", tmp_path / "plan.parquet"
-    rule = json.dumps(settings["recipe"]["sampling"])
-    run("sample_frames", "--media", media, "--videos", videos, "--sampling", rule, "--out", plan)
+    media, videos, plan = shard / "media.parquet", str(shard / "videos"), tmp_path / "plan.parquet"
+    known = settings_options(tmp_path / "plan.json", {"videos": videos, "sampling": settings["recipe"]["sampling"]})
+    run("sample_frames", *known, "--media", media, "--out", plan)
     (row,) = [row for row in read_table(plan).to_pylist() if row["video_id"] == "single"]
     assert (row["frames_per_row"], row["frame_idx"]) == ([1], [0])
-    known = ("--settings", tmp_path / "settings.json", "--recipe", digest_json(settings["recipe"]))
-    tables = ("--rows-of", plan, "--media", media, "--videos", videos)
-    run("extract_visual", *known, *tables, "--store", tmp_path / "0000.zarr")
+    known = feature_options(tmp_path / "settings.json", settings | {"folder": videos})
+    run("extract_visual", *known, "--rows-of", plan, "--media", media, "--store", tmp_path / "0000.zarr")
     _, content = read_whole_shard(tmp_path / "0000.zarr")
     found = {row.id: row for row in content.videos if row.status == "ok"}
     assert {row.stop - row.start for name, row in found.items() if name not in ("single", "garbled")} == {8}

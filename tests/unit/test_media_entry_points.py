@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.made_clips import make_clip
+from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.store.digest import content_digest
-from workflow_scripts.lib.store.shards import write_shard_list
+from workflow_scripts.lib.store.shards import shard_list_text
 from workflow_scripts.lib.store.tables import read_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -17,6 +18,20 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+
+
+def probed(folder: Path, shard: str, videos: Path, out: Path) -> subprocess.CompletedProcess:
+    """Run the probe of a shard."""
+    settings = {"videos": str(videos), "extensions": ["mp4", "mkv"]}
+    known = settings_options(out.with_suffix(".json"), settings)
+    return run("probe_media", *known, "--shard-list", folder / f"{shard}.tsv", "--out", out)
+
+
+def planned(folder: Path, rule: object, out: Path) -> subprocess.CompletedProcess:
+    """Plan the frames of the first shard."""
+    settings = {"videos": str(folder / "videos"), "sampling": rule}
+    known = settings_options(out.with_suffix(".json"), settings)
+    return run("sample_frames", *known, "--media", folder / "0000.parquet", "--out", out)
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +43,10 @@ def folder(tmp_path_factory):
     make_clip(videos / "good.mp4", n_frames=30)
     make_clip(videos / "-other one.mkv", n_frames=20)
     (videos / "broken.mp4").write_text("no video")
-    write_shard_list(folder / "0000.tsv", [("good", "x"), ("broken", "x")])
-    write_shard_list(folder / "0001.tsv", [("-other one", "x"), ("absent", "missing")])
+    (folder / "0000.tsv").write_text(shard_list_text({"good": "x", "broken": "x"}))
+    (folder / "0001.tsv").write_text(shard_list_text({"-other one": "x", "absent": "missing"}))
     for shard in ("0000", "0001"):
-        arguments = ("--shard-list", folder / f"{shard}.tsv", "--videos", videos, "--out", folder / f"{shard}.parquet")
-        assert run("probe_media", *arguments).returncode == 0
+        assert probed(folder, shard, videos, folder / f"{shard}.parquet").returncode == 0
     return folder
 
 
@@ -48,8 +62,7 @@ def test_every_video_of_the_shard_has_a_row(folder):
 
 
 def test_a_missing_folder_is_one_clear_message(folder, tmp_path):
-    arguments = ("--shard-list", folder / "0000.tsv", "--videos", tmp_path / "none", "--out", tmp_path / "a.parquet")
-    done = run("probe_media", *arguments)
+    done = probed(folder, "0000", tmp_path / "none", tmp_path / "a.parquet")
     assert done.returncode == 2
     assert "none: no such folder. Put the videos there" in done.stderr
     assert "Traceback" not in done.stderr
@@ -62,7 +75,7 @@ def test_bad_videos_are_listed_and_the_setting_decides(folder, tmp_path, decisio
     done = run("collect_manifest", *arguments)
     assert done.returncode == (2 if decision == "fail" else 0)
     assert "2 of 4 videos cannot be used" in done.stderr
-    assert "absent: missing (no absent.(mp4|mkv|webm|avi|mov))" in done.stderr
+    assert "absent: missing (no absent.(mp4|mkv))" in done.stderr
     assert ("on_bad_video: skip" in done.stderr) == (decision == "fail")
     assert [line.split("\t")[:2] for line in (tmp_path / "problems.tsv").read_text().splitlines()] == [
         ["video_id", "status"],
@@ -75,8 +88,7 @@ def test_bad_videos_are_listed_and_the_setting_decides(folder, tmp_path, decisio
 
 
 def test_the_plan_names_the_frames_of_usable_videos(folder, tmp_path):
-    arguments = ("--media", folder / "0000.parquet", "--videos", folder / "videos", "--out", tmp_path / "plan.parquet")
-    done = run("sample_frames", *arguments, "--sampling", '{"rule": "ffmpeg_fps", "rate": "2"}')
+    done = planned(folder, {"rule": "ffmpeg_fps", "rate": "2"}, tmp_path / "plan.parquet")
     assert done.returncode == 0, done.stderr
     (row,) = read_table(tmp_path / "plan.parquet").to_pylist()
     assert (row["video_id"], row["status"]) == ("good", "ok")
@@ -86,12 +98,22 @@ def test_the_plan_names_the_frames_of_usable_videos(folder, tmp_path):
     assert row["digest"] == content_digest(folder / "videos" / "good.mp4")
 
 
-@pytest.mark.parametrize("rule", ["no json", '{"rule": "none"}', "[1]"])
+@pytest.mark.parametrize("rule", [{"rule": "none"}, {}])
 def test_a_wrong_rule_is_a_clear_message(folder, tmp_path, rule):
-    arguments = ("--media", folder / "0000.parquet", "--videos", folder / "videos", "--out", tmp_path / "plan.parquet")
-    done = run("sample_frames", *arguments, "--sampling", rule)
+    done = planned(folder, rule, tmp_path / "plan.parquet")
     assert done.returncode == 2
+    assert "sampling: unknown rule" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_settings_that_changed_since_the_job_was_planned_are_refused(folder, tmp_path):
+    out = tmp_path / "plan.parquet"
+    _, path, _, key = settings_options(tmp_path / "s.json", {"videos": "v", "sampling": {"rule": "linspace"}})
+    settings_options(tmp_path / "s.json", {"videos": "elsewhere", "sampling": {"rule": "linspace"}})
+    done = run("sample_frames", "--settings", path, "--key", key, "--media", folder / "0000.parquet", "--out", out)
+    assert done.returncode == 2
+    assert "s.json: these are no longer the settings that this job was started for" in done.stderr
+    assert not out.exists()
 
 
 @pytest.mark.parametrize("name", ["probe_media", "collect_manifest", "sample_frames", "index_features"])

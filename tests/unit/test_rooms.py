@@ -34,6 +34,10 @@ ALLOWED = {
 }
 
 
+LONGER = {"train.py", "predict.py"}
+"""Entry points that are still over the limit."""
+
+
 def imported_rooms(path: Path) -> set[str]:
     """Return `models` and the library packages that a file imports."""
     rooms = set()
@@ -75,7 +79,7 @@ def test_no_library_package_imports_snakemake():
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.name)
 def test_entry_points_are_thin(path):
-    assert len(path.read_text().splitlines()) <= 110
+    assert len(path.read_text().splitlines()) <= 80 or path.name in LONGER
 
 
 def test_every_rule_runs_the_entry_point_of_its_name():

@@ -1,6 +1,5 @@
 """Published feature files become a store: every layout, only what changed, nothing executed, what is missing told."""
 
-import json
 import logging
 import pickle
 import sys
@@ -14,12 +13,12 @@ import pytest
 import torch
 import yaml
 
+from tests.unit.made_settings import feature_options
 from workflow_scripts import import_features, report_import
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.imports import import_times
 from workflow_scripts.lib.extraction.settings import feature_settings
-from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source, read_pickle
 from workflow_scripts.lib.store.features import FeatureStore, write_index
 from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
@@ -105,11 +104,8 @@ class Project:
 
     def run(self, monkeypatch) -> FeatureStore:
         settings = feature_settings(self.configuration(), "ds", "published")
-        path = self.feature / "settings.json"
-        path.write_text(json.dumps(settings))
+        known = feature_options(self.feature / "settings.json", settings)
         arguments = {
-            "--settings": path,
-            "--recipe": digest_json(settings["recipe"]),
             "--rows-of": self.table,
             "--shard": "0000",
             "--n-shards": 1,
@@ -117,7 +113,7 @@ class Project:
             "--report": self.feature / "0000.import.tsv",
         }
         command = [str(word) for pair in arguments.items() for word in pair]
-        monkeypatch.setattr(sys, "argv", ["import_features", *command])
+        monkeypatch.setattr(sys, "argv", ["import_features", *known, *command])
         import_features.main()
         write_index([self.feature / "0000.zarr"], self.feature / "index.parquet")
         return FeatureStore(self.feature)

@@ -112,7 +112,7 @@ def test_weights_without_an_address_say_where_a_person_gets_them():
     weights = feature_settings(configuration(), "demo", "uniq4cap_beats")["weights"]
     assert "Put the file there: the authors share BEATs_iter3+" in missing_weights(weights)
     with pytest.raises(UserError, match="Put the file there: the authors share BEATs_iter3"):
-        Plan({}, CONFIG).downloads.source_of_weights("BEATs_iter3_plus_AS2M.pt")
+        Plan({}, CONFIG).downloads.weights_named("BEATs_iter3_plus_AS2M.pt")
 
 
 def test_principal_components_are_orthonormal_centred_and_seeded():

@@ -2,67 +2,51 @@
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.durations import fill_durations
 from workflow_scripts.lib.datasets.item_files import join_items
 from workflow_scripts.lib.datasets.left_out import leave_out
-from workflow_scripts.lib.datasets.readers import known_formats, read_annotations
+from workflow_scripts.lib.datasets.readers import read_annotations
 from workflow_scripts.lib.datasets.tables import Annotations, add_flags
 from workflow_scripts.lib.datasets.validation import refuse_flags, validate
-from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.settings_files import add_settings_options
 
 log = logging.getLogger(__name__)
 
 
-def add_source_arguments(parser: argparse.ArgumentParser) -> None:
+def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say where annotations come from."""
+    add_settings_options(parser)
     parser.add_argument("--dataset", required=True, help="key of the dataset")
-    parser.add_argument("--format", required=True, help=f"format of the files: {', '.join(known_formats())}")
-    parser.add_argument(
-        "--file", required=True, action="append", metavar="SPLIT=PATH", help="a split's file; may be repeated"
-    )
-    parser.add_argument("--items", type=Path, action="append", default=[], help="file with items; may be repeated")
-    parser.add_argument("--manifest", type=Path, help="media manifest; read only if durations are missing")
+    parser.add_argument("--manifest", nargs="?", type=Path, help="media manifest, if the files leave durations open")
 
 
-def paths_by_split(arguments: list[str]) -> dict[str, Path]:
-    """Return the paths of `SPLIT=PATH` arguments by split.
+def split_paths(source: Mapping[str, Any]) -> dict[str, Path]:
+    """Return the file of every split that the settings of an import name."""
+    return {split: Path(path) for split, path in source["files"].items()}
 
-    Raises
-    ------
-    UserError
-        an argument has another form, or a split occurs twice
-    """
-    files: dict[str, Path] = {}
-    for argument in arguments:
-        split, equals, path = argument.partition("=")
-        if not (split and equals and path) or split in files:
-            raise UserError(f"--file {argument}: expected SPLIT=PATH, every split once, e.g. --file train=train.jsonl")
-        files[split] = Path(path)
-    return files
+
+def item_paths(source: Mapping[str, Any]) -> list[Path]:
+    """Return the files with items that the settings of an import name."""
+    return [Path(path) for path in source["items"]]
 
 
 def import_source(
-    source_format: str,
-    files: dict[str, Path],
-    dataset: str,
-    manifest: Path | None,
-    strict: bool,
-    items: Sequence[Path] = (),
+    source: Mapping[str, Any], dataset: str, manifest: Path | None, strict: bool
 ) -> tuple[Annotations, list[dict[str, Any]]]:
     """Read, complete and check annotations.
 
     Parameters
     ----------
-    source_format : name of a reader
-    files : source file of every split
+    source : dict
+        `format`, the name of a reader; `files`, the source file of every split; `items`, files with noun phrases of
+        the queries (`join_items`).
     dataset : key of the dataset
     manifest : media manifest, for durations that the files leave open
     strict : whether odd spans are errors
-    items : files with noun phrases of the queries, see `join_items`
 
     Returns
     -------
@@ -76,9 +60,9 @@ def import_source(
     AnnotationError
         A subclass named after what is wrong.
     """
-    annotations = read_annotations(source_format, files, dataset)
-    if items:
-        n_joined = join_items(annotations, list(items))
+    annotations = read_annotations(source["format"], split_paths(source), dataset)
+    if source["items"]:
+        n_joined = join_items(annotations, item_paths(source))
         log.info("items: %d of %d queries have theirs from a file", n_joined, len(annotations.queries))
     left_out = leave_out(annotations, fill_durations(annotations, manifest))
     add_flags(annotations)

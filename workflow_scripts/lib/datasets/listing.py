@@ -6,7 +6,6 @@ here; the lists hold what `stat` tells.
 
 import itertools
 import json
-import logging
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,15 +15,10 @@ from pathlib import Path
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.survey import video_files
 from workflow_scripts.lib.store.atomic import json_text, write_if_changed
-from workflow_scripts.lib.store.shards import split_into_shards
-
-log = logging.getLogger(__name__)
 
 MISSING = "missing"
 _THREADS, _IDS_PER_THREAD = 16, 2_000
 """A network file system answers each question late, and many at once."""
-LOCKS = Path(".snakemake/locks")
-"""Where a running Snakemake leaves its locks, below the working folder."""
 
 
 def stat_signature(path: Path) -> str:
@@ -101,22 +95,3 @@ def annotated_videos(
     found = AnnotatedVideos(sorted(durations), None not in durations.values())
     write_if_changed(cache, json_text({"files": signatures, **asdict(found)}))
     return found
-
-
-def write_shard_lists(folder: Path, listed: dict[str, str], n_shards: int) -> None:
-    """Write one list per shard, sorted lines `id<TAB>signature`; unchanged lists keep their modification time."""
-    for name, entries in split_into_shards(listed, n_shards).items():
-        bring_up_to_date(
-            folder / f"{name}.tsv", "".join(f"{video}\t{signature}\n" for video, signature in sorted(entries.items()))
-        )
-
-
-def bring_up_to_date(path: Path, text: str) -> None:
-    """Write a file that jobs read, if it changed.
-
-    What the jobs of a workflow that is running in this folder read stays as it was when they were planned.
-    """
-    if any(LOCKS.glob("*.lock")) and path.is_file() and path.read_text(encoding="utf-8") != text:
-        log.warning("%s: not brought up to date, because another workflow is running in this folder", path)
-    else:
-        write_if_changed(path, text)

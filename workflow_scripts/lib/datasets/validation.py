@@ -89,7 +89,7 @@ def refuse_flags(annotations: Annotations) -> None:
                 annotations.where(row),
                 f"the span {row['start_s']} to {row['end_s']} s ({flag}) in a video of {durations[row['video_id']]} s",
                 "0 <= start < end <= duration",
-                "Correct it, or import without --strict: such spans are then kept, flagged and counted.",
+                "Correct it, or leave out `strict_annotations`: such spans are then kept, flagged and counted.",
             )
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from models.encoders.interface import Encoder
 from workflow_scripts.lib.extraction.batching import Prefetch, encode_videos
 from workflow_scripts.lib.extraction.networks import load_encoder
-from workflow_scripts.lib.extraction.settings import read_settings
+from workflow_scripts.lib.extraction.settings import read_feature_settings
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.store.cache import recipe_folder
+from workflow_scripts.lib.store.settings_files import add_settings_options
 from workflow_scripts.lib.store.shard_job import Compute, Computed, Wanted, update_shard
 
 log = logging.getLogger(__name__)
@@ -24,20 +25,17 @@ log = logging.getLogger(__name__)
 def parse_job(description: str) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Parse the command line that all extraction jobs share and read the settings it names."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--settings", required=True, type=Path, help="settings.json of the feature")
-    parser.add_argument("--recipe", required=True, help="digest of the recipe this job is for")
+    add_settings_options(parser)
     parser.add_argument("--rows-of", required=True, type=Path, help="table of what to encode (one shard)")
-    parser.add_argument("--media", type=Path, help="media manifest of the shard (visual and audio)")
-    parser.add_argument("--videos", type=Path, help="folder of the videos (visual and audio)")
+    parser.add_argument("--media", type=Path, help="media table of the shard (visual)")
     parser.add_argument("--shard", help="name of the shard (text and spoken)")
     parser.add_argument("--n-shards", type=int, help="number of shards (text and spoken)")
-    parser.add_argument("--query-audio", type=Path, help="folder of the queries' sound files (spoken)")
     parser.add_argument("--durations", type=Path, help="table of videos with their durations (transcript)")
     parser.add_argument("--store", required=True, type=Path, help="shard store to bring up to date (a .zarr folder)")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     limit_threads(args.threads)
-    return args, read_settings(args.settings, args.recipe)
+    return args, read_feature_settings(args.settings, args.key)
 
 
 def limit_threads(n_threads: int) -> None:

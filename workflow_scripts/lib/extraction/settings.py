@@ -1,15 +1,17 @@
 """The resolved settings of one feature on one dataset, as a file that every extraction job reads."""
 
 import importlib.util
-import json
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
-from workflow_scripts.lib.configuration.schema import ExtractedFeature, Weight
+from workflow_scripts.lib.configuration.schema import ExtractedFeature, FeatureBase, Weight
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.settings_files import read_settings
+
+DECISIVE = ("recipe", "folder")
+"""What of a feature's settings its jobs are started for: what the rows are made from, and how."""
 
 
 def feature_settings(configuration: Configuration, dataset: str, name: str) -> dict[str, Any]:
@@ -19,6 +21,7 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
     is_imported = not isinstance(feature, ExtractedFeature)
     return {
         "source": feature.model_dump(include={"path", "id_pattern"}) if is_imported else None,
+        "folder": None if is_imported else _input_folder(configuration, dataset, feature),
         "dataset": dataset,
         "feature": name,
         "recipe": feature_recipe(configuration, feature),
@@ -32,6 +35,15 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
         "feature_cache": paths.feature_cache,
         "ffmpeg": paths.ffmpeg,
     }
+
+
+def _input_folder(configuration: Configuration, dataset: str, feature: FeatureBase) -> str | None:
+    """Return where the videos, images or sounds are that a feature is made from; None for words."""
+    described, images = configuration.dataset(dataset), getattr(feature, "images", None)
+    if images:
+        return images.path
+    videos = dict.fromkeys(("visual", "audio", "speech"), described.videos)
+    return {**videos, "spoken": described.query_audio}.get(feature.kind)
 
 
 def weights_settings(configuration: Configuration, name: str) -> dict[str, Any]:
@@ -68,18 +80,6 @@ def weight_path(weight: Weight, folder: str) -> Path:
     return Path(spec.origin).parent / weight.file
 
 
-def read_settings(path: Path, recipe_digest: str) -> dict[str, Any]:
-    """Read a settings file and check that it still is what the job was started for.
-
-    Raises
-    ------
-    UserError
-        the configuration was changed while the workflow was running
-    """
-    settings = json.loads(path.read_text(encoding="utf-8"))
-    if digest_json(settings["recipe"]) != recipe_digest:
-        raise UserError(
-            f"{path}: the recipe of {settings['feature']} is no longer the one this job was started for; "
-            "start the workflow again"
-        )
-    return settings
+def read_feature_settings(path: Path, key: str) -> dict[str, Any]:
+    """Read a feature's settings file; see `read_settings` of settings_files.py."""
+    return read_settings(path, key, DECISIVE)

@@ -5,19 +5,13 @@ from pathlib import Path
 
 from workflow_scripts.lib.fetching.download import fetch
 from workflow_scripts.lib.fetching.source import Source
+from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 
 
 def fetch_from_command_line(description: str) -> None:
     """Fetch one file."""
     parser = argparse.ArgumentParser(description=description)
-    add_source(parser)
+    add_settings_options(parser)
     parser.add_argument("--out", required=True, type=Path, help="where the file goes")
-    arguments = parser.parse_args()
-    fetch(arguments.source, arguments.out)
-
-
-def add_source(parser: argparse.ArgumentParser) -> None:
-    """Add the option that says where something is published."""
-    parser.add_argument(
-        "--source", required=True, type=Source.from_json, metavar="JSON", help="url, licence, sha256, size and page"
-    )
+    args = parser.parse_args()
+    fetch(Source(**read_settings(args.settings, args.key)["source"]), args.out)

@@ -1,9 +1,7 @@
 """Where a file is published; small enough to be imported while the job graph is built."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 
 @dataclass(frozen=True)
@@ -29,11 +27,6 @@ class Source:
     sha256: str = "unverified"
     size: int | None = None
     page: str | None = None
-
-    @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Return the source that a rule passes on the command line."""
-        return cls(**json.loads(text))
 
 
 def by_hand(source: Source, path: Path) -> str:

@@ -1,7 +1,7 @@
 """What the rules ask about a dataset: its shards, its annotation files, how they are read."""
 
-import shlex
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.schema import Dataset
@@ -11,35 +11,36 @@ from workflow_scripts.lib.datasets.listing import (
     annotated_videos,
     list_videos,
     stat_signature,
-    write_shard_lists,
 )
 from workflow_scripts.lib.datasets.readers import read_durations
 from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.downloads import Downloads
-from workflow_scripts.lib.planning.planned_files import RESULTS
+from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
-from workflow_scripts.lib.store.shards import all_shards, frozen_shard_count
+from workflow_scripts.lib.store.shards import (
+    all_shards,
+    frozen_shard_count,
+    shard_list_text,
+    split_into_shards,
+)
 
 
 class Datasets:
     """The datasets, with the shards of their listed videos."""
 
-    def __init__(self, configuration: Configuration, downloads: Downloads) -> None:
-        self._configuration, self._downloads = configuration, downloads
+    def __init__(self, configuration: Configuration, files: PlannedFiles, downloads: Downloads) -> None:
+        self._configuration, self._files, self._downloads = configuration, files, downloads
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
         self._sounds: dict[str, str] = {}
 
     # Videos
 
-    def videos(self, dataset: str) -> str:
-        """Return the folder of a dataset's videos."""
-        return self._dataset(dataset).videos
-
-    def extensions(self, dataset: str) -> str:
-        """Return the file name extensions of videos, with commas between them."""
-        return ",".join(self._dataset(dataset).extensions)
+    def video_files(self, dataset: str) -> dict[str, Any]:
+        """Return where a dataset's videos are, and the extensions of their names."""
+        described = self._dataset(dataset)
+        return {"videos": described.videos, "extensions": list(described.extensions)}
 
     def on_bad_video(self, dataset: str) -> str:
         """Return `fail` or `skip`."""
@@ -97,7 +98,8 @@ class Datasets:
         n_shards = dataset.n_shards or frozen_shard_count(
             folder / "shards.json", lambda: len(listed), self._configuration.root.videos_per_shard
         )
-        write_shard_lists(folder / "shards", listed, n_shards)
+        for shard, entries in split_into_shards(listed, n_shards).items():
+            self._files.bring_up_to_date(folder / f"shards/{shard}.tsv", shard_list_text(entries))
         return all_shards(n_shards)
 
     def _found(self, name: str, dataset: Dataset) -> dict[str, str]:
@@ -137,17 +139,14 @@ class Datasets:
             return []
         return [f"{RESULTS}/{dataset}/media/manifest.parquet"]
 
-    def annotation_arguments(self, dataset: str) -> str:
-        """Return the reader's command-line arguments."""
-        items = "".join(f" --items {shlex.quote(path)}" for path in self._dataset(dataset).annotations.items)
-        manifest = "".join(f" --manifest {path}" for path in self.durations_from(dataset))
-        return f"{self.source_arguments(dataset)}{items}{manifest}"
-
-    def source_arguments(self, dataset: str) -> str:
-        """Return the command-line arguments that name the format and the files of a dataset's annotations."""
+    def annotation_files_by_split(self, dataset: str) -> dict[str, Any]:
+        """Return the format of a dataset's annotations and the file of every split."""
         source = self._dataset(dataset).annotations
-        files = "".join(f" --file {shlex.quote(f'{split}={path}')}" for split, path in source.files.items())
-        return f"--format {source.format}{files}"
+        return {"format": source.format, "files": dict(source.files)}
+
+    def annotation_source(self, dataset: str) -> dict[str, Any]:
+        """Return what the tables of a dataset are made from."""
+        return {**self.annotation_files_by_split(dataset), "items": list(self._dataset(dataset).annotations.items)}
 
     def strict_check(self, dataset: str) -> list[str]:
         """Return the file that says that no span of a dataset is odd, or nothing unless that is asked for."""
@@ -160,8 +159,8 @@ class Datasets:
         """Return the file that says that a generated dataset's videos are complete, or nothing."""
         return [f"{RESULTS}/{dataset}/source/videos.json"] if self._dataset(dataset).generate else []
 
-    def generator_arguments(self, dataset: str) -> str:
-        """Return the generator's command-line arguments.
+    def generator(self, dataset: str) -> dict[str, Any]:
+        """Return the number of videos of every split of a generated dataset, and the seed.
 
         Raises
         ------
@@ -171,7 +170,7 @@ class Datasets:
         made = self._dataset(dataset).generate
         if made is None:
             raise UserError(f"dataset {dataset!r} is not generated; its files come from config/datasets/{dataset}.yaml")
-        return f"--train {made.train} --val {made.val} --test {made.test} --seed {made.seed}"
+        return made.model_dump(mode="json")
 
     def _dataset(self, name: str) -> Dataset:
         return self._configuration.dataset(name)

@@ -1,10 +1,9 @@
 """What the rules ask about things that are published elsewhere: files, archives, videos of YouTube, weights."""
 
-import json
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.messages import nearest
@@ -34,24 +33,26 @@ class Downloads:
         """Return the places of all single files that can be fetched."""
         return sorted(self._configuration.single_downloads())
 
-    def source_of_file(self, path: str) -> str:
-        """Return where a single file is published, as JSON."""
-        return _source_json(self._single_download(path))
+    def named(self, path: str) -> dict[str, str]:
+        """Return the dataset and the name under which it states a single file."""
+        dataset, name = self._configuration.single_downloads()[path]
+        return {"dataset": dataset, "download": name}
+
+    def single_file(self, dataset: str, download: str) -> dict[str, Any]:
+        """Return where a single file is published."""
+        return _source_settings(self._configuration.dataset(dataset).downloads[download])
 
     def require(self, path: Path) -> None:
         """Have a file fetched that is not there and can be."""
         if not path.is_file() and str(path) in self._configuration.single_downloads():
-            download = self._single_download(str(path))
+            dataset, name = self._configuration.single_downloads()[str(path)]
+            download = self._configuration.dataset(dataset).downloads[name]
             if download.url is None:
                 raise UserError(by_hand(_source(download), path))
             self._fetch_first(str(path))
 
-    def _single_download(self, path: str) -> Download:
-        dataset, name = self._configuration.single_downloads()[path]
-        return self._configuration.dataset(dataset).downloads[name]
-
-    def folder_arguments(self, dataset: str, name: str) -> str:
-        """Return the command-line arguments that fetch an archive into its folder.
+    def archive(self, dataset: str, download: str) -> dict[str, Any]:
+        """Return where an archive is published and how its content goes into its folder.
 
         Raises
         ------
@@ -59,15 +60,13 @@ class Downloads:
             the dataset has no such archive
         """
         downloads = {key: each for key, each in self._configuration.dataset(dataset).downloads.items() if each.unpack}
-        if name not in downloads:
+        if download not in downloads:
             raise UserError(
-                f"config/datasets/{dataset}.yaml: downloads: no archive {name!r}; {nearest(name, downloads)}"
+                f"config/datasets/{dataset}.yaml: downloads: no archive {download!r}; {nearest(download, downloads)}"
             )
-        download = downloads[name]
-        return (
-            f"--source {shlex.quote(_source_json(download))} --archive {shlex.quote(download.archive_name)}"
-            f" --folder {shlex.quote(download.to)} --layout {download.unpack}"
-        )
+        found = downloads[download]
+        place = {"archive": found.archive_name, "folder": found.to, "layout": found.unpack}
+        return _source_settings(found) | place
 
     def how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
@@ -83,8 +82,8 @@ class Downloads:
             return f"; `snakemake --cores 1 {RESULTS}/{name}/youtube/missing.tsv` fetches what YouTube still has"
         return hints[0] if hints else ""
 
-    def youtube_arguments(self, dataset: str) -> str:
-        """Return the command-line arguments that fetch the videos of a dataset from YouTube.
+    def youtube(self, dataset: str) -> dict[str, Any]:
+        """Return how the videos of a dataset are fetched from YouTube.
 
         Raises
         ------
@@ -96,11 +95,13 @@ class Downloads:
             raise UserError(
                 f"config/datasets/{dataset}.yaml: its videos are not on YouTube; `on_youtube: true` says so"
             )
-        ffmpeg = f" --ffmpeg {shlex.quote(root.paths.ffmpeg)}" if root.paths.ffmpeg else ""
-        return (
-            f"--videos {shlex.quote(found.videos)} --extensions {','.join(found.extensions)}"
-            f" --program {shlex.quote(root.paths.yt_dlp)} --height {root.youtube_height}{ffmpeg}"
-        )
+        return {
+            "videos": found.videos,
+            "extensions": list(found.extensions),
+            "height": root.youtube_height,
+            "program": root.paths.yt_dlp,
+            "ffmpeg": root.paths.ffmpeg,
+        }
 
     def weights_folder(self) -> str:
         """Return the folder of downloaded weights."""
@@ -111,29 +112,31 @@ class Downloads:
         folder = Path(self.weights_folder())
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
-    def source_of_weights(self, file: str) -> str:
-        """Return where a weights file is published, as JSON.
+    def weights_named(self, file: str) -> str:
+        """Return the entry of config/weights.yaml whose file can be downloaded under a name.
 
         Raises
         ------
         UserError
-            no entry of config/weights.yaml has this file name
+            no entry has this file name, or a person has to get the file
         """
         for name in self._configuration.weight_names():
             weight = self._configuration.weight(name)
             if weight.file == file and weight.url:
-                return _source_json(weight)
+                return name
             if weight.file == file and weight.source:
                 place = weight_path(weight, self.weights_folder())
                 raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}")
         raise UserError(f"config/weights.yaml: no entry that can be downloaded has the file name {file!r}")
 
+    def weights_file(self, weights: str) -> dict[str, Any]:
+        """Return where a weights file is published."""
+        return _source_settings(self._configuration.weight(weights))
+
     def listing(self, kind: str) -> str:
         """Return a file that lists published `weights` or `data`: all, or what the target `needed_by` needs."""
         needed = weights_needed if kind == "weights" else data_needed
-        return self._files.bring_up_to_date(
-            RESULTS / f"{kind}.json", lambda: [asdict(row) for row in needed(self._configuration)]
-        )
+        return self._files.json(RESULTS / f"{kind}.json", lambda: [asdict(row) for row in needed(self._configuration)])
 
 
 def _fetch_by_hand(path: str) -> None:
@@ -153,5 +156,5 @@ def _source(published: Published) -> Source:
     return Source(**published.model_dump(include={field.name for field in fields(Source)}))
 
 
-def _source_json(published: Published) -> str:
-    return json.dumps(asdict(_source(published)), sort_keys=True)
+def _source_settings(published: Published) -> dict[str, Any]:
+    return {"source": asdict(_source(published))}

@@ -34,7 +34,7 @@ class External:
 
     def settings(self, dataset: str, name: str) -> str:
         """Return the file with everything that scores a prediction file, brought up to date."""
-        return self._files.settings(f"{dataset}/external/{name}", lambda: self._content(dataset, name))
+        return self._files.settings(f"{dataset}/external/{name}/settings.json", lambda: self._content(dataset, name))
 
     def key(self, dataset: str, name: str) -> str:
         """Return the digest of what scores a prediction file."""

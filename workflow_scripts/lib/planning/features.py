@@ -2,18 +2,20 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import feature_recipe, published_weights, sampling_name
 from workflow_scripts.lib.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature, VisualFeature
 from workflow_scripts.lib.datasets.listing import stat_signature
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import feature_settings, weight_path
+from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, weight_path
 from workflow_scripts.lib.planning.datasets import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.id_patterns import pattern_fields
+from workflow_scripts.lib.store.settings_files import settings_key
 from workflow_scripts.lib.store.shards import read_shard_list
 
 LARGE_STORE = 10e9
@@ -28,7 +30,8 @@ class Features:
     ) -> None:
         self._configuration, self._files = configuration, files
         self._downloads, self._datasets = downloads, datasets
-        self._samplings: dict[str, dict[str, str]] = {}
+        self._settings: dict[tuple[str, str], dict[str, Any]] = {}
+        self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
         self._asked: set[tuple[str, str]] = set()
 
     # Which there are
@@ -60,11 +63,21 @@ class Features:
         """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
         # Here too: Snakemake does not see files that come into a folder after it has first looked there.
         self.lost_shards(dataset, feature)
-        folder = f"{dataset}/{self._folder(feature)}"
-        return self._files.settings(folder, lambda: feature_settings(self._configuration, dataset, feature))
+        place = f"{dataset}/{self._folder(feature)}/settings.json"
+        return self._files.settings(place, lambda: self._job_settings(dataset, feature))
+
+    def key(self, dataset: str, feature: str) -> str:
+        """Return the digest of what decides a feature's jobs: they run again if it changes."""
+        return settings_key(self._job_settings(dataset, feature), DECISIVE)
+
+    def _job_settings(self, dataset: str, feature: str) -> dict[str, Any]:
+        asked = (dataset, feature)
+        if asked not in self._settings:
+            self._settings[asked] = feature_settings(self._configuration, dataset, feature)
+        return self._settings[asked]
 
     def recipe_digest(self, dataset: str, feature: str) -> str:
-        """Return the digest of a feature's recipe: a job runs again exactly if it changes."""
+        """Return the digest of a feature's recipe: rows are computed anew exactly if it changes."""
         return digest_json(feature_recipe(self._configuration, self._feature(dataset, feature)))
 
     def weights(self, dataset: str, feature: str) -> list[str]:
@@ -86,8 +99,8 @@ class Features:
             return f"{RESULTS}/{dataset}/images/{feature}/{shard}.parquet"
         return f"{RESULTS}/{dataset}/frames/{sampling_name(described)}/{shard}.parquet"
 
-    def sampling(self, dataset: str, name: str) -> str:
-        """Return the sampling rule behind a plan's folder name as JSON.
+    def sampled_frames(self, dataset: str, sampling: str) -> dict[str, Any]:
+        """Return where the videos are, and the sampling rule behind a plan's folder name.
 
         Raises
         ------
@@ -96,10 +109,10 @@ class Features:
         """
         if dataset not in self._samplings:
             features = [self._feature(dataset, feature) for feature in self.computed("visual")]
-            self._samplings[dataset] = {sampling_name(f): f.sampling.model_dump_json() for f in features}
-        if name not in self._samplings[dataset]:
-            raise UserError(f"no visual feature in config/features/ samples frames as {name!r}")
-        return self._samplings[dataset][name]
+            self._samplings[dataset] = {sampling_name(f): f.sampling.model_dump(mode="json") for f in features}
+        if sampling not in self._samplings[dataset]:
+            raise UserError(f"no visual feature in config/features/ samples frames as {sampling!r}")
+        return {"videos": self._configuration.dataset(dataset).videos, "sampling": self._samplings[dataset][sampling]}
 
     def transcripts(self, dataset: str, feature: str, shard: str) -> str:
         """Return the transcripts of a shard whose lines a feature encodes."""
@@ -190,7 +203,7 @@ class Features:
         is found missing, so that the index is made again, and with it the shard.
         """
         folder = RESULTS / dataset / self._folder(feature)
-        return self._files.bring_up_to_date(folder / "lost.json", lambda: self._count_lost(dataset, feature, folder))
+        return self._files.json(folder / "lost.json", lambda: self._count_lost(dataset, feature, folder))
 
     def _count_lost(self, dataset: str, feature: str, folder: Path) -> dict[str, int]:
         path = folder / "lost.json"

@@ -1,7 +1,7 @@
 """What the rules ask about visual features whose frames lie as numbered images in folders."""
 
-import shlex
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.datasets.listing import stat_signature
@@ -13,18 +13,13 @@ from workflow_scripts.lib.store.shards import read_shard_list
 
 
 class Images:
-    """The folders of images, and the videos for features that name none."""
+    """The folders of images."""
 
     def __init__(self, configuration: Configuration, downloads: Downloads, datasets: Datasets) -> None:
         self._configuration, self._downloads, self._datasets = configuration, downloads, datasets
 
-    def pictures(self, dataset: str, feature: str) -> str:
-        """Return the folder of what a visual feature sees: of the videos, or of the folders of images."""
-        images = self._configuration.feature(dataset, feature).images
-        return images.path if images else self._datasets.videos(dataset)
-
-    def arguments(self, dataset: str, feature: str) -> str:
-        """Return the command-line arguments that say where a feature's images are and how they are sampled.
+    def sampled_images(self, dataset: str, feature: str) -> dict[str, Any]:
+        """Return where a feature's images are, how they are called and how they are sampled.
 
         Raises
         ------
@@ -34,10 +29,7 @@ class Images:
         described = self._configuration.feature(dataset, feature)
         if not getattr(described, "images", None):
             raise UserError(f"config/features/{feature}.yaml: its frames come from the videos, it names no `images`")
-        return (
-            f"--images {shlex.quote(described.images.model_dump_json())}"
-            f" --sampling {shlex.quote(described.sampling.model_dump_json())}"
-        )
+        return {name: getattr(described, name).model_dump(mode="json") for name in ("images", "sampling")}
 
     def folders(self, dataset: str, feature: str, shard: str) -> str:
         """Return what `stat` tells of the image folders of a shard.

@@ -14,6 +14,7 @@ from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.external import External
 from workflow_scripts.lib.planning.features import Features
 from workflow_scripts.lib.planning.images import Images
+from workflow_scripts.lib.planning.job_settings import JobSettings
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.planning.systems import Systems
 
@@ -33,8 +34,9 @@ class Plan:
     ) -> None:
         self.configuration, files = Configuration(config, folder), PlannedFiles()
         self.downloads = Downloads(self.configuration, files, fetch_first)
-        self.datasets = Datasets(self.configuration, self.downloads)
+        self.datasets = Datasets(self.configuration, files, self.downloads)
         self.features = Features(self.configuration, files, self.downloads, self.datasets)
         self.images = Images(self.configuration, self.downloads, self.datasets)
+        self.jobs = JobSettings(files, self.datasets, self.features, self.images, self.downloads)
         self.systems = Systems(self.configuration, files, self.features)
         self.external = External(self.configuration, files)

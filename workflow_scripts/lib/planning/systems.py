@@ -46,7 +46,7 @@ class Systems:
 
     def settings(self, dataset: str, name: str) -> str:
         """Return the file with everything a system's jobs need to know, brought up to date."""
-        return self._files.settings(f"{dataset}/{name}", lambda: self._content(dataset, name))
+        return self._files.settings(f"{dataset}/{name}/settings.json", lambda: self._content(dataset, name))
 
     def _content(self, dataset: str, name: str) -> dict[str, Any]:
         configuration, system = self._configuration, self._system(dataset, name)

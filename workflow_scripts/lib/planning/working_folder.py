@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shlex
 import shutil
 from pathlib import Path
 
@@ -26,6 +27,23 @@ def require_writable(folder: Path) -> None:
             f"no permission for {blocked.absolute()}. Give this user access to it, or work in a folder of your own "
             "(--directory)."
         )
+
+
+def shell_prefix(code: Path, programs: Path | None) -> str:
+    """Return what every job's shell does first, as `shell.prefix` of Snakemake takes it.
+
+    Parameters
+    ----------
+    code : Path
+        Folder of the workflow, from which jobs import whatever folder the results are in.
+    programs : Path or None
+        Folder of the Python that jobs run; None: conda gives them theirs.
+    """
+    steps = ["set -euo pipefail", f"export PYTHONPATH={shlex.quote(str(code))}"]
+    if programs is not None:
+        steps.insert(1, f'export PATH={shlex.quote(str(programs))}:"$PATH"')
+    # Snakemake fills in what stands in braces.
+    return "; ".join(steps).replace("{", "{{").replace("}", "}}") + "; "
 
 
 def full_disk_message(folder: Path) -> str | None:

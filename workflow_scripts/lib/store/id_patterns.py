@@ -1,8 +1,8 @@
 """What a video or query is called in a folder of feature files: `{video_id}.npy`, `qid{source_query_id}.npz`."""
 
 import string
-from collections.abc import Collection, Mapping
-from pathlib import PurePosixPath
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from workflow_scripts.lib.errors import UserError
@@ -65,3 +65,32 @@ def query_fields(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of a pattern for a row of the table of queries."""
     audio = row["audio_path"]
     return {**row, "audio_stem": None if audio is None else PurePosixPath(audio).stem}
+
+
+def require_any_file(
+    names: Mapping[str, str | None],
+    is_there: Callable[[str], bool],
+    example: Callable[[], str | None],
+    place: Path,
+    pattern: str,
+) -> None:
+    """Refuse names of which none is there: the path or the pattern is wrong.
+
+    Parameters
+    ----------
+    names : id -> what its file or entry would be called, of the whole dataset
+    is_there : whether there is something of a name
+    example : returns the name of something that is there
+    place, pattern : `path` and `id_pattern` of the feature's file
+
+    Raises
+    ------
+    UserError
+        nothing is there for any id
+    """
+    if names and not any(name and is_there(name) for name in names.values()):
+        raise UserError(
+            f"{place}: nothing there is called as `id_pattern: {pattern}` says; looked for "
+            f"{next(iter(names.values()))!r} and {len(names) - 1} others, found e.g. {example()!r}. "
+            "Change `path` or `id_pattern` in the feature's file."
+        )

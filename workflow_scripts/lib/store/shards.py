@@ -3,11 +3,12 @@
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.atomic import write_json, write_text
+from workflow_scripts.lib.store.atomic import write_json
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,7 @@ MOST_SHARDS = 500
 """Above about 32,000 videos the shards grow instead: the job graph of a million videos then is that of 32,000."""
 # A fixed minimum width keeps `ls` in order and survives a move from 8 to 500 shards.
 _NAME_DIGITS = 4
+_NOT_IN_A_LIST = re.compile(r"[\t\n\r]")
 
 
 def shard_of(video_id: str, n_shards: int) -> int:
@@ -28,6 +30,11 @@ def shard_name(shard: int, n_shards: int) -> str:
     if not 0 <= shard < n_shards:
         raise ValueError(f"shard {shard} is not in 0..{n_shards - 1}")
     return f"{shard:0{max(_NAME_DIGITS, len(str(n_shards - 1)))}d}"
+
+
+def is_in_shard(video_id: str, shard: str, n_shards: int) -> bool:
+    """Return whether a video belongs to the shard of this name."""
+    return shard_name(shard_of(video_id, n_shards), n_shards) == shard
 
 
 def all_shards(n_shards: int) -> list[str]:
@@ -43,23 +50,18 @@ def split_into_shards(digests: dict[str, str], n_shards: int) -> dict[str, dict[
     return dict(zip(all_shards(n_shards), parts, strict=True))
 
 
-def write_shard_list(path: Path | str, entries: Iterable[tuple[str, str]]) -> None:
-    """Write a shard list: sorted lines `id<TAB>digest`.
+def shard_list_text(entries: Mapping[str, str]) -> str:
+    """Return the content of a shard list: sorted lines `id<TAB>digest`.
 
     Raises
     ------
     UserError
-        If an id cannot stand on one line of the list, or occurs twice.
+        If an id cannot stand on one line of the list.
     """
-    lines = sorted(entries)
-    previous = None
-    for entry_id, _ in lines:
-        if not entry_id or any(character in entry_id for character in "\t\n\r"):
-            raise UserError(f"{path}: id {entry_id!r} is empty or holds a tab or line break; rename it in the source.")
-        if entry_id == previous:
-            raise UserError(f"{path}: id {entry_id!r} occurs twice; ids must be unique.")
-        previous = entry_id
-    write_text(path, "".join(f"{entry_id}\t{digest}\n" for entry_id, digest in lines))
+    bad = next((entry_id for entry_id in entries if not entry_id or _NOT_IN_A_LIST.search(entry_id)), None)
+    if bad is not None:
+        raise UserError(f"id {bad!r} is empty or holds a tab or line break; rename it in the source.")
+    return "".join(f"{entry_id}\t{digest}\n" for entry_id, digest in sorted(entries.items()))
 
 
 def read_shard_list(path: Path | str) -> dict[str, str]:

@@ -1,0 +1,99 @@
+"""The rows of one shard's videos (or queries) in feature files that somebody published."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length
+from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source
+from workflow_scripts.lib.store.id_patterns import (
+    QUERY_COLUMNS,
+    QUERY_FIELDS,
+    VIDEO_FIELDS,
+    check_pattern,
+    fill_pattern,
+    query_fields,
+    require_any_file,
+)
+from workflow_scripts.lib.store.shard_job import FAILED, Computed, Wanted
+from workflow_scripts.lib.store.shard_store import VideoRows
+from workflow_scripts.lib.store.shards import is_in_shard
+from workflow_scripts.lib.store.tables import read_table
+
+
+class ImportedShard:
+    """What a published source holds for the ids of one shard.
+
+    Parameters
+    ----------
+    settings : dict
+        Content of an imported feature's settings file.
+    table : Path
+        Table of all videos of the dataset; of all queries for text.
+    shard, n_shards : str, int
+        Name of the shard and number of shards.
+
+    Raises
+    ------
+    UserError
+        The source cannot be opened, the pattern names an unknown field, or nothing there is called as it says.
+    """
+
+    def __init__(self, settings: dict[str, Any], table: Path, shard: str, n_shards: int) -> None:
+        self._recipe, source = settings["recipe"], settings["source"]
+        place, pattern = Path(source["path"]), source["id_pattern"]
+        is_text = self._recipe["kind"] == "text"
+        id_column, fields = ("query_id", QUERY_FIELDS) if is_text else ("video_id", VIDEO_FIELDS)
+        check_pattern(pattern, fields)
+        rows = _table_rows(table, is_text)
+        own = [row for row in rows if is_in_shard(row["video_id"], shard, n_shards)]
+        self._source = open_source(place, self._recipe["layout"], self._recipe["key"])
+        self._names = {row[id_column]: fill_pattern(pattern, row) for row in own}
+        self._durations = {row[id_column]: row.get("duration_s") for row in own}
+        self._digests = {
+            row_id: (self._source.digest(name) if name else None) or MISSING for row_id, name in self._names.items()
+        }
+        if set(self._digests.values()) == {MISSING}:
+            every = {row[id_column]: fill_pattern(pattern, row) for row in rows}
+            require_any_file(every, lambda name: bool(self._source.digest(name)), self._source.example, place, pattern)
+
+    def wanted(self) -> list[Wanted]:
+        """Return every id with the digest of what its rows are made from: content and duration."""
+        return [Wanted(i, digest_json([digest, self._durations[i]])) for i, digest in self._digests.items()]
+
+    def compute(self, missing: Iterable[str]) -> Iterator[Computed]:
+        """Read the rows of ids; whatever is wrong with one of them ends in its status."""
+        for row_id in missing:
+            if self._digests[row_id] == MISSING:
+                yield _failed(row_id, f"missing: no {self._names[row_id]}")
+                continue
+            try:
+                values = self._source.read(self._names[row_id] or "")
+            except UnreadableFile as error:
+                yield _failed(row_id, f"unreadable: {error}")
+                continue
+            duration_s = self._durations[row_id]
+            wrong = wrong_length(self._recipe, len(values), duration_s)
+            if wrong and self._recipe["on_wrong_length"] == "fail":
+                yield _failed(row_id, f"wrong length: {wrong}")
+            else:
+                yield Computed(row_id, values, import_times(self._recipe, len(values), duration_s))
+
+    def report(self, held: Iterable[VideoRows]) -> str:
+        """Return the table of what was found, as text with tabs."""
+        lines = report_lines(self._recipe, held, self._names, self._durations)
+        return "".join("\t".join(line) + "\n" for line in lines)
+
+
+def _table_rows(table: Path, is_text: bool) -> list[dict[str, Any]]:
+    """Return the fields of a name pattern for every query or video, and the durations of videos."""
+    if is_text:
+        return [query_fields(row) for row in read_table(table, QUERY_COLUMNS).to_pylist()]
+    return read_table(table, [*VIDEO_FIELDS, "duration_s"]).to_pylist()
+
+
+def _failed(row_id: str, reason: str) -> Computed:
+    return Computed(row_id, np.zeros((0, 0), np.float32), np.zeros((0, 2), np.float32), FAILED, reason)
