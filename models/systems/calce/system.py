@@ -107,7 +107,7 @@ class System:
             "times_s": times_s,
             "captions": speech.captions,
             "speech_spans": speech.spans,
-            "windows": self._prior_windows(item, duration_s),
+            "windows": self._prior_windows(item),
             "seed": _seed_of(item.query_id) if rng is None else rng.getrandbits(62),
         }
         if rng is not None:
@@ -149,11 +149,10 @@ class System:
             return NO_SPEECH
         return from_rows(item.extra.get("transcript") or ())
 
-    def _prior_windows(self, item: Item, duration_s: int) -> list[list[int]] | None:
+    def _prior_windows(self, item: Item) -> list[list[int]] | None:
         if self.config.stage == 1:
             return None
-        windows = [[int(start), int(end)] for start, end in item.extra["prior_spans"]]
-        return windows or [[0, duration_s]]
+        return [[int(start), int(end)] for start, end in item.extra["prior_spans"]]
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch.
