@@ -263,9 +263,7 @@ def _kept_frames(ids: Tensor, times_s: Tensor, windows: Sequence[Sequence[float]
 def _frames_in_windows(rounded_s: Tensor, windows: Sequence[Sequence[float]], strict: bool) -> LongTensor:
     """Return how many windows every frame is in; `rounded_s` (T,) are times in whole seconds."""
     if strict and not windows:
-        raise IndexError(
-            "the first stage's list of windows is empty; without strict_reference the whole video is shown"
-        )
+        raise IndexError("the first stage's list of windows is empty; strict_reference false shows the whole video")
     hits = torch.zeros(len(rounded_s), dtype=torch.long)
     for start_s, end_s in windows:
         first = int(torch.searchsorted(rounded_s, float(start_s)))
