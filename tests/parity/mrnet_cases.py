@@ -118,7 +118,6 @@ class MrnetCase:
     def _config(self) -> Config:
         c, variant = self.theirs, self.meta["variant"]
         ret = {key.removeprefix("MODEL.RET."): value for key, value in c.items() if key.startswith("MODEL.RET.")}
-        assert ret["FEAT2D.NAME"] == "pool"
         has_layers = any(name.startswith("trans_ret.") for name in self.state)
         retention = {
             "layers": c["SOLVER.TRANS_LAYER"] if has_layers else 0,
@@ -139,6 +138,7 @@ class MrnetCase:
             "clips": ret["NUM_CLIPS"],
             "pool_kernel": ret["FEATPOOL.KERNEL_SIZE"],
             "pooling_counts": ret["FEAT2D.POOLING_COUNTS"],
+            "proposals": ret["FEAT2D.NAME"],
             "conv_kernel": ret["PREDICTOR.KERNEL_SIZE"],
             "conv_layers": ret["PREDICTOR.NUM_STACK_LAYERS"],
             "conv_dim": ret["PREDICTOR.HIDDEN_SIZE"],
@@ -262,9 +262,8 @@ def check_intermediates(case: MrnetCase) -> None:
 
     pooled = calls["feat2d"][0][1][:1]
     with torch.no_grad():
-        content = network.proposal_conv.dense_map(pooled)
-        content_map = pooled.new_zeros(1, pooled.shape[2], *content.shape[2:])
-        content_map[:, :, network.proposal_conv.first, network.proposal_conv.last] = pooled.transpose(1, 2)
+        given = pooled, network.feat2d.background
+        content = network.proposal_conv.dense_map(*given)
         found = {
             "featpool": lambda: output("featpool"),
             "input_vid_proj_v0": lambda: network.clips(case.batch["rows"])[0],
@@ -273,7 +272,7 @@ def check_intermediates(case: MrnetCase) -> None:
             "ret_layer0_v0": lambda: joined(*output("trans_ret.rets.0")[:2]),
             "trans_ret_v0": lambda: joined(*output("trans_ret")[:2]),
             "sparsity_v0": lambda: output("trans_ret")[2].reshape(1),
-            "feat2d_v0": lambda: content_map[0],
+            "feat2d_v0": lambda: network.proposal_conv.first_map(*given)[0],
             "map_contrastive_v0": lambda: network.proposal_conv.conv1x1_contrastive(content)[0],
             "map_iou_v0": lambda: network.proposal_conv.conv1x1_iou(content)[0],
             "text_out_iou_v0": lambda: output("text_out")[0, :n_0],

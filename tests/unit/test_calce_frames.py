@@ -10,6 +10,7 @@ from models.systems.calce.events import (
     SecondStage,
     borders,
     cluster,
+    cluster_count,
     dilate,
     first_stage_key_frames,
     second_stage_frames,
@@ -47,6 +48,26 @@ def test_one_frame_of_a_very_short_video_stays(n_frames, seed):
     key = torch.arange(n_frames) % 2 == 0
     found = compress(key, ~key, n_frames // 2, torch.Generator().manual_seed(seed))
     assert (found[0] | found[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("clusters", "n_frames", "expected"),
+    [(12, 75, 12), (2.5, 75, 3), (1, 75, 75), (0.1, 75, 8), (0.12, 50, 6), (0.001, 75, 1), (12, 5, 12)],
+)
+def test_clusters_up_to_one_are_a_share_of_the_frames(clusters, n_frames, expected):
+    assert cluster_count(clusters, n_frames) == expected
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.25, 10), (0.05, 2)])
+def test_a_share_of_clusters_groups_as_their_number_does(share, count):
+    features = rows(40).flatten(1)
+    assert torch.equal(cluster(features, share), cluster(features, count))
+    times_s, windows = torch.arange(40).float(), [[3, 20]]
+    found, expected = (
+        second_stage_frames(rows(40), times_s, windows, "a dog", (), 40, SecondStage(n_clusters=n))
+        for n in (share, count)
+    )
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -112,9 +133,13 @@ def test_windows_without_a_frame_on_request_end_as_in_the_published_code():
     for windows in ([[-1, -1]], [[500, 600]]):
         with pytest.raises(IndexError):
             choose(50, windows, strict=True)
-    for windows in ([[40, 40]], []):
-        key, other = choose(50, windows, strict=True)
-        assert not (key | other).any()
+    key, other = choose(50, [[40, 40]], strict=True)
+    assert not (key | other).any()
+
+
+def test_an_empty_list_of_windows_on_request_fails_and_says_so():
+    with pytest.raises(IndexError, match="list of windows is empty"):
+        choose(50, [], strict=True)
 
 
 def test_a_window_past_the_end_is_cut_to_the_video():

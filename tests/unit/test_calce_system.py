@@ -411,6 +411,13 @@ def test_whatever_the_first_stage_answered_there_is_an_answer(spans):
     assert {p.query_id for p in found} == {"q0", "q1"}
 
 
+def test_a_first_stage_that_answered_nothing_gives_no_windows():
+    system = made_system(stage=2)
+    assert system.sample(made_item(0, prior_spans=[]), None)["windows"] == []
+    assert system.sample(made_item(0, prior_spans=[[2.0, 6.0]]), None)["windows"] == [[2, 6]]
+    assert made_system().sample(made_item(0, prior_spans=[]), None)["windows"] is None
+
+
 @pytest.mark.parametrize(("answer", "is_readable"), [("[[2, 5]]", True), ("two to five", False)])
 def test_a_window_says_whether_it_stands_for_an_answer_that_could_not_be_read(answer, is_readable, monkeypatch):
     system = made_system()

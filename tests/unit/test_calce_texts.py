@@ -49,6 +49,12 @@ def test_a_prompt_without_frames_or_captions_is_written_too():
     assert found.ids[11] == SECOND_SENTINEL
 
 
+def test_a_first_stage_without_windows_is_written_as_no_window():
+    assert "\nref: [[-1, -1]]\nItems: dog\n" in prompt.text("a dog", ["dog"], [])
+    assert "\nref: [[3, 8]]\n" in prompt.text("a dog", ["dog"], [[3, 8]])
+    assert "ref" not in prompt.text("a dog", ["dog"])
+
+
 def test_a_query_that_is_too_long_is_noted():
     assert prompt.layout([], [], 30, [], prompt.text("dog " * 300, ["dog"])).is_cut
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 
 from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.durations import fill_durations
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
-from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 from workflow_scripts.lib.datasets.schema import (
     MOMENTS,
     PREDICTIONS,

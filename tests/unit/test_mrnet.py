@@ -18,7 +18,7 @@ from models.systems.mrnet import tiled_conv
 from models.systems.mrnet.candidates import candidate_cells, cell_spans
 from models.systems.mrnet.checkpoint import detect
 from models.systems.mrnet.config import CLEAN, Config
-from models.systems.mrnet.proposals import CandidatePool, count_weights
+from models.systems.mrnet.proposals import CandidateFeatures, count_weights
 from models.systems.mrnet.system import System
 from workflow_scripts.lib.metrics.ranked_spans import MMN, suppress
 from workflow_scripts.lib.training.units import n_items, prepared
@@ -120,6 +120,8 @@ def make_batch(system: System, counts=(3, 1, 2), training: bool = True) -> dict:
         ({"network": {"conv_kernel": 4}}, "odd"),
         ({"network": {"retention": {"attend": "plain", "qkv": "shared"}}}, "per_modality"),
         ({"network": {"dim": 30}}, "multiple of heads"),
+        ({"network": {"conv_path": "tiled", "proposals": "pool_c"}}, "conv_path tiled"),
+        ({"network": {"proposals": "concat"}}, "proposals"),
     ],
 )
 def test_config_refuses_impossible_settings(broken, message):
@@ -380,11 +382,72 @@ def test_candidates_are_pooled_over_their_clips(n_clips, counts):
         {"network": {"clips": n_clips, "pre_clips": n_clips, "pool_kernel": 1, "pooling_counts": counts}}
     ).network
     clips = torch.randn(2, n_clips, 3)
-    pooled = CandidatePool(config)(clips)
+    pooled = CandidateFeatures(config)(clips)
     cells = candidate_cells(n_clips, counts)
     assert pooled.shape[1] == len(cells)
     for k, (first, last) in enumerate(cells):
         assert torch.equal(pooled[:, k], clips[:, first : last + 1].amax(dim=1))
+
+
+def plain_map(features: CandidateFeatures, clips: torch.Tensor, n_clips: int, counts: tuple[int, ...]) -> torch.Tensor:
+    """Return the map (B, dim, N, N) of all cells as the published code fills it, group by group."""
+    form, source = features.form, clips.transpose(1, 2)
+    width = clips.shape[2] * (3 if form.endswith("_c") else 1)
+    found = torch.zeros(len(clips), width, n_clips, n_clips)
+    x, offset, step = source, 0, 0
+    for i in range(n_clips):
+        found[:, :, i, i] = source[:, :, i].repeat(1, width // clips.shape[2])
+    for group, count in enumerate(counts):
+        stride = 2**group
+        for k in range(count):
+            offset, size = offset + stride, 3 if group and not k else 2
+            if form.startswith("conv"):
+                x = features.convs[step](x)
+            else:
+                x = torch.nn.functional.max_pool1d(x, size, size - 1)
+            step += 1
+            for place, i in enumerate(range(0, n_clips - offset, stride)):
+                content, first, last = x[:, :, place], source[:, :, i], source[:, :, i + offset]
+                found[:, :, i, i + offset] = {
+                    "pool": content,
+                    "conv": content,
+                    "pool_b": content + first + last,
+                    "conv_b": first + last,
+                }.get(form, torch.cat((first, content, last), dim=1)[:, :width])
+    return features.vis_conv(found) if form.endswith("_c") else found
+
+
+PROPOSALS = ["pool", "conv", "pool_b", "conv_b", "pool_c", "conv_c"]
+
+
+@pytest.mark.parametrize("form", PROPOSALS)
+def test_every_form_of_candidates_fills_the_map_of_the_plain_loop(form):
+    network = make_system(network={"proposals": form, "clips": 16, "pool_kernel": 1, "pooling_counts": [3, 2, 2]})
+    network = network.network()
+    clips = torch.randn(2, 16, SMALL["dim"])
+    found = network.proposal_conv.first_map(network.feat2d(clips), network.feat2d.background)
+    torch.testing.assert_close(found, plain_map(network.feat2d, clips, 16, (3, 2, 2)))
+
+
+@pytest.mark.parametrize("form", PROPOSALS)
+def test_every_form_of_candidates_trains_but_the_convolution_that_is_thrown_away(form):
+    system = make_system(network={"proposals": form})
+    network = system.network()
+    system.loss(network, make_batch(system), epoch=0)["total"].backward()
+    gradients = {name: p.grad for name, p in network.named_parameters() if name.startswith("feat2d.")}
+    assert len(gradients) == 10 * form.startswith("conv") + 2 * form.endswith("_c")
+    if form == "conv_b":
+        assert all(gradient is None for gradient in gradients.values())
+    else:
+        assert all(gradient.norm() > 0 for name, gradient in gradients.items() if name.endswith("weight"))
+
+
+@pytest.mark.parametrize("form", ["pool_c", "conv_c"])
+def test_a_checkpoint_with_a_projection_of_candidates_says_so(form):
+    state = make_system(network={"proposals": form}).network().state_dict()
+    with pytest.raises(ValueError, match=f"network.proposals: {form}"):
+        make_system().import_checkpoint(state)
+    assert make_system(network={"proposals": form}).import_checkpoint(state).keys() == state.keys()
 
 
 def test_weights_count_the_filled_cells_under_the_kernel():

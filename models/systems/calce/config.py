@@ -128,7 +128,9 @@ class NetworkConfig(_Section):
 class EventsConfig(_Section):
     """Events of a video, and the frames that stand for them."""
 
-    clusters: int = Field(12, gt=0, description="Clusters of frames.")
+    clusters: int | float = Field(
+        12, gt=0, description="Clusters of frames, rounded up; up to 1, their share of a video's frames."
+    )
     density_noise: bool = Field(
         False,
         description="Add noise (1e-6) to the density of frames, drawn per query; published: true, from the device's "
@@ -145,7 +147,9 @@ class EventsConfig(_Section):
     )
     kept_clusters: int = Field(8, gt=0, description="Stage 2: clusters that may be kept.")
     strict_reference: bool = Field(
-        False, description="Stage 2: fail where the published code crashes, instead of falling back to the whole video."
+        False,
+        description="Stage 2: fail where the published code crashes (no window of stage 1, or one outside the video), "
+        "instead of falling back to the whole video.",
     )
 
 

@@ -4,6 +4,7 @@ Reproduces tjhd1475/CALCE: density peaks clustering with nearest neighbours (DPC
 borders of events (stage 1), and the frames of the events that the first stage found (stage 2).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,9 +21,17 @@ OUTSIDE = -1
 MODES = ("event", "information", "interval", "none")
 
 
+def cluster_count(n_clusters: float, n_frames: int) -> int:
+    """Return how many events a video of `n_frames` frames has: `n_clusters`, or up to 1 that share of the frames.
+
+    parity: 1 is a share too, so that every frame is an event.
+    """
+    return math.ceil(n_clusters) if n_clusters > 1 else max(math.ceil(n_frames * n_clusters), 1)
+
+
 def cluster(
     features: Tensor,
-    n_clusters: int,
+    n_clusters: float,
     noise: Tensor | None = None,
     mask: BoolTensor | None = None,
     *,
@@ -33,7 +42,7 @@ def cluster(
     Parameters
     ----------
     features : float (T, C)
-    n_clusters : number of events; a video with fewer frames has one per frame
+    n_clusters : number of events, or their share, see `cluster_count`; a video with fewer frames has one per frame
     noise : float (T,) in [0, 1), or None
         Added to the densities times 1e-6. The published code draws it anew for every sample; without it the result is
         repeatable.
@@ -60,10 +69,11 @@ def _distances(features: Tensor) -> Tensor:
 
 
 def _group(
-    distance: Tensor, n_clusters: int, noise: Tensor | None, mask: Tensor | None, strict_reference: bool
+    distance: Tensor, clusters: float, noise: Tensor | None, mask: Tensor | None, strict_reference: bool
 ) -> LongTensor:
     """Do what `cluster` says with distances (T, T)."""
     n_frames = len(distance)
+    n_clusters = cluster_count(clusters, n_frames)
     n_neighbours = N_NEIGHBOURS if n_clusters >= N_NEIGHBOURS else min(3, max(n_clusters // 2, 1))
     if not strict_reference:
         n_clusters, n_neighbours = min(n_clusters, n_frames), min(n_neighbours, n_frames)
@@ -178,7 +188,7 @@ class SecondStage:
 
     Attributes
     ----------
-    n_clusters : events of a video
+    n_clusters : events of a video, or their share of the frames, see `cluster_count`
     top_clusters : events that are kept at most, those with most frames in the windows of the first stage
     reach : frames at most so far from the border of an event are shown in full (published name: bias1)
     filter_reach : frames at most so far from a kept one are kept too (bias2; 1 on QVHighlights, 2 on Charades-STA)
@@ -186,7 +196,7 @@ class SecondStage:
         are cut to the video, and the whole video stands for windows without a frame
     """
 
-    n_clusters: int = 12
+    n_clusters: float = 12
     top_clusters: int = 8
     reach: int = 3
     filter_reach: int = 1
@@ -221,7 +231,7 @@ def second_stage_frames(
     Raises
     ------
     IndexError
-        With `strict_reference`, if a window begins after the last frame or ends before the first one.
+        With `strict_reference`, if there is no window, or one begins after the last frame or ends before the first.
     RuntimeError
         With `strict_reference`, if there are fewer frames than clusters.
     """
@@ -242,7 +252,8 @@ def second_stage_frames(
 def _kept_frames(ids: Tensor, times_s: Tensor, windows: Sequence[Sequence[float]], options: SecondStage) -> BoolTensor:
     """Mark the frames in the windows and those of the events that have most of them."""
     hits = _frames_in_windows(times_s.cpu().float().round(), windows, options.strict_reference)
-    counts = torch.zeros(options.n_clusters, dtype=torch.long).index_add_(0, ids, hits)
+    n_clusters = cluster_count(options.n_clusters, len(times_s))
+    counts = torch.zeros(n_clusters, dtype=torch.long).index_add_(0, ids, hits)
     # parity: of equal counts the higher cluster numbers are kept
     top = counts.argsort(stable=True)[-options.top_clusters :]
     top = top[counts[top] > 0]
@@ -251,6 +262,8 @@ def _kept_frames(ids: Tensor, times_s: Tensor, windows: Sequence[Sequence[float]
 
 def _frames_in_windows(rounded_s: Tensor, windows: Sequence[Sequence[float]], strict: bool) -> LongTensor:
     """Return how many windows every frame is in; `rounded_s` (T,) are times in whole seconds."""
+    if strict and not windows:
+        raise IndexError("the first stage's list of windows is empty; strict_reference false shows the whole video")
     hits = torch.zeros(len(rounded_s), dtype=torch.long)
     for start_s, end_s in windows:
         first = int(torch.searchsorted(rounded_s, float(start_s)))

@@ -18,6 +18,8 @@ from models.systems.calce.tokens import FIRST_SENTINEL, MAX_TOKENS, SECOND_SENTI
 VISUAL = -1
 """Stands for one visual vector in the ids of a prompt."""
 NO_CAPTION = Caption(-1, -1, "*None*")
+NO_WINDOW = (-1, -1)
+"""Stands for the windows of a first stage that answered none, as it stands for answers that cannot be read."""
 TASK = "Given the video and the subtitle and the query, find the query relevant windows.\nRelevant windows: "
 NUMBERS = ("substring", "whole", "keep")
 """How numbers of a target are replaced, see `target`."""
@@ -59,9 +61,10 @@ def text(query: str, items: Sequence[str], windows: Sequence[Sequence[int]] | No
     ----------
     query : as annotated
     items : noun phrases of the query
-    windows : answer of the first stage in whole seconds, for the second stage; None in the first
+    windows : answer of the first stage in whole seconds, for the second stage; None in the first. No window is written
+        as `[[-1, -1]]`
     """
-    reference = "" if windows is None else f"ref: {_written(windows)}\n"
+    reference = "" if windows is None else f"ref: {_written(windows or [NO_WINDOW])}\n"
     return f"Query: {query}\n{reference}Items: {','.join(items)}\n{TASK}"
 
 

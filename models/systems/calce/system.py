@@ -101,7 +101,7 @@ class System(interface.System):
             "times_s": times_s,
             "captions": speech.captions,
             "speech_spans": speech.spans,
-            "windows": self._prior_windows(item, duration_s),
+            "windows": self._prior_windows(item),
             "seed": _seed_of(item.id) if rng is None else rng.getrandbits(62),
         }
         if rng is not None:
@@ -143,11 +143,10 @@ class System(interface.System):
             return NO_SPEECH
         return from_rows(item.told.transcript or ())
 
-    def _prior_windows(self, item: Item, duration_s: int) -> list[list[int]] | None:
+    def _prior_windows(self, item: Item) -> list[list[int]] | None:
         if self.config.stage == 1:
             return None
-        windows = [[int(start), int(end)] for start, end in item.told.prior_spans]
-        return windows or [[0, duration_s]]
+        return [[int(start), int(end)] for start, end in item.told.prior_spans]
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch.

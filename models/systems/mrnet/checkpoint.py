@@ -28,7 +28,8 @@ def detect(state: Mapping[str, Any]) -> dict[str, Any]:
     -------
     dict
         Settings of `NetworkConfig`, those of the transformer by the names `retention.<setting>`. How scores become
-        weights (`retention.normalise`), who attends and the candidates leave no trace in a checkpoint.
+        weights (`retention.normalise`), who attends, the candidates and whether their ends are added (`proposals` _b)
+        leave no trace in a checkpoint.
 
     Raises
     ------
@@ -48,6 +49,8 @@ def detect(state: Mapping[str, Any]) -> dict[str, Any]:
         "conv_dim": first[0],
         "retention.layers": layers,
     }
+    if "feat2d.vis_conv.weight" in state:
+        found["proposals"] = "conv_c" if "feat2d.convs.0.weight" in state else "pool_c"
     if layers:
         found |= {
             "clips": math.isqrt(state["trans_ret.rets.0.learn_vid_ret.weight"].shape[0]),

@@ -71,6 +71,12 @@ class NetworkConfig(_Section):
         description="Candidates: so many lengths at every clip, then so many at every second clip, and so on "
         "([15, 8, 8, 8] on TACoS). [clips - 1] makes the map dense.",
     )
+    proposals: Literal["pool", "conv", "pool_b", "conv_b", "pool_c", "conv_c"] = Field(
+        "pool",
+        description="Features of a candidate (FEAT2D.NAME). pool: its clips, max-pooled; conv: its clips, convolved; "
+        "_b: first and last clip are added, in conv_b to nothing; _c: the three are joined and projected, and the "
+        "projection's bias fills the other cells of the map.",
+    )
     conv_kernel: int = Field(9, gt=0, description="Width k of the proposal convolution (5 on TACoS, 17 on Charades).")
     conv_layers: int = Field(4, gt=0, description="Its layers (3 on TACoS, 2 on Charades).")
     conv_dim: int = Field(512, gt=0, description="Its channels (PREDICTOR.HIDDEN_SIZE).")
@@ -78,7 +84,7 @@ class NetworkConfig(_Section):
         "auto",
         description="How it is computed; the numbers are the same but for rounding. dense: the whole map; tiled: by "
         "Fourier transforms of tiles, and only for cells that decide the candidates, in training all that are not "
-        "constant; auto: tiled on a CPU.",
+        "constant; auto: tiled on a CPU, unless other cells are filled (proposals _c).",
     )
     input_dropout: float = Field(0.5, ge=0, lt=1, description="Dropout of the clips before their two projections.")
     retention: RetentionConfig = Field(default_factory=RetentionConfig, description="Transformer.")
@@ -102,7 +108,14 @@ class NetworkConfig(_Section):
             )
         if not self.conv_kernel % 2:
             raise ValueError(f"network.conv_kernel {self.conv_kernel} must be odd")
+        if self.conv_path == "tiled" and self.proposals.endswith("_c"):
+            raise ValueError(f"network.conv_path tiled needs empty cells, of which proposals {self.proposals} has none")
         return self
+
+    @property
+    def used_conv_path(self) -> str:
+        """`conv_path`, where `auto` is left only if both ways are open."""
+        return "dense" if self.proposals.endswith("_c") else self.conv_path
 
 
 class LossConfig(_Section):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.layers.dropout import Dropout
 from models.systems.mrnet.config import NetworkConfig
-from models.systems.mrnet.proposals import CandidatePool, ProposalConv
+from models.systems.mrnet.proposals import CandidateFeatures, ProposalConv
 from models.systems.mrnet.retention import RetentionTransformer
 
 IOU_SCALE = 10.0
@@ -90,7 +90,7 @@ class MrnetNetwork(nn.Module):
         if config.retention.layers:
             self.trans_ret = RetentionTransformer(dim, config.clips, config.retention)
         self.skips_transformer = config.retention.skip or not config.retention.layers
-        self.feat2d = CandidatePool(config)
+        self.feat2d = CandidateFeatures(config)
         self.proposal_conv = ProposalConv(config)
         self.text_out = TextOut(dim)
 
@@ -114,7 +114,8 @@ class MrnetNetwork(nn.Module):
         density = video.new_zeros(())
         if not self.skips_transformer:
             text, video, density = self.trans_ret(text, video, n_queries)
-        contrastive, iou = (F.normalize(x, dim=-1) for x in self.proposal_conv(self.feat2d(video)))
+        proposals = self.proposal_conv(self.feat2d(video), self.feat2d.background)
+        contrastive, iou = (F.normalize(x, dim=-1) for x in proposals)
         queries = F.normalize(text, dim=-1)
         iou_queries = F.normalize(self.text_out(text), dim=-1)
         is_real = real_queries(n_queries, text.shape[1])

@@ -1,4 +1,4 @@
-"""From clips to candidate moments: pooled content of every candidate, and the convolution over their map.
+"""From clips to candidate moments: the features of every candidate, and the convolution over their map.
 
 Source: xian-sh/MRNet, after microsoft/2D-TAN.
 """
@@ -13,13 +13,22 @@ from models.systems.mrnet.config import NetworkConfig
 from models.systems.mrnet.tiled_conv import TiledConv, lay_tiles
 
 
-class CandidatePool(nn.Module):
-    """Max-pools the clips of every candidate."""
+class CandidateFeatures(nn.Module):
+    """Features of every candidate: its content, max-pooled or convolved, and on request its first and last clip."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
-        self.steps = offsets(config.pooling_counts)
+        self.form, self.steps = config.proposals, offsets(config.pooling_counts)
+        if self.form.startswith("conv"):
+            self.convs = nn.ModuleList(
+                nn.Conv1d(config.dim, config.dim, 3, 2) if is_coarser else nn.Conv1d(config.dim, config.dim, 2)
+                for _, _, is_coarser in self.steps
+            )
+        if self.form.endswith("_c"):
+            self.vis_conv = nn.Conv2d(3 * config.dim, config.dim, 1)
         cells = candidate_cells(config.clips, tuple(config.pooling_counts))
+        self.register_buffer("first", torch.from_numpy(cells[:, 0].copy()), persistent=False)
+        self.register_buffer("last", torch.from_numpy(cells[:, 1].copy()), persistent=False)
         place = {cell: index for index, cell in enumerate(map(tuple, cells.tolist()))}
         pooled = [(i, i) for i in range(config.clips)]
         for offset, stride, _ in self.steps:
@@ -29,10 +38,32 @@ class CandidatePool(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """Map clips (B, N, dim) to candidates (B, C, dim), in the order of `candidate_cells`."""
+        content = self._content(clips)
+        if self.form.endswith("_b"):
+            ends = clips[:, self.first] + clips[:, self.last]
+            return content + ends * (self.first != self.last)[:, None]
+        if self.form.endswith("_c"):
+            joined = torch.cat((clips[:, self.first], content, clips[:, self.last]), dim=2)
+            return F.linear(joined, self.vis_conv.weight[:, :, 0, 0], self.vis_conv.bias)
+        return content
+
+    @property
+    def background(self) -> Tensor | None:
+        """What every other cell of the map holds, (dim,); None for zeros."""
+        # parity: the map is projected as a whole, so that the bias fills cells that are no candidates.
+        return self.vis_conv.bias if self.form.endswith("_c") else None
+
+    def _content(self, clips: Tensor) -> Tensor:
+        if self.form == "conv_b":
+            # parity: the published convolution is computed and thrown away, only candidates of one clip have content.
+            return clips[:, self.first] * (self.first == self.last)[:, None]
         x = clips.transpose(1, 2)
         parts = [x]
-        for _, _, is_coarser in self.steps:
-            x = F.max_pool1d(x, 3, 2) if is_coarser else F.max_pool1d(x, 2, 1)
+        for k, (_, _, is_coarser) in enumerate(self.steps):
+            if self.form.startswith("conv"):
+                x = self.convs[k](x)
+            else:
+                x = F.max_pool1d(x, 3, 2) if is_coarser else F.max_pool1d(x, 2, 1)
             parts.append(x)
         return torch.cat(parts, dim=2)[:, :, self.order].transpose(1, 2)
 
@@ -75,7 +106,7 @@ class ProposalConv(nn.Module):
         mask[tuple(cells.T)] = True
         self.register_buffer("first", torch.from_numpy(cells[:, 0].copy()), persistent=False)
         self.register_buffer("last", torch.from_numpy(cells[:, 1].copy()), persistent=False)
-        self.path = config.conv_path
+        self.path = config.used_conv_path
         weights = count_weights(mask, kernel, paddings)
         for c, weight in enumerate(weights):
             self.register_buffer(f"weight_{c}", torch.from_numpy(weight), persistent=False)
@@ -99,14 +130,17 @@ class ProposalConv(nn.Module):
             for training, cells in self.cells.items()
         }
 
-    def forward(self, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """Map candidates (B, C, dim) to their vectors in the contrastive and in the IoU space, (B, C, dim) each."""
+    def forward(self, candidates: Tensor, background: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map candidates (B, C, dim) to their vectors in the contrastive and in the IoU space, (B, C, dim) each.
+
+        `background`: what every other cell holds, (dim,), with the path `dense` only; None for zeros.
+        """
         if self.path == "tiled" or (self.path == "auto" and candidates.device.type == "cpu"):
             # Its transforms have the precision of the weights, whatever that of the training.
             with torch.autocast(candidates.device.type, enabled=False):
                 x = self.tiled_cells(candidates.to(self.convs[0].weight.dtype))
         else:
-            x = self.dense_map(candidates)[:, :, self.first, self.last].transpose(1, 2)
+            x = self.dense_map(candidates, background)[:, :, self.first, self.last].transpose(1, 2)
         return self._head(self.conv1x1_contrastive, x), self._head(self.conv1x1_iou, x)
 
     def tiled_cells(self, candidates: Tensor) -> Tensor:
@@ -128,11 +162,18 @@ class ProposalConv(nn.Module):
         chosen = torch.from_numpy(places).to(device)[self.first, self.last]
         return x[chosen].transpose(0, 1)
 
-    def dense_map(self, candidates: Tensor) -> Tensor:
-        """Return the output of the last layer on the whole map, (B, conv_dim, N, N)."""
+    def first_map(self, candidates: Tensor, background: Tensor | None = None) -> Tensor:
+        """Return the map that the convolution starts from, (B, dim, N, N)."""
         n, (batch, _, dim) = self.n_clips, candidates.shape
         x = candidates.new_zeros(batch, dim, n, n)
+        if background is not None:
+            x = x + background[:, None, None]
         x[:, :, self.first, self.last] = candidates.transpose(1, 2)
+        return x
+
+    def dense_map(self, candidates: Tensor, background: Tensor | None = None) -> Tensor:
+        """Return the output of the last layer on the whole map, (B, conv_dim, N, N)."""
+        x = self.first_map(candidates, background)
         for c, (conv, norm) in enumerate(zip(self.convs, self.bn, strict=True)):
             x = F.relu(norm(conv(x))) * getattr(self, f"weight_{c}")
         return x
