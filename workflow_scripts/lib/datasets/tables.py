@@ -12,6 +12,9 @@ from workflow_scripts.lib.datasets.schema import SCHEMA_VERSION, TABLES, span_fl
 from workflow_scripts.lib.store.tables import write_table
 
 Row = dict[str, Any]
+_GIVEN_TO_ADD_VIDEO = ("dataset", "video_id", "source_video_id", "duration_s", "split")
+_GIVEN_TO_ADD_QUERY = ("dataset", "split", "query_id", "video_id", "source_query_id", "ordinal", "modality", "text")
+"""Columns that `add_video` and `add_query` set themselves."""
 
 
 @dataclass
@@ -121,6 +124,26 @@ class Annotations:
                 "end_s": end / rate,
             }
         )
+
+    def join(self, others: "Annotations") -> None:
+        """Add what another reader says of the same videos; the first description of a video stands.
+
+        Raises
+        ------
+        DuplicateVideo, DuplicateQuery
+            If both say different things of a video, or have a query of one id.
+        """
+        for row in others.videos:
+            known = {"source_video_id": self._video_rows.get(row["video_id"], row)["source_video_id"]}
+            for split in row["split"]:
+                columns = {name: value for name, value in row.items() if name not in _GIVEN_TO_ADD_VIDEO} | known
+                self.add_video(row["video_id"], split, row["duration_s"], others.origins[row["video_id"]], **columns)
+        for row in others.queries:
+            columns = {name: value for name, value in row.items() if name not in _GIVEN_TO_ADD_QUERY}
+            place = (row["video_id"], row["split"], row["text"], others.origins[row["query_id"]])
+            self.add_query(*place, source_id=row["source_query_id"], query_id=row["query_id"], **columns)
+        for name in ("moments", "saliency", "steps", "captions", "transcripts"):
+            getattr(self, name).extend(getattr(others, name))
 
     def durations(self) -> dict[str, float]:
         """Return the annotated duration of every video in seconds."""

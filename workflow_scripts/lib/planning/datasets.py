@@ -157,7 +157,8 @@ class Datasets:
 
     def generated_by(self, dataset: str) -> list[str]:
         """Return the file that says that a generated dataset's videos are complete, or nothing."""
-        return [f"{RESULTS}/{dataset}/source/videos.json"] if self._dataset(dataset).generate else []
+        found = self._dataset(dataset)
+        return [str(Path(found.videos).parent / "videos.json")] if found.generate else []
 
     def generator(self, dataset: str) -> dict[str, Any]:
         """Return the number of videos of every split of a generated dataset, and the seed.
