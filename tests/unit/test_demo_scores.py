@@ -40,7 +40,7 @@ def test_scores_on_the_demo_do_not_change_by_a_digit(demo, system, monkeypatch):
     wanted = json.loads((run / "metrics.json").read_text())
     n_asked = wanted["counts"]["queries"]
     summary = {"tasks": {"moments": {"asked": n_asked, "skipped": {}}}, "unreadable": 0, "device": "cpu"}
-    write_json(run / "predict.json", summary | dict.fromkeys(("recipes", "weights", "checkpoint", "seconds"), {}))
+    write_json(run / "predict.json", summary | {key: {} for key in ("recipes", "weights", "checkpoint", "seconds")})
     run_entry_point(monkeypatch, evaluate, "--settings", settings, "--run", run, "--out", run / "metrics.json")
     found = json.loads((run / "metrics.json").read_text())
     missing = list(differences(wanted, found))
