@@ -6,8 +6,11 @@ from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.predictions.references import annotations_folder, read_references
-from workflow_scripts.lib.predictions.tables import read_answers
+from workflow_scripts.lib.predictions.tables import QUERY_SCORES, read_answers
+from workflow_scripts.lib.reporting.answers import sections_of
 from workflow_scripts.lib.reporting.html import render_report
+from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.tasks import TASKS
 from workflow_scripts.lib.store.atomic import write_text
 from workflow_scripts.lib.store.tables import read_table
 
@@ -23,14 +26,16 @@ def main() -> None:
     settings = json.loads(settings_path.read_text(encoding="utf-8"))
     seed = sorted(metrics["seeds"])[0]
     annotations = annotations_folder(settings_path, settings)
-    references = read_references(annotations, metrics["split"], settings["config"]["queries"])
-    predictions = read_answers(args.run / seed / metrics["split"], "moments").to_pylist()
-    scores = read_table(args.run / seed / metrics["split"] / "query_scores.parquet").to_pylist()
+    queries, run = settings["config"]["queries"], args.run / seed / metrics["split"]
+    split = Split.read(annotations, metrics["split"], queries["kinds"])
+    references = read_references(annotations, metrics["split"], queries)
+    answers = {task: read_answers(run, task).to_pylist() for task in TASKS}
+    sections = sections_of(split, references, answers, read_table(run / QUERY_SCORES).to_pylist())
     history_path = args.run / seed / "history.jsonl"
     lines = history_path.read_text(encoding="utf-8").splitlines() if history_path.is_file() else []
     history = [json.loads(line) for line in lines]
     title = settings["config"]["title"]
-    write_text(args.out, render_report(title, metrics, history, references, predictions, scores))
+    write_text(args.out, render_report(title, metrics, history, sections))
 
 
 if __name__ == "__main__":
