@@ -141,6 +141,7 @@ rule evaluate_external:
     input:
         settings=lambda wc: ancient(PLAN.external.settings(wc.dataset, wc.name)),
         file=lambda wc: PLAN.external.file(wc.dataset, wc.name),
+        models=lambda wc: PLAN.external.models(wc.dataset, wc.name),
         annotations=expand(
             "results/{{dataset}}/annotations/{table}.parquet", table=TABLES
         ),
@@ -153,7 +154,7 @@ rule evaluate_external:
     wildcard_constraints:
         name="[a-z0-9_]+",
     conda:
-        "../envs/media.yaml"
+        "../envs/networks.yaml"
     params:
         key=lambda wc: PLAN.external.key(wc.dataset, wc.name),
     shell:

@@ -71,12 +71,13 @@ class Split:
         ids, texts = self.queries["query_id"].to_pylist(), self.queries["extra_json"].to_pylist()
         return {query: json.loads(text or "{}") for query, text in zip(ids, texts, strict=True)}
 
-    def question(self, task: Task, view: str) -> Question:
+    def question(self, task: Task, view: str, about_steps: bool = False) -> Question:
         """Return what a task asks of this split.
 
         Parameters
         ----------
         view : of the annotated moments
+        about_steps : whether captions are about annotated steps
 
         Raises
         ------
@@ -86,8 +87,7 @@ class Split:
         return {
             "moments": lambda: self._moments(view),
             "steps": lambda: self._steps(),
-            "step_captions": lambda: self._step_captions(),
-            "captions": lambda: self._captions(),
+            "captions": lambda: self._step_captions() if about_steps else self._captions(),
             "videos": lambda: self._rankings(),
         }[task]()
 

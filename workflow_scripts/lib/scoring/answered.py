@@ -73,7 +73,7 @@ def read_answers(
     PredictionError
         Its subclasses.
     """
-    task = RULE_SETS[rules].task
+    task, about_steps = RULE_SETS[rules].task, RULE_SETS[rules].about_steps
     is_step = pc.is_valid(predictions["step_index"])
     if task == "moments":
         moments = predictions.filter(pc.invert(is_step)) if pc.any(is_step).as_py() else predictions
@@ -81,13 +81,13 @@ def read_answers(
         return Spans(spans.windows, read_saliency(saliency, question))
     if task == "videos":
         raise MissingPrediction("the table of predictions ranks no videos; score a file of them (external)")
-    rows = predictions.filter(is_step if task != "captions" else pc.invert(is_step)).to_pylist()
+    rows = predictions.filter(is_step if task == "steps" or about_steps else pc.invert(is_step)).to_pylist()
     answers: dict[str, list] = {}
     for row in sorted(rows, key=lambda row: (row["step_index"] or 0, row["rank"])):
         if task == "steps" and row["start_s"] is not None:
             answers.setdefault(row["query_id"], []).append([row["start_s"], row["end_s"]])
         elif task != "steps" and row["text"] is not None:
-            name = row["video_id"] if task == "captions" else step_id(row["query_id"], row["step_index"])
+            name = step_id(row["query_id"], row["step_index"]) if about_steps else row["video_id"]
             answers.setdefault(name, []).append(row["text"])
     missing = [name for name in question.ids if name not in answers]
     if missing:

@@ -34,8 +34,9 @@ def score_run(
     """
     results = []
     for name in rules:
+        rule_set = RULE_SETS[name]
         try:
-            question = split.question(RULE_SETS[name].task, RULE_SETS[name].view)
+            question = split.question(rule_set.task, rule_set.view, rule_set.about_steps)
         except NothingAnnotated:
             continue
         answers, options = read_answers(predictions, saliency, name, question), options_of(evaluation, name)
