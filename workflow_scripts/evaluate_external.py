@@ -6,10 +6,12 @@ from pathlib import Path
 
 from workflow_scripts.lib.datasets.source_files import content_sha256
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.metrics.questions import Captions
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.reporting.provenance import code_revision
 from workflow_scripts.lib.reporting.table import metrics_table
 from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.pictures import with_pictures
 from workflow_scripts.lib.scoring.results import Result, options_of, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
 from workflow_scripts.lib.scoring.tasks import TASKS
@@ -24,18 +26,18 @@ def main() -> None:
     args = parser.parse_args()
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     path = Path(settings["file"])
-    leniency = Leniency(settings["allow_missing"], settings["empty_as_miss"])
-    results = []
+    accepted = {key: settings[key] for key in ("allow_missing", "empty_as_miss")}
+    results, n_asked = [], 0
     with refusing_readably(str(path)):
         split = Split.read(args.annotations, settings["split"])
-        n_asked = 0
         for name in settings["rules"]:
             rule_set, options = RULE_SETS[name], options_of(settings, name, settings["clip"])
             question = TASKS[rule_set.task].question(split, rule_set)
+            if "CLIPScore" in options.also and isinstance(question, Captions):
+                question = with_pictures(question, split, Path(settings["pictures"]), rule_set.about_steps)
             n_asked = max(n_asked, len(question.ids))
-            answered, answers = read_submission(
-                path, split, rule_set.task, question, leniency, needs_scores=rule_set.needs_scores
-            )
+            leniency = Leniency.of(name, options, **accepted)
+            answered, answers = read_submission(path, split, name, question, leniency)
             results.append(Result(name, answered, options, apply_rules(name, answered, answers, options)))
     n_scored = len(results[0].question.ids)
     metrics = {
@@ -57,7 +59,7 @@ def main() -> None:
             "code_revision": code_revision(),
             "file": str(path),
             "sha256": content_sha256(path),
-            "accepted": {key: settings[key] for key in ("allow_missing", "empty_as_miss", "clip")},
+            "accepted": {**accepted, "clip": settings["clip"]},
             "weights": {},
         },
         "seeds": [],

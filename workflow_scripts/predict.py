@@ -50,7 +50,7 @@ def main() -> None:
         others.append(answer_floor(train, split.items, system, config["given"], args.seed))
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"
     names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
-    may_be_reversed = config["evaluation"].get("reversed") == "miss"
+    may_be_reversed = config["evaluation"]["reversed"] == "miss"
     write_answers(args.out, join([own, *others]), names, own.asked, may_be_reversed=may_be_reversed)
     write_query_scores(args.out, own.scores)
     seconds = time.monotonic() - started

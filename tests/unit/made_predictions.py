@@ -1,8 +1,45 @@
 """Made-up predictions and annotations for tests and benchmarks of the metrics."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from workflow_scripts.lib.metrics.windows import Windows
+from workflow_scripts.lib.metrics.clip_saliency import ClipRatings, read_clip_scores
+from workflow_scripts.lib.metrics.questions import Moments, Spans
+from workflow_scripts.lib.metrics.windows import Windows, list_windows
+
+DURATION_S = 150.0
+
+
+def moments(annotated: Sequence[Sequence[Sequence[float]]], durations_s: Sequence[float] | None = None) -> Moments:
+    """Return queries with annotated windows, every query in a video of its own."""
+    ids = [f"q{i}" for i in range(len(annotated))]
+    durations_s = [DURATION_S] * len(ids) if durations_s is None else durations_s
+    return Moments(ids, [f"v{i}" for i in range(len(ids))], np.array(durations_s, float), list_windows(ids, annotated))
+
+
+def spans(predicted: Sequence[Sequence[Sequence[float]]]) -> Spans:
+    """Return predicted windows of queries: start, end, and score where the rule set needs one."""
+    return Spans(list_windows([f"q{i}" for i in range(len(predicted))], predicted))
+
+
+def qvh_question(annotations: list[dict]) -> Moments:
+    """Return the question of annotated rows in the format of QVHighlights."""
+    question = moments([row["relevant_windows"] for row in annotations], [row["duration"] for row in annotations])
+    counts = (question.durations_s / 2).astype(int)
+    ratings = np.zeros((len(counts), counts.max(), 3))
+    for i, row in enumerate(annotations):
+        ratings[i, row["relevant_clip_ids"]] = row["saliency_scores"]
+    return Moments(
+        question.ids, question.video_ids, question.durations_s, question.targets, ClipRatings(ratings, counts)
+    )
+
+
+def qvh_answers(predictions: list[dict], question: Moments) -> Spans:
+    """Return the answers of predicted rows in the format of QVHighlights."""
+    windows = spans([row["pred_relevant_windows"] for row in predictions]).windows
+    lists = [row["pred_saliency_scores"] for row in predictions]
+    return Spans(windows, read_clip_scores(question.ids, lists, question.ratings.counts, empty_ok=False))
 
 
 def made_qvh(n_queries: int, seed: int = 0) -> tuple[list[dict], list[dict]]:

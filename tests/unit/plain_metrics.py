@@ -100,3 +100,100 @@ def plain_ranked(spans: np.ndarray, reference: np.ndarray, rule: Rule, threshold
                 break
         found.append([float(plain_iou(span, target, by_hull=True)) for span in kept])
     return found
+
+
+def plain_hits(span: tuple[float, float], moments: list, threshold: float) -> int:
+    """Return how many moments a span hits, each in the units of the span."""
+    return sum(plain_iou(span, moment, by_hull=True) >= threshold for moment in moments)
+
+
+def plain_constant_span(
+    moments: list, durations_s: list[float], threshold: float, n_intervals: int
+) -> tuple[str, float, float, float]:
+    """Return unit, start, end and recall in percent of the span that hits most moments, the first of equals."""
+    best = ("", 0.0, 0.0, -1.0)
+    for unit, extent in (("seconds", max(end for _, end in moments)), ("duration", 1.0)):
+        edges = [extent * i / n_intervals for i in range(n_intervals + 1)]
+        for i, start in enumerate(edges):
+            for end in edges[i + 1 :]:
+                n_hit = 0
+                for moment, duration_s in zip(moments, durations_s, strict=True):
+                    factor = duration_s if unit == "duration" else 1.0
+                    span = (min(start * factor, duration_s), min(end * factor, duration_s))
+                    n_hit += plain_hits(span, [moment], threshold)
+                recall = 100 * n_hit / len(moments)
+                best = (unit, start, end, recall) if recall > best[3] else best
+    return best
+
+
+def plain_order_only(train: list[list], test: list[list], threshold: float, n_bins: int = 32) -> float:
+    """Return the recall in percent of the span that hits most moments of the same rank and number in training.
+
+    Videos are lists of moments in shares of the duration, in the order of their starts; at most `n_bins` in each. Ranks
+    that training lacks get the span that hits most of all moments there, of a grid up to the latest end or up to 1.
+    """
+    known: dict[tuple[int, int], list] = {}
+    for video in train:
+        for rank, moment in enumerate(video):
+            known.setdefault((rank, len(video)), []).append(moment)
+    everything = [moment for members in known.values() for moment in members]
+    grid = [(i / n_bins, j / n_bins) for i in range(n_bins + 1) for j in range(i + 1, n_bins + 1)]
+    latest = max(end for _, end in everything)
+    constants = [(min(start * latest, 1.0), min(end * latest, 1.0)) for start, end in grid] + grid
+    constant = max(constants, key=lambda span: plain_hits(span, everything, threshold))
+    best = {
+        place: max(grid, key=lambda span, members=members: plain_hits(span, members, threshold))
+        for place, members in known.items()
+    }
+    n_hit = 0
+    for video in test:
+        for rank, moment in enumerate(video):
+            n_hit += plain_hits(best.get((rank, len(video)), constant), [moment], threshold)
+    return 100 * n_hit / sum(map(len, test))
+
+
+def plain_recalls(rows: list[dict], rule: Rule, nms_threshold: float, thresholds: list[float]) -> dict[str, float]:
+    """Return R1, R5 and mIoU in percent of rows with `gt` and `candidates` (start, end, score)."""
+    found = []
+    for row in rows:
+        ranked = sorted(row["candidates"], key=lambda candidate: -candidate[2])
+        spans = np.array([[candidate[:2] for candidate in ranked]])
+        found += plain_ranked(spans, np.array([row["gt"]]), rule, nms_threshold)
+    numbers = {"mIoU": 100 * float(np.mean([ious[0] for ious in found]))}
+    for t in thresholds:
+        bound = rule.dtype(t)
+        for rank in (1, 5):
+            hits = [any(iou > bound if rule.is_strict else iou >= bound for iou in ious[:rank]) for ious in found]
+            numbers[f"R{rank}@{t}"] = 100 * float(np.mean(hits))
+    return numbers
+
+
+def plain_hirest_iou(first: list[float], second: list[float]) -> float:
+    """Return the overlap of two spans as HiREST divides it."""
+    overlap = max(0, min(first[1], second[1]) - max(first[0], second[0]))
+    hull = max(first[1], second[1]) - min(first[0], second[0])
+    return overlap / (min(hull, first[1] - first[0] + second[1] - second[0]) + 1e-8)
+
+
+def plain_hirest_moments(predicted: dict, annotated: dict) -> dict[str, float]:
+    """Return R@0.5 and R@0.7 in percent over the clippable videos of prompt -> file -> `bounds`."""
+    ious = [
+        plain_hirest_iou(predicted[prompt][name]["bounds"], entry["bounds"])
+        for prompt, videos in annotated.items()
+        for name, entry in videos.items()
+        if entry["clip"]
+    ]
+    return {f"R@{t}": 100 * sum(iou >= t for iou in ious) / len(ious) for t in (0.5, 0.7)}
+
+
+def plain_hirest_steps(predicted: dict, annotated: dict) -> dict[str, float]:
+    """Return recall and precision in percent over videos of file -> list of steps."""
+    numbers = {}
+    for t in (0.5, 0.7):
+        recalls, precisions = [], []
+        for name, wanted in annotated.items():
+            is_hit = [[plain_hirest_iou(step, other) > t for other in wanted] for step in predicted[name]]
+            recalls.append(sum(any(row[i] for row in is_hit) for i in range(len(wanted))) / len(wanted))
+            precisions.append(sum(map(any, is_hit)) / max(len(is_hit), 1))
+        numbers |= {f"recall@{t}": 100 * float(np.mean(recalls)), f"precision@{t}": 100 * float(np.mean(precisions))}
+    return numbers

@@ -26,6 +26,7 @@ from workflow_scripts.lib.datasets.schema import (
 )
 from workflow_scripts.lib.datasets.tables import Annotations, add_flags, write_annotations
 from workflow_scripts.lib.datasets.validation import count_flags, refuse_flags, validate
+from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.store.tables import read_table, write_table
 
 
@@ -142,7 +143,7 @@ BROKEN = [
 def test_every_broken_invariant_has_its_named_error(breakage, error):
     annotations = sample()
     breakage(annotations)
-    with pytest.raises(errors.AnnotationError) as caught:
+    with pytest.raises(DataError) as caught:
         validate(annotations)
     assert type(caught.value) is error
 
@@ -399,7 +400,7 @@ def test_predictions_are_complete_ranked_and_finite(rows, needs_score, error):
     if error is None:
         validate_predictions(rows, {"q"}, "run", needs_score)
     else:
-        with pytest.raises(errors.AnnotationError) as caught:
+        with pytest.raises(DataError) as caught:
             validate_predictions(rows, {"q"}, "run", needs_score)
         assert type(caught.value) is error
 

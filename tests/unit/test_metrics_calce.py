@@ -1,16 +1,20 @@
 """CALCE: answers as text, the order of the list as ranking, and the share of answers that cannot be read."""
 
+import numpy as np
 import pytest
 
+from tests.unit.made_predictions import moments, spans
 from tests.unit.plain_metrics import THRESHOLDS, plain_ap
-from workflow_scripts.lib.metrics import errors
-from workflow_scripts.lib.metrics.calce import evaluate, parse_windows
+from workflow_scripts.lib.metrics.calce import parse_windows
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
 
-ROWS = [
-    {"qid": "a", "pred_relevant_windows": [[0, 10], [20, 30]], "relevant_windows": [[0, 10]]},
-    {"qid": "b", "pred_relevant_windows": [[50, 60], [20, 30]], "relevant_windows": [[20, 32], [70, 80]]},
-    {"qid": "c", "pred_relevant_windows": [[-1, -1]], "relevant_windows": [[3, 9]]},
-]
+ANNOTATED = [[[0, 10]], [[20, 32], [70, 80]], [[3, 9]]]
+PREDICTED = [[[0, 10], [20, 30]], [[50, 60], [20, 30]], [[-1, -1]]]
+
+
+def scored(annotated, predicted, durations_s=None, **options):
+    return apply_rules("calce", moments(annotated, durations_s), spans(predicted), Options(**options))
 
 
 @pytest.mark.parametrize(
@@ -29,68 +33,45 @@ def test_answers_are_parsed(text, windows):
 
 
 def test_numbers_by_hand():
-    scores = evaluate(ROWS)
-    assert scores.official["R1"]["0.5"] == 33.33
-    assert scores.official["R1_avg"] == pytest.approx(33.33)
-    assert scores.official["invalid_pred_num"] == 1
-    assert scores.official["mIoU"] == pytest.approx(1 / 3)
-    assert scores.exact["invalid"] == pytest.approx(100 / 3)
-    for t in THRESHOLDS:
-        mean = sum(plain_ap(row["pred_relevant_windows"], row["relevant_windows"], t) for row in ROWS) / 3
-        assert scores.exact["mAP"][str(t)] == pytest.approx(100 * mean)
-    assert not scores.cautions
+    found = scored(ANNOTATED, PREDICTED)
+    assert found.official["R1"]["0.5"] == 33.33
+    assert found.official["R1_avg"] == pytest.approx(33.33)
+    assert (found.official["invalid_pred_num"], found.official["total"]) == (1, 3)
+    assert found.official["mIoU"] == pytest.approx(1 / 3)
+    assert found.metrics["invalid"] == pytest.approx(100 / 3)
+    pairs = list(zip(PREDICTED, ANNOTATED, strict=True))
+    means = [np.mean([plain_ap(windows, targets, t) for windows, targets in pairs]) for t in THRESHOLDS]
+    assert found.metrics["mAP@0.5"] == pytest.approx(100 * means[0])
+    assert found.metrics["mAP@0.75"] == pytest.approx(100 * means[5])
+    assert found.metrics["mAP"] == pytest.approx(100 * np.mean(means))
+    assert found.official["mAP"]["0.95"] == pytest.approx(100 * means[9], abs=0.005)
+    assert not found.cautions
 
 
 def test_windows_past_the_tenth_count():
     windows = [[100 + i, 101 + i] for i in range(11)] + [[0, 10]]
-    scores = evaluate([{"qid": 1, "pred_relevant_windows": windows, "relevant_windows": [[0, 10]]}])
-    assert scores.exact["mAP"]["0.5"] == pytest.approx(100 / 12)
-    assert [(found.name, found.count) for found in scores.cautions] == [("ManyWindows", 1)]
+    found = scored([[[0, 10]]], [windows])
+    assert found.metrics["mAP@0.5"] == pytest.approx(100 / 12)
+    assert [(caution.name, caution.count) for caution in found.cautions] == [("ManyWindows", 1)]
 
 
-def test_clipping_needs_durations():
-    row = {"qid": 1, "pred_relevant_windows": [[0, 20]], "relevant_windows": [[0, 10]]}
-    assert evaluate([row], durations_s=[10.0], clip=True).exact["mIoU"] == 100.0
-    assert evaluate([row], durations_s=[10.0]).cautions[0].name == "SpanOutsideVideo"
-    with pytest.raises(ValueError, match="durations"):
-        evaluate([row], clip=True)
+def test_windows_are_cut_to_the_video_when_asked():
+    assert scored([[[0, 10]]], [[[0, 20]]], [10.0], clip=True).metrics["mIoU"] == 100.0
+    found = scored([[[0, 10]]], [[[0, 20]]], [10.0])
+    assert found.metrics["mIoU"] == 50.0
+    assert found.cautions[0].name == "SpanOutsideVideo"
 
 
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ({"pred_relevant_windows": []}, errors.EmptyPrediction),
-        ({"pred_relevant_windows": [[10, 2]]}, errors.ReversedSpan),
-        ({"pred_relevant_windows": [[0, None]]}, errors.NonFiniteSpan),
-        ({"qid": "a"}, errors.DuplicateQuery),
-        ({"relevant_windows": []}, errors.BadReference),
-    ],
-)
-def test_bad_rows_are_refused(change, error):
-    with pytest.raises(error, match="query"):
-        evaluate([*ROWS[:2], ROWS[2] | change])
+def test_an_answer_of_nothing_is_a_miss_and_not_an_unreadable_one():
+    found = scored([ANNOTATED[0], ANNOTATED[2]], [PREDICTED[0], []]).metrics
+    assert (found["R1@0.5"], found["mAP@0.5"], found["invalid"]) == (50.0, 50.0, 0.0)
 
 
-def test_a_field_of_some_rows_only_is_refused():
-    with pytest.raises(errors.MissingField, match="query c"):
-        evaluate([*ROWS[:2], {"qid": "c", "relevant_windows": [[0, 1]]}])
-
-
-def test_an_empty_answer_can_count_as_a_miss():
-    rows = [ROWS[0], ROWS[2] | {"pred_relevant_windows": []}]
-    scores = evaluate(rows, empty_as_miss=True)
-    assert (scores.exact["R1"]["0.5"], scores.exact["mAP"]["0.5"], scores.exact["invalid"]) == (50.0, 50.0, 0.0)
-
-
-def test_rows_of_the_same_query_count_as_one_only_when_asked():
-    row = {"qid": "a", "pred_relevant_windows": [[0, 10]], "relevant_windows": [[0, 10]]}
-    missed = {"qid": "b", "pred_relevant_windows": [[-1, -1]], "relevant_windows": [[5, 10]]}
-    with pytest.raises(errors.DuplicateQuery):
-        evaluate([row, row, missed])
-    found = evaluate([row, row, missed], merge_repeats=True).official
-    assert found["R1"]["0.5"] == 50.0
-    assert found["mIoU"] == 0.5
-    assert (found["invalid_pred_num"], found["total"]) == (1, 3)
-    assert found["invalid_predictions"] == pytest.approx(1 / 3)
-    once = evaluate([row, missed])
-    assert evaluate([row, missed], merge_repeats=True).official == once.official
+def test_as_published_answers_without_length_at_moments_without_length_are_hits_of_map_alone():
+    annotated = [[[7, 7]]] * 2 + [[[0, 10]]] * 2 + [[[4, 4]]]
+    predicted = [[[7, 7]], [[9, 9]], [[0, 10]], [[50, 60]], [[-1, -1]]]
+    found = scored(annotated, predicted)
+    assert found.official["R1"]["0.5"] == 20.0
+    assert found.official["mIoU"] == pytest.approx(0.2)
+    assert found.official["mAP"]["0.5"] == 80.0
+    assert scored(annotated, predicted, empty_windows="identical").official["R1"]["0.5"] == 40.0

@@ -1,10 +1,16 @@
 """Caption scores: what needs Java is checked first; numbers are in the parity cases."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics import captions, errors
+from workflow_scripts.lib.metrics.questions import Captions
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
+from workflow_scripts.lib.scoring.caption_lines import read_caption_lines
 
 
 @pytest.fixture
@@ -28,21 +34,71 @@ def test_java_comes_with_the_installation():
     assert Path(captions.check_java()).name == "java"
 
 
-def test_empty_captions_are_scored_with_a_caution():
+def scored(own, references, rules="captions"):
+    ids = list("abcdefgh")[: len(own)]
+    question = Captions(ids, ids, references)
+    return apply_rules(rules, question, Captions(ids, ids, [[text] for text in own]), Options())
+
+
+def test_texts_are_tokenized_without_case_punctuation_and_line_breaks():
     references = [["Add salt, and pepper!"], ["cut the paper\nin half", "halve it"]]
-    scores = captions.evaluate(["x", "y"], ["add salt and pepper", ""], references, ["kitchen", None])
-    assert scores.tokenized[0] == ("add salt and pepper", ["add salt and pepper"])
-    assert scores.tokenized[1] == ("", ["cut the paper in half", "halve it"])
-    assert [(c.name, c.ids) for c in scores.cautions] == [("EmptyCaption", ("y",))]
-    assert scores.metrics["kitchen"]["METEOR"] == 100.0
-    assert scores.metrics["kitchen"]["n"] == 1
-    assert scores.per_caption["METEOR"].tolist() == [1.0, 0.0]
+    texts = captions.tokenized(["add salt and pepper", ""], references)
+    assert texts.own_tokens == ["add salt and pepper", ""]
+    assert texts.reference_tokens == [["add salt and pepper"], ["cut the paper in half", "halve it"]]
+    assert captions.tokenize([]) == []
 
 
-def test_items_without_reference_or_twice_are_refused():
-    with pytest.raises(errors.BadReference, match="query y"):
-        captions.evaluate(["x", "y"], ["a", "b"], [["a"], []])
-    with pytest.raises(errors.MissingField, match="query y"):
-        captions.evaluate(["x", "y"], ["a", None], [["a"], ["b"]])
-    with pytest.raises(errors.DuplicateQuery, match="query x"):
-        captions.evaluate(["x", "x"], ["a", "b"], [["a"], ["b"]])
+def test_empty_captions_are_scored_with_a_caution():
+    found = scored(["add salt and pepper", ""], [["Add salt, and pepper!"], ["halve it"]])
+    assert [(c.name, c.ids) for c in found.cautions] == [("EmptyCaption", ("b",))]
+    assert found.per_query["METEOR"].tolist() == [1.0, 0.0]
+
+
+def test_the_best_of_several_references_counts_and_bleu_and_meteor_are_no_means():
+    found = scored(["a man sings", "a dog"], [["someone", "a man sings"], ["the dog runs away"]])
+    assert found.per_query["ROUGE_L"][0] == pytest.approx(1.0)
+    assert set(found.corpus) == {"Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR"}
+    assert found.metrics["METEOR"] == found.corpus["METEOR"] != pytest.approx(100 * found.per_query["METEOR"].mean())
+    assert found.metrics["CIDEr"] == pytest.approx(100 * found.per_query["CIDEr"].mean())
+
+
+def test_things_without_reference_are_refused():
+    with pytest.raises(errors.BadReference, match="query b"):
+        scored(["a", "b"], [["a"], []])
+
+
+def write(tmp_path, rows):
+    path = tmp_path / "captions.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+GOOD = {"id": 1, "caption": "a", "references": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("row", "error"),
+    [
+        ({"caption": None}, "caption"),
+        ({"references": [3]}, "2:references: expected texts"),
+        ({"id": 1}, "caption 1"),
+        ({"images": ["nowhere.png"]}, "2:images: .*nowhere"),
+    ],
+)
+def test_a_broken_line_of_captions_is_named(tmp_path, row, error):
+    with pytest.raises(UserError, match=error):
+        read_caption_lines(write(tmp_path, [GOOD, GOOD | {"id": 2} | row]))
+
+
+def test_every_group_is_scored_on_its_own(tmp_path):
+    rows = [
+        {"id": i, "caption": own, "references": [wanted], "group": group}
+        for i, (own, wanted, group) in enumerate(
+            [("a man sings", "a man sings", "x"), ("a dog", "the dog runs", "y"), ("rain", "it rains", None)]
+        )
+    ]
+    lines = read_caption_lines(write(tmp_path, rows))
+    found = lines.scored("captions", Options())
+    assert {group: len(scores.per_query["CIDEr"]) for group, scores in found.items()} == {"all": 3, "x": 1, "y": 1}
+    assert found["x"].metrics["METEOR"] == 100.0
+    assert found["y"].metrics == pytest.approx(scored(["a dog"], [["the dog runs"]]).metrics)

@@ -1,93 +1,117 @@
-"""HiREST: retrieval of videos and moments, segmentation, and the placeholders of the public test file."""
+"""HiREST: retrieval of videos and moments, and segmentation."""
 
 import pytest
 
+from tests.unit.made_predictions import moments, spans
 from workflow_scripts.lib.metrics import errors
-from workflow_scripts.lib.metrics.hirest import moment_retrieval, segmentation, video_retrieval
+from workflow_scripts.lib.metrics.questions import Rankings, Spans, Steps
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.metrics.step_boundaries import prepare_steps
+from workflow_scripts.lib.metrics.windows import list_windows
 
-MOMENTS = {
-    "Tie a Knot": {"a.mp4": {"clip": True, "bounds": [10, 20], "v_duration": 30.0}},
-    "Bake Bread": {
-        "b.mp4": {"clip": True, "bounds": [0, 8], "v_duration": 60.0},
-        "c.mp4": {"clip": False, "bounds": [0, 0], "v_duration": 9.0},
-    },
-}
-ANSWERS = {"Tie a Knot": {"a.mp4": {"bounds": [10, 15]}}, "Bake Bread": {"b.mp4": {"bounds": [0, 8]}}}
-STEPS = {"a.mp4": {"bounds": [[0, 10], [10, 20]]}, "b.mp4": {"bounds": [[0, 5]]}}
+IDS = ["a.mp4", "b.mp4"]
+STEPS = Steps(IDS, IDS, [[[0, 10], [10, 20]], [[0, 5]]])
+
+
+def of_moments(annotated, predicted, **options):
+    return apply_rules("hirest_moments", moments(annotated), spans(predicted), Options(**options))
+
+
+def of_steps(predicted, rules="hirest_steps_raw", **options):
+    return apply_rules(rules, STEPS, Steps(IDS, IDS, predicted), Options(**options))
+
+
+def of_videos(videos, scores, wanted):
+    return apply_rules("hirest_videos", Rankings(["p"], [wanted]), Rankings(["p"], [videos], [scores]), Options())
 
 
 def test_half_of_a_moment_is_a_miss():
-    scores = moment_retrieval(ANSWERS, MOMENTS, {"Tie a Knot": "Knots", "Bake Bread": "Food", "Other": "None"})
-    assert scores.official["all"] == {"total_videos": 2, "R@0.5": 50.0, "R@0.7": 50.0}
-    assert scores.official["Knots"]["R@0.5"] == 0.0
-    assert scores.official["None"] == {}
+    assert of_moments([[[10, 20]], [[0, 8]]], [[[10, 15]], [[0, 8]]]).metrics == {"R@0.5": 50.0, "R@0.7": 50.0}
 
 
-def test_placeholders_are_refused_with_the_way_out():
-    moments = {"Tie a Knot": {"a.mp4": {"clip": True, "bounds": [0, 1], "v_duration": 30.0}}}
-    answers = {"Tie a Knot": {"a.mp4": {"bounds": [0, 1]}}}
-    with pytest.raises(errors.PlaceholderReference, match=r"all_data_val\.json"):
-        moment_retrieval(answers, moments)
-    assert moment_retrieval(answers, moments, allow_placeholders=True).official["all"]["R@0.7"] == 100.0
+def test_spans_are_cut_to_the_video_when_asked():
+    annotated, predicted = [[[100, 150]]], [[[100, 199]]]
+    assert of_moments(annotated, predicted).cautions[0].name == "SpanOutsideVideo"
+    assert of_moments(annotated, predicted, clip=True).metrics["R@0.7"] == 100.0
 
 
-@pytest.mark.parametrize(
-    ("answers", "error", "name"),
-    [
-        ({"Tie a Knot": ANSWERS["Tie a Knot"]}, errors.MissingPrediction, "Bake Bread"),
-        (ANSWERS | {"Fly": {"z.mp4": {"bounds": [0, 1]}}}, errors.UnknownQuery, "Fly"),
-        (ANSWERS | {"Tie a Knot": {"a.mp4": {"bounds": []}}}, errors.EmptyPrediction, "Tie a Knot"),
-        (ANSWERS | {"Tie a Knot": {"a.mp4": {"bounds": [3, 1]}}}, errors.ReversedSpan, "Tie a Knot"),
-        (ANSWERS | {"Tie a Knot": {"a.mp4": {"bounds": [3, "NaN"]}}}, errors.NonFiniteSpan, "Tie a Knot"),
-        (ANSWERS | {"Tie a Knot": {"a.mp4": {}}}, errors.MissingField, "Tie a Knot"),
-    ],
-)
-def test_bad_moments_are_named(answers, error, name):
-    with pytest.raises(error, match=name):
-        moment_retrieval(answers, MOMENTS)
-
-
-def test_options_for_incomplete_answers():
-    some = {"Bake Bread": ANSWERS["Bake Bread"], "Fly": {}}
-    assert moment_retrieval(some, MOMENTS, allow_missing=True).official["all"]["total_videos"] == 1
-    empty = ANSWERS | {"Bake Bread": {"b.mp4": {"bounds": []}}}
-    assert moment_retrieval(empty, MOMENTS, empty_as_miss=True).official["all"]["R@0.5"] == 0.0
-    long = ANSWERS | {"Tie a Knot": {"a.mp4": {"bounds": [10, 99]}}}
-    assert moment_retrieval(long, MOMENTS).cautions[0].name == "SpanOutsideVideo"
-    assert moment_retrieval(long, MOMENTS, clip=True).per_query["IoU"][0] == pytest.approx(0.5)
+@pytest.mark.parametrize("predicted", [[[[20, 10]], [[0, 8]]], [[[15, 15.0 - 1e-8]], [[0, 8]]]])
+def test_a_span_that_ends_before_it_starts_overlaps_nothing(predicted):
+    with pytest.raises(errors.ReversedSpan, match="q0"):
+        spans(predicted)
+    answers = Spans(list_windows(["q0", "q1"], predicted, allow_reversed=True))
+    found = apply_rules("hirest_moments", moments([[[10, 20]], [[0, 8]]]), answers, Options(reversed="miss"))
+    assert found.metrics == {"R@0.5": 50.0, "R@0.7": 50.0}
+    assert [(c.name, c.ids) for c in found.cautions] == [("ReversedSpan", ("q0",))]
 
 
 def test_equal_retrieval_scores_rank_by_descending_name():
-    answers = {"p": {"videos": ["a.mp4", "b.mp4"], "scores": [0.5, 0.5]}}
-    assert video_retrieval(answers, {"p": {"b.mp4": {}}}).official["all"]["R@1"] == 100.0
-    assert video_retrieval(answers, {"p": {"a.mp4": {}}}).official["all"]["R@1"] == 0.0
-    assert video_retrieval(answers, {"p": {"a.mp4": {}}}).official["all"]["R@5"] == 100.0
+    videos = ["a.mp4", "b.mp4"]
+    assert of_videos(videos, [0.5, 0.5], ["b.mp4"]).metrics["R@1"] == 100.0
+    assert of_videos(videos, [0.5, 0.5], ["a.mp4"]).metrics["R@1"] == 0.0
+    assert of_videos(videos, [0.5, 0.5], ["a.mp4"]).metrics["R@5"] == 100.0
+    assert of_videos([], [], ["a.mp4"]).metrics["R@50"] == 0.0
 
 
 @pytest.mark.parametrize(
-    ("answer", "error"),
+    ("rank", "metrics"),
+    [(1, "R@1"), (5, "R@5"), (10, "R@10"), (50, "R@50")],
+)
+def test_a_video_counts_up_to_its_rank_and_not_one_further(rank, metrics):
+    videos = [f"{i:03d}" for i in range(60)]
+    scores = [1.0 - i / 100 for i in range(60)]
+    assert of_videos(videos, scores, [videos[rank - 1]]).metrics[metrics] == 100.0
+    assert of_videos(videos, scores, [videos[rank]]).metrics[metrics] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("videos", "scores", "error"),
     [
-        ({"videos": [], "scores": []}, errors.EmptyPrediction),
-        ({"videos": ["a"], "scores": []}, errors.MissingScore),
-        ({"videos": ["a"]}, errors.MissingScore),
-        ({"videos": ["a"], "scores": ["NaN"]}, errors.NonFiniteScore),
-        ({"videos": ["a", "a"], "scores": [1, 2]}, errors.DuplicateVideo),
-        ({"videos": [["a"]], "scores": [1]}, errors.MalformedRow),
+        (["a"], [], errors.MissingScore),
+        (["a"], ["NaN"], errors.NonFiniteScore),
+        (["a"], [float("inf")], errors.NonFiniteScore),
+        (["a", "a"], [1, 2], errors.DuplicateVideo),
     ],
 )
-def test_bad_rankings_are_named(answer, error):
+def test_bad_rankings_are_named(videos, scores, error):
     with pytest.raises(error, match="prompt p"):
-        video_retrieval({"p": answer}, {"p": {"a": {}}})
+        of_videos(videos, scores, ["a"])
 
 
 def test_segmentation_by_hand():
-    scores = segmentation({"a.mp4": {"bounds": [[0, 10], [0, 5], [13, 20]]}, "b.mp4": {"bounds": []}}, STEPS)
-    assert scores.official["all"] == {
-        "recall": {"0.5": 50.0, "0.7": pytest.approx(25.0)},
-        "precision": {"0.5": pytest.approx(100 / 3), "0.7": pytest.approx(100 / 6)},
-        "total": 2,
+    assert of_steps([[[0, 10], [0, 5], [13, 20]], []]).metrics == {
+        "recall@0.5": 50.0,
+        "recall@0.7": pytest.approx(25.0),
+        "precision@0.5": pytest.approx(100 / 3),
+        "precision@0.7": pytest.approx(100 / 6),
     }
+
+
+def test_steps_without_length_are_a_caution():
+    assert [(c.name, c.ids) for c in of_steps([[[5, 5]], [[0, 5]]]).cautions] == [("ZeroLengthSpan", ("a.mp4",))]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "error"), [([[0, float("inf")]], errors.NonFiniteSpan), ([[9, 2]], errors.ReversedSpan)]
+)
+@pytest.mark.parametrize("rules", ["hirest_steps", "hirest_steps_raw"])
+def test_bad_steps_are_named(rules, bounds, error):
+    with pytest.raises(error, match=r"b\.mp4"):
+        of_steps([[[0, 10]], bounds], rules)
+
+
+def test_a_video_without_annotated_steps_is_refused():
+    with pytest.raises(errors.BadReference, match="video a"):
+        apply_rules("hirest_steps", Steps(["a"], ["a"], [[]]), Steps(["a"], ["a"], [[]]), Options())
+
+
+def test_reversed_steps_count_among_the_predicted_ones_and_cover_nothing():
+    found = of_steps([[[0, 10], [20, 10]], [[0, 5]]], reversed="miss").metrics
+    assert (found["recall@0.5"], found["precision@0.5"]) == (75.0, 75.0)
+    # Prepared: [0, 12], [12, 9], [9, 20] of the first video, of which the first and the last cover a step.
+    found = of_steps([[[12, 9]], []], "hirest_steps", reversed="miss").metrics
+    assert (found["recall@0.5"], found["precision@0.5"]) == (100.0, pytest.approx(100 * (2 / 3 + 1) / 2))
 
 
 def test_steps_are_made_to_fill_the_moment():
@@ -102,5 +126,5 @@ def test_steps_are_made_to_fill_the_moment():
         [35, 40],
     ]
     assert prepare_steps([[12, 20], [20, 30]], reference) == [[10, 20], [20, 30], [30, 40]]
-    with pytest.raises(errors.ReversedSpan):
-        prepare_steps([[20, 15]], reference)
+    # A reversed step overlaps none and is followed by a gap like the others, as in the published code.
+    assert prepare_steps([[15, 12], [18, 19]], reference) == [[10, 15], [15, 12], [12, 18], [18, 19], [19, 40]]

@@ -1,22 +1,38 @@
-"""QVHighlights: equal to plain loops, and every kind of bad input is refused by name."""
+"""QVHighlights: equal to plain loops, and what counts as what."""
 
-import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from tests.unit.made_predictions import made_qvh
+from tests.unit.made_predictions import made_qvh, moments, qvh_answers, qvh_question, spans
 from tests.unit.plain_metrics import plain_moments, plain_saliency
-from workflow_scripts.lib.metrics import errors
-from workflow_scripts.lib.metrics.qvhighlights import MINIMUM_RATINGS, evaluate
+from workflow_scripts.lib.metrics.clip_saliency import read_clip_scores
+from workflow_scripts.lib.metrics.questions import Spans
+from workflow_scripts.lib.metrics.qvhighlights import (
+    LENGTH_RANGES,
+    MINIMUM_RATINGS,
+    exact_numbers,
+    round_percent,
+    score_highlights,
+    score_ranges,
+)
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
 
 
-@pytest.fixture
-def rows():
-    return copy.deepcopy(made_qvh(12))
+def exact(question, answers):
+    """All numbers before they are rounded."""
+    ranges = score_ranges(answers.windows, question.targets, LENGTH_RANGES, Options())
+    return exact_numbers(ranges, score_highlights(answers.clips, question.ratings))
 
 
-def test_every_number_equals_the_plain_loop():
+def scored(annotated, predicted, **options):
+    return apply_rules("qvhighlights", moments(annotated), spans(predicted), Options(**options))
+
+
+@pytest.fixture(scope="module")
+def made():
     predictions, annotations = made_qvh(150, seed=3)
     for i, row in enumerate(predictions):
         if i % 3 == 0:
@@ -26,135 +42,129 @@ def test_every_number_equals_the_plain_loop():
             row["pred_saliency_scores"] = [round(score) for score in row["pred_saliency_scores"][: 60 + i]]
         if i % 7 == 0:
             row["pred_relevant_windows"] *= 2
-    exact = evaluate(predictions, annotations).exact
-    moments = plain_moments(predictions, annotations)
-    for name, numbers in moments.items():
-        for kind, values in numbers.items():
-            found = [value for key, value in exact[name][kind].items() if key != "average"]
+    return predictions, annotations
+
+
+def test_every_number_equals_the_plain_loop(made):
+    predictions, annotations = made
+    question = qvh_question(annotations)
+    numbers = exact(question, qvh_answers(predictions, question))
+    plain = plain_moments(predictions, annotations)
+    for name, wanted in plain.items():
+        for kind, values in wanted.items():
+            found = [value for key, value in numbers[name][kind].items() if key != "average"]
             assert found == pytest.approx(values, rel=1e-12), (name, kind)
-    assert moments.keys() == {name for name in exact if not name.startswith("HL")}
+    assert plain.keys() == {name for name in numbers if not name.startswith("HL")}
+    saliency = plain_saliency(predictions, annotations)
     for name, minimum in MINIMUM_RATINGS.items():
-        found = exact[f"HL-min-{name}"]
-        assert (found["HL-mAP"], found["HL-Hit1"]) == pytest.approx(
-            plain_saliency(predictions, annotations)[minimum], rel=1e-12
-        )
+        found = numbers[f"HL-min-{name}"]
+        assert (found["HL-mAP"], found["HL-Hit1"]) == pytest.approx(saliency[minimum], rel=1e-12)
 
 
-def test_a_perfect_answer_scores_100(rows):
-    predictions, annotations = rows
-    for row, gold in zip(predictions, annotations, strict=True):
-        row["pred_relevant_windows"] = [[*window, 0.5] for window in gold["relevant_windows"]]
-    official = evaluate(predictions, annotations).official
-    assert set(official["full"]["MR-mAP"].values()) == {100.0}
-    assert official["brief"]["MR-full-R1@0.7"] == 100.0
+def test_the_published_form_is_rounded_and_summed_up(made):
+    predictions, annotations = made
+    question = qvh_question(annotations)
+    answers = qvh_answers(predictions, question)
+    official, numbers = apply_rules("qvhighlights", question, answers, Options()).official, exact(question, answers)
+    brief = official["brief"]
+    assert official.keys() == numbers.keys() | {"brief"}
+    assert official["long"]["MR-R1"]["0.95"] == round_percent(numbers["long"]["MR-R1"]["0.95"])
+    assert brief["MR-full-mAP"] == round_percent(numbers["full"]["MR-mAP"]["average"])
+    assert brief["MR-full-R1@0.7"] == official["full"]["MR-R1"]["0.7"]
+    assert brief["HL-min-Good-Hit1"] == round_percent(numbers["HL-min-Good"]["HL-Hit1"])
 
 
-def test_the_order_of_the_rows_does_not_matter(rows):
-    predictions, annotations = rows
-    assert (
-        evaluate(predictions[::-1], annotations).exact["full"]["MR-R1"]
-        == (evaluate(predictions, annotations).exact["full"]["MR-R1"])
-    )
+def test_r1_takes_the_first_listed_window_and_map_the_best_scored():
+    found = scored([[[0, 20]]], [[[100, 120, 0.1], [0, 20, 0.9]]]).metrics
+    assert (found["R1@0.5"], found["mAP@0.5"]) == (0.0, 100.0)
 
 
-def test_r1_takes_the_first_listed_window_and_map_the_best_scored(rows):
-    predictions, annotations = [rows[0][0]], [rows[1][0]]
-    annotations[0]["relevant_windows"] = [[0, 20]]
-    predictions[0]["pred_relevant_windows"] = [[100, 120, 0.1], [0, 20, 0.9]]
-    exact = evaluate(predictions, annotations).exact["full"]
-    assert (exact["MR-R1"]["0.5"], exact["MR-mAP"]["0.5"]) == (0.0, 100.0)
+def test_only_the_first_ten_listed_windows_count_for_map():
+    late = [[[100, 120, 0.1]] * 10 + [[0, 20, 0.9]]]
+    found = scored([[[0, 20]]], late)
+    assert found.metrics["mAP@0.5"] == 0.0
+    assert [(c.name, c.count) for c in found.cautions] == [("UnusedWindows", 1)]
 
 
+def test_a_query_counts_in_a_range_with_its_moments_of_that_length():
+    found = scored([[[0, 10], [20, 50]], [[0, 11]]], [[[0, 10, 1.0]], [[0, 11, 1.0]]])
+    values = {name: columns["R1@0.5"].tolist() for name, columns in found.lengths.items()}
+    np.testing.assert_equal(values, {"short": [1.0, np.nan], "middle": [0.0, 1.0]})
+    assert found.metrics["R1@0.5"] == 100.0
+
+
+def test_lighthouse_leaves_moments_without_length_out():
+    question, answers = moments([[[5, 5]], [[0, 10]]]), spans([[[5, 5, 1.0]], [[0, 10, 1.0]]])
+    found = apply_rules("lighthouse", question, answers, Options())
+    assert found.metrics["R1@0.5"] == 100.0
+    np.testing.assert_equal(found.per_query["R1@0.5"], [np.nan, 1.0])
+    assert not found.lengths
+
+
+def test_odd_windows_are_counted_and_cut_to_the_video_when_asked():
+    predicted = [[[100, 200, 0.9], [5, 5, 0.8]]]
+    found = scored([[[100, 150]]], predicted)
+    assert {c.name: c.count for c in found.cautions} == {"ZeroLengthSpan": 1, "SpanOutsideVideo": 1}
+    assert found.metrics["mIoU"] == 50.0
+    assert scored([[[100, 150]]], predicted, clip=True).metrics["mIoU"] == 100.0
+
+
+@pytest.mark.parametrize("rules", ["qvhighlights", "calce"])
 @pytest.mark.parametrize(
-    ("window", "error"),
+    ("empty_windows", "start", "recall", "precision"),
     [
-        ([0, float("nan"), 0.5], errors.NonFiniteSpan),
-        (["-Infinity", 5, 0.5], errors.NonFiniteSpan),
-        ([None, 5, 0.5], errors.NonFiniteSpan),
-        ([3], errors.NonFiniteSpan),
-        (3, errors.NonFiniteSpan),
-        ([7, 5, 0.5], errors.ReversedSpan),
-        ([3, 5], errors.MissingScore),
-        ([3, 5, float("inf")], errors.NonFiniteScore),
-        ([3, 5, None], errors.NonFiniteScore),
+        ("published", 7, 0.0, 100.0),
+        ("published", 9, 0.0, 100.0),
+        ("identical", 7, 100.0, 100.0),
+        ("identical", 9, 0.0, 0.0),
     ],
 )
-def test_a_bad_window_is_named_with_query_and_rank(rows, window, error):
-    rows[0][4]["pred_relevant_windows"][2] = window
-    with pytest.raises(error, match=r"query 4 \(rank 2\)"):
-        evaluate(*rows)
+def test_two_empty_windows_hit_in_map_only_as_published_or_if_they_are_identical(
+    rules, empty_windows, start, recall, precision
+):
+    options = Options(empty_windows=empty_windows)
+    found = apply_rules(rules, moments([[[7, 7]]]), spans([[[start, start, 1.0]]]), options).metrics
+    assert (found["R1@0.5"], found["mIoU"], found["mAP@0.5"]) == (recall, recall, precision)
 
 
-def test_bad_rows_are_named(rows):
-    predictions, annotations = rows
-    some_without = [{k: v for k, v in r.items() if r["qid"] or k != "pred_saliency_scores"} for r in predictions]
-    cases = [
-        (predictions + predictions[3:4], annotations, errors.DuplicateQuery, "3"),
-        (predictions[:-1], annotations, errors.MissingPrediction, "11"),
-        (predictions, annotations[:-1], errors.UnknownQuery, "11"),
-        (some_without, annotations, errors.MissingField, "0"),
-        ([{"qid": row["qid"]} for row in predictions], annotations, errors.MissingField, "0"),
-        (["qid"], annotations, errors.MalformedRow, "number 0"),
-        ([*predictions, {**predictions[0], "qid": [1]}], annotations, errors.MalformedRow, r"\[1\]"),
-        ([{**row, "pred_relevant_windows": 3.5} for row in predictions], annotations, errors.MalformedRow, "0"),
-        (predictions, [{**row, "relevant_windows": []} for row in annotations], errors.BadReference, "0"),
-        ([], annotations, errors.MissingPrediction, "0"),
+@pytest.mark.parametrize("rules", ["qvhighlights", "calce"])
+def test_as_published_an_empty_window_takes_an_empty_moment_before_any_other(rules):
+    # In the published code, the quotient 0 / 0 sorts above every overlap, and each moment is taken once.
+    answers = spans([[[30, 30, 0.9], [0, 10, 0.8], [40, 40, 0.7]]])
+    found = apply_rules(rules, moments([[[0, 10], [50, 50]]]), answers, Options()).metrics
+    assert found["mAP@0.5"] == 100.0
+    assert found["R1@0.5"] == 0.0
+    whole = spans([[[0, 10, 0.9], [30, 30, 0.8]]])
+    assert apply_rules(rules, moments([[[0, 10], [50, 50]]]), whole, Options()).metrics["R1@0.5"] == 100.0
+
+
+def test_saliency_of_another_length_is_a_caution_and_an_empty_one_a_miss_when_asked():
+    predictions, annotations = made_qvh(12)
+    question = qvh_question(annotations)
+    answers = qvh_answers(predictions, question)
+    lists = [row["pred_saliency_scores"] for row in predictions]
+    lists[1], lists[2] = [1.0] * 80, []
+    clips = read_clip_scores(question.ids, lists, question.ratings.counts, empty_ok=True)
+    found = apply_rules("qvhighlights", question, replace(answers, clips=clips), Options())
+    assert [(c.name, c.ids) for c in found.cautions if c.name == "SaliencyLength"] == [("SaliencyLength", ("q1", "q2"))]
+    assert found.per_query["HL-mAP"][2] == found.per_query["HL-HIT@1"][2] == 0.0
+
+
+def test_only_moments_or_only_saliency_may_be_answered():
+    predictions, annotations = made_qvh(12)
+    question = qvh_question(annotations)
+    both = qvh_answers(predictions, question)
+    found = [
+        apply_rules("qvhighlights", question, answers, Options()).metrics
+        for answers in (both, Spans(both.windows), Spans(None, both.clips))
     ]
-    for predicted, annotated, error, name in cases:
-        with pytest.raises(error, match=f"query {name}"):
-            evaluate(predicted, annotated)
+    assert found[0] == found[1] | found[2]
+    assert set(found[2]) == {"HL-mAP", "HL-HIT@1"}
 
 
-@pytest.mark.parametrize(("scores", "error"), [([], errors.EmptyPrediction), ([1, "NaN"], errors.NonFiniteScore)])
-def test_bad_saliency_is_named(rows, scores, error):
-    rows[0][5]["pred_saliency_scores"] = scores
-    with pytest.raises(error, match="query 5"):
-        evaluate(*rows)
-
-
-def test_empty_answers_count_as_misses_only_when_asked(rows):
-    predictions, annotations = rows
-    predictions[2]["pred_relevant_windows"], predictions[2]["pred_saliency_scores"] = [], []
-    with pytest.raises(errors.EmptyPrediction, match="query 2"):
-        evaluate(predictions, annotations)
-    scores = evaluate(predictions, annotations, empty_as_miss=True)
-    assert scores.per_query["AP"][2] == scores.per_query["IoU"][2] == scores.per_query["HL-AP-Fair"][2] == 0
-    assert len(scores.per_query["AP"]) == 12
-
-
-def test_allow_missing_scores_what_both_sides_have(rows):
-    predictions, annotations = rows
-    found = evaluate(predictions[2:], annotations[:-2], allow_missing=True)
-    assert found.exact == evaluate(predictions[2:-2], annotations[2:-2]).exact
-
-
-def test_odd_windows_are_counted_and_clipped_when_asked(rows):
-    predictions, annotations = [rows[0][0]], [rows[1][0]]
-    annotations[0]["relevant_windows"] = [[100, 150]]
-    predictions[0]["pred_relevant_windows"] = [[100, 200, 0.9], [5, 5, 0.8]] + [[0, 1, 0.1]] * 10
-    scores = evaluate(predictions, annotations)
-    kinds = {c.name: c.count for c in scores.cautions}
-    assert kinds == {"ZeroLengthSpan": 1, "SpanOutsideVideo": 1, "UnusedWindows": 2}
-    assert scores.exact["full"]["MR-mIoU"] == 50.0
-    assert evaluate(predictions, annotations, clip=True).exact["full"]["MR-mIoU"] == 100.0
-
-
-def test_identical_empty_windows_hit_and_others_do_not(rows):
-    predictions, annotations = [rows[0][0]], [rows[1][0]]
-    annotations[0]["relevant_windows"] = [[7, 7]]
-    for start, hit in ((7, 100.0), (9, 0.0)):
-        predictions[0]["pred_relevant_windows"] = [[start, start, 1.0]]
-        full = evaluate(predictions, annotations).exact["full"]
-        assert (full["MR-R1"]["0.5"], full["MR-mAP"]["0.5"]) == (hit, hit)
-
-
-def test_saliency_of_another_length_is_a_caution(rows):
-    rows[0][1]["pred_saliency_scores"] = [1.0] * 80
-    assert [(c.name, c.ids) for c in evaluate(*rows).cautions if c.name != "ZeroLengthSpan"] == [
-        ("SaliencyLength", ("1",))
-    ]
-
-
-def test_per_query_columns_have_one_value_each(rows):
-    for name, column in evaluate(*rows).per_query.items():
-        assert np.shape(column) == (12,), name
+def test_per_query_columns_have_one_value_each(made):
+    predictions, annotations = made
+    question = qvh_question(annotations)
+    found = apply_rules("qvhighlights", question, qvh_answers(predictions, question), Options())
+    for name, column in found.per_query.items():
+        assert np.shape(column) == (150,), name

@@ -5,14 +5,22 @@ import math
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.metrics import bert_score, captions, clip_score, spice
+from workflow_scripts.lib.metrics import bert_score, caption_rules, captions, clip_score, spice
 from workflow_scripts.lib.metrics.captions import CaptionTexts
+from workflow_scripts.lib.metrics.errors import BadReference
+from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF, make_scorers
+from workflow_scripts.lib.metrics.questions import Captions
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import OptionalMetric, Options
+from workflow_scripts.score_captions import weight_paths
 
 OWN = ["a man slices bread", "stir the soup", ""]
 WANTED = [["he cuts the bread", "a man slices bread"], ["boil some soup"], ["mix flour"]]
@@ -126,8 +134,9 @@ def pictures(tmp_path):
 @pytest.mark.parametrize("rule", clip_score.RULES)
 def test_clipscore_equals_a_plain_loop(small_clip, pictures, rule):
     own = ["A dog runs", "a cat", "nothing to see"]
-    images = [small_clip.images(chosen) for chosen in (pictures[:2], pictures[2:], [])]
-    found = clip_score.ClipScore(images, small_clip.texts, rule)(texts(own, [["x"]] * 3))
+    shown_by = [pictures[:2], pictures[2:], []]
+    images = [small_clip.images(chosen) for chosen in shown_by]
+    found = clip_score.ClipScore(small_clip, rule)(CaptionTexts(own, [["x"]] * 3, own, [["x"]] * 3, shown_by))
     for caption, shown, value in zip(own[:2], images[:2], found[:2], strict=True):
         words = f"A photo depicts {caption}" if rule == "clipscore" else caption.lower()
         (row,) = small_clip.texts([words])
@@ -147,6 +156,12 @@ def test_texts_and_pictures_of_one_clip_are_told_apart_and_long_texts_are_cut(sm
     assert np.allclose(rows[:1], small_clip.images(pictures[:1]), atol=1e-6)
     with pytest.raises(ValueError, match="unknown rule"):
         clip_score.clip_score([rows], rows[:1], "clip")
+
+
+@pytest.mark.parametrize("shown_by", [None, [[], [], []]])
+def test_clipscore_without_any_picture_is_refused(small_clip, shown_by):
+    with pytest.raises(BadReference, match="pictures"):
+        clip_score.ClipScore(small_clip)(CaptionTexts(OWN, WANTED, OWN, WANTED, shown_by))
 
 
 # SPICE
@@ -204,12 +219,53 @@ def test_another_archive_than_corenlp_is_named(tmp_path):
 # Together
 
 
-def test_optional_metrics_stand_beside_the_others_and_groups_are_their_means():
-    found = captions.evaluate(
-        [1, 2, 3], OWN, WANTED, ["x", "y", "y"], {"SPICE": lambda given: np.array([0.5, 0.25, np.nan])}
-    )
-    assert [found.metrics[group]["SPICE"] for group in ("all", "x", "y")] == [37.5, 50.0, 25.0]
-    assert found.per_caption["SPICE"][:2].tolist() == [0.5, 0.25]
+IDS = ["1", "2", "3"]
+ASKED, ANSWERED = Captions(IDS, IDS, WANTED), Captions(IDS, IDS, [[text] for text in OWN])
+
+
+@pytest.mark.parametrize("rules", ["captions", "hirest_captions"])
+def test_optional_metrics_stand_beside_the_others_in_percent(rules, monkeypatch):
+    made = {"SPICE": lambda given: np.array([0.5, 0.25, np.nan])}
+    monkeypatch.setattr(caption_rules, "make_scorers", lambda options, rule: made)
+    found = apply_rules(rules, ASKED, ANSWERED, Options(also=("SPICE",)))
+    assert found.metrics["SPICE"] == 37.5
+    assert found.per_query["SPICE"][:2].tolist() == [0.5, 0.25]
+    assert list(found.metrics) == [*captions.METRICS, "SPICE"]
+
+
+def test_the_rule_set_tells_the_form_of_clipscore_and_hands_on_texts_and_pictures(monkeypatch):
+    seen = []
+
+    def make(options, rule):
+        def scorer(given):
+            seen.append((rule, given.captions, given.pictures))
+            return np.ones(3)
+
+        return {"CLIPScore": scorer}
+
+    monkeypatch.setattr(caption_rules, "make_scorers", make)
+    pictures = [[Path("a.png")], [], []]
+    loud = replace(ANSWERED, texts=[[text.upper()] for text in OWN])
+    for rules in ("captions", "hirest_captions"):
+        apply_rules(rules, replace(ASKED, pictures=pictures), loud, Options(also=("CLIPScore",)))
+    assert seen == [
+        ("clipscore", [text.upper() for text in OWN], pictures),
+        ("hirest", OWN, pictures),
+    ]
+
+
+def test_models_are_loaded_from_their_files(roberta, corenlp, answering_java):
+    options = Options(also=("SPICE", "BERTScore"), models={"SPICE": (corenlp,), "BERTScore": (roberta / "vocab.json",)})
+    scorers = make_scorers(options, "clipscore")
+    assert list(scorers) == ["SPICE", "BERTScore"]
+    assert isinstance(scorers["BERTScore"], bert_score.BertScore)
+    assert scorers["SPICE"](texts()).shape == (3,)
+
+
+def test_a_rule_set_without_the_model_of_a_metric_says_which_file_and_how_to_get_it(tmp_path):
+    options = Options(also=("BERTScore",), models={"BERTScore": (tmp_path / "model.safetensors",)})
+    with pytest.raises(UserError, match=r"BERTScore: .*model\.safetensors.*snakemake --cores 1"):
+        apply_rules("captions", ASKED, ANSWERED, options)
 
 
 def run(tmp_path, *arguments):
@@ -224,6 +280,7 @@ def test_the_command_scores_a_file(tmp_path):
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "m.json").read_text())
     assert set(metrics["metrics"]["all"]) == {*captions.METRICS, "n"}
+    assert metrics["metrics"]["all"]["n"] == 3
     assert metrics["cautions"] == ["EmptyCaption: 1, in 2"]
 
 
@@ -242,10 +299,7 @@ def test_a_metric_without_its_model_says_so_before_anything_is_scored(tmp_path, 
 
 
 def test_every_model_of_a_metric_is_in_the_registry(tmp_path):
-    from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF
-    from workflow_scripts.score_captions import weight_paths
-
-    assert set(WEIGHTS_OF) == set(captions.OPTIONAL_SCALES)
+    assert set(WEIGHTS_OF) == set(get_args(OptionalMetric))
     for metric in WEIGHTS_OF:
         with pytest.raises(UserError, match=metric):
             weight_paths(metric, tmp_path)

@@ -18,12 +18,22 @@ from tests.unit.made_benchmarks import (
     write_answer_tables,
     write_lines,
 )
-from tests.unit.plain_metrics import plain_moments, plain_saliency
+from tests.unit.made_predictions import moments as made_moments
+from tests.unit.made_predictions import qvh_answers, qvh_question
+from tests.unit.made_predictions import spans as made_spans
+from tests.unit.plain_metrics import (
+    plain_hirest_moments,
+    plain_hirest_steps,
+    plain_moments,
+    plain_recalls,
+    plain_saliency,
+)
 from workflow_scripts import evaluate
-from workflow_scripts.lib.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
+from workflow_scripts.lib.metrics import captions, ranked_spans
 from workflow_scripts.lib.metrics.bootstrap import confidence_interval
 from workflow_scripts.lib.metrics.errors import MissingPrediction
-from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
+from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.predictions.tables import QUERY_SCORES_SCHEMA, read_answers
 from workflow_scripts.lib.scoring.annotated import Split
 from workflow_scripts.lib.scoring.run import score_run
@@ -99,21 +109,13 @@ def test_a_table_of_predictions_is_scored_as_qvhighlights_scores_it(qvh, monkeyp
     assert_equal_numbers(metrics["metrics"], numbers)
     found = metrics["rule_sets"]["qvhighlights"]["lengths"]
     assert {name: entry["mAP"] for name, entry in found.items()} == pytest.approx(lengths)
-    rows = [
-        {
-            "qid": row["qid"],
-            "pred_relevant_windows": [window[:2] for window in row["pred_relevant_windows"]],
-            "relevant_windows": truth["relevant_windows"],
-        }
-        for row, truth in zip(predictions, annotations, strict=True)
-    ]
-    official = calce.evaluate(rows).official
-    assert metrics["rule_sets"]["calce"]["official"] == official
-    assert metrics["rule_sets"]["calce"]["metrics"]["mIoU"] == pytest.approx(100 * official["mIoU"])
-    first = np.array([row["pred_relevant_windows"][0] for row in rows])
-    wanted = span_index.evaluate(
-        [str(row["qid"]) for row in rows], first, np.array([row["relevant_windows"][0] for row in rows])
-    )
+    question = made_moments([row["relevant_windows"] for row in annotations])
+    answers = made_spans([[window[:2] for window in row["pred_relevant_windows"]] for row in predictions])
+    wanted = apply_rules("calce", question, answers, Options())
+    assert metrics["rule_sets"]["calce"]["official"] == wanted.official
+    assert metrics["rule_sets"]["calce"]["metrics"]["mIoU"] == pytest.approx(100 * wanted.official["mIoU"])
+    options = Options(thresholds=THRESHOLDS)
+    wanted = apply_rules("span_index", question, answers, options)
     assert_equal_numbers(metrics["rule_sets"]["span_index"]["metrics"], wanted.metrics)
 
 
@@ -125,7 +127,15 @@ def test_a_submission_is_scored_as_qvhighlights_scores_it(qvh, tmp_path, monkeyp
     numbers, saliency, _ = qvh_numbers(predictions, annotations)
     assert_equal_numbers(metrics["metrics"], numbers | saliency)
     section = metrics["rule_sets"]["qvhighlights"]
-    assert section["official"] == json.loads(json.dumps(qvhighlights.evaluate(predictions, annotations).official))
+    question = qvh_question(annotations)
+    wanted = apply_rules("qvhighlights", question, qvh_answers(predictions, question), Options())
+    assert section["official"] == wanted.official
+    assert section["options"] == {
+        "clip": False,
+        "moments": "raw",
+        "empty_windows": "published",
+        "match_number": True,
+    }
     assert section["source"].startswith("jayleicn/moment_detr")
     assert metrics["counts"] == {"queries": 40, "evaluated": 40, "skipped": {}}
 
@@ -136,9 +146,7 @@ def test_ranked_spans_are_scored_by_both_rules_from_a_table_and_from_a_file(data
     path, rows = sentence_files(tmp_path, dataset)
     tables = import_tables(monkeypatch, tmp_path, dataset, reader, {split: path})
     rules = {"2d_tan_strict": ranked_spans.TAN, "mmn_float32": ranked_spans.MMN}
-    wanted = {
-        name: ranked_spans.evaluate_rows(rows, rule, NMS[name], THRESHOLDS).metrics for name, rule in rules.items()
-    }
+    wanted = {name: plain_recalls(rows, rule, NMS[name], THRESHOLDS) for name, rule in rules.items()}
     assert wanted["2d_tan_strict"] != wanted["mmn_float32"]
     queries = read_table(tables / "queries.parquet").to_pylist()
     id_of = {(row["video_id"], row["ordinal"]): row["query_id"] for row in queries}
@@ -188,22 +196,19 @@ def test_hirest_is_scored_in_its_own_files(tmp_path, monkeypatch):
         (tmp_path / f"{task}.json").write_text(json.dumps(predictions))
     settings = external_settings(tmp_path / "moments.json", "hirest", "val", ["hirest_moments"])
     found = score_external(monkeypatch, tables, settings, tmp_path / "moments")
-    wanted = hirest.moment_retrieval(moments, truth).official["all"]
-    assert found["counts"]["evaluated"] == wanted.pop("total_videos") == 9
-    assert_equal_numbers(found["metrics"], wanted)
+    assert found["counts"]["evaluated"] == 9
+    assert_equal_numbers(found["metrics"], plain_hirest_moments(moments, truth))
+    assert found["rule_sets"]["hirest_moments"]["options"] == {"moments": "raw", "clip": False, "reversed": "refuse"}
     assert 0 < found["metrics"]["R@0.7"] < 100
     settings = external_settings(tmp_path / "steps.json", "hirest", "val", ["hirest_steps_raw", "hirest_steps"])
     found = score_external(monkeypatch, tables, settings, tmp_path / "steps")
-    wanted = hirest.segmentation(steps, {name: own[name] for name in steps}).official["all"]
-    numbers = {f"{kind}@{t}": wanted[kind][str(t)] for kind in ("recall", "precision") for t in (0.5, 0.7)}
-    assert_equal_numbers(found["metrics"], numbers)
+    bounds = {name: entry["bounds"] for name, entry in steps.items()}
+    assert_equal_numbers(found["metrics"], plain_hirest_steps(bounds, {name: own[name]["bounds"] for name in steps}))
+    assert found["rule_sets"]["hirest_steps"]["options"] == {"reversed": "refuse"}
     assert found["rule_sets"]["hirest_steps"]["metrics"] != found["metrics"]
     windows = {f"hirest/val/{p}#{n[:-4]}": [[*e["bounds"], None]] for p, v in moments.items() for n, e in v.items()}
     metrics, _ = evaluated(monkeypatch, tables, windows, "val", ["hirest_moments"])
-    assert_equal_numbers(
-        metrics["metrics"],
-        {k: v for k, v in hirest.moment_retrieval(moments, truth).official["all"].items() if "@" in k},
-    )
+    assert_equal_numbers(metrics["metrics"], plain_hirest_moments(moments, truth))
     assert metrics["counts"]["skipped"] == {"no annotated moment": 3}
     assert metrics["counts"]["unreadable"] == 2
 
@@ -255,10 +260,6 @@ def test_a_split_without_moments_has_predictions_and_no_numbers(tmp_path, monkey
     assert read_table(run / "per_query.parquet").num_rows == 0
 
 
-def lowered(captions):
-    return [text.lower() for text in captions]
-
-
 def test_step_captions_are_scored_from_a_file_and_from_a_table(tmp_path, monkeypatch):
     headings = ["Cut the carrots", "Boil water ", "Serve it hot", "Mix the dough", "Bake the bread"]
     own = ["cut carrots", "Boil the water", "serve it", "mix dough by hand", "eat the bread"]
@@ -277,8 +278,10 @@ def test_step_captions_are_scored_from_a_file_and_from_a_table(tmp_path, monkeyp
     tables = import_tables(monkeypatch, tmp_path, "hirest", "hirest", {"val": tmp_path / "val.json"})
     settings = external_settings(tmp_path / "captions.json", "hirest", "val", ["hirest_captions"])
     found = score_external(monkeypatch, tables, settings, tmp_path / "out")
-    wanted = captions.evaluate(range(5), lowered(own), [[text] for text in lowered(headings)]).metrics["all"]
-    assert_equal_numbers(found["metrics"], {name: wanted[name] for name in captions.METRICS}, 1e-6)
+    texts = captions.tokenized(own, [[text] for text in headings])
+    wanted, _ = captions.score_tokens(texts.own_tokens, texts.reference_tokens)
+    assert_equal_numbers(found["metrics"], {name: 100 * value for name, value in wanted.items()}, 1e-6)
+    assert found["rule_sets"]["hirest_captions"]["options"] == {"also": []}
     assert set(found["confidence"]) == {"ROUGE_L", "CIDEr"}
     assert found["counts"]["evaluated"] == 5
     run, numbered = tmp_path / "run", list(zip((0, 0, 1, 1, 1), (0, 1, 0, 1, 2), own, strict=True))
@@ -369,7 +372,7 @@ def test_captions_of_videos_are_paired_with_all_their_references(tmp_path, monke
 
     def read():
         path = tmp_path / "captions.json"
-        return read_submission(path, split, "captions", asked, Leniency(), needs_scores=False)
+        return read_submission(path, split, "captions", asked, Leniency())
 
     question, answers = read()
     assert dict(zip(question.ids, question.texts, strict=True)) == references

@@ -12,13 +12,21 @@ from tests.unit.made_benchmarks import (
     sentence_files,
     write_lines,
 )
+from tests.unit.made_predictions import qvh_answers, qvh_question
 from workflow_scripts.lib.datasets.source_files import read_json
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.errors import MalformedRow
-from workflow_scripts.lib.metrics.qvhighlights import evaluate as evaluate_qvh
-from workflow_scripts.lib.scoring.submissions import read_values
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
+from workflow_scripts.lib.scoring.json_values import read_values
 
 NAN = float("nan")
+
+
+def official(predictions, annotations, **options):
+    """The numbers of the published form of rows that have answers."""
+    question = qvh_question(annotations)
+    return apply_rules("qvhighlights", question, qvh_answers(predictions, question), Options(**options)).official
 
 
 @pytest.fixture
@@ -89,18 +97,24 @@ def test_a_fault_is_named_with_its_file_and_line(score, fault):
 
 def test_what_both_sides_have_is_scored_if_that_is_asked_for(score):
     found = score(lambda rows: [*rows[1:], rows[0] | {"qid": 99}], allow_missing=True)
-    wanted = evaluate_qvh(score.predictions[1:], score.annotations, allow_missing=True)
-    assert found["rule_sets"]["qvhighlights"]["official"] == json.loads(json.dumps(wanted.official))
+    wanted = official(score.predictions[1:], score.annotations[1:])
+    assert found["rule_sets"]["qvhighlights"]["official"] == wanted
     assert found["counts"] == {"queries": 6, "evaluated": 5, "skipped": {"no prediction": 1}}
     assert found["provenance"]["accepted"]["allow_missing"] is True
+
+
+def test_not_matching_the_number_of_queries_is_an_option_that_the_metrics_name(score):
+    found = score(lambda rows: rows[1:], match_number=False)["rule_sets"]["qvhighlights"]
+    assert found["queries"] == 5
+    assert found["official"] == official(score.predictions[1:], score.annotations[1:])
+    assert found["options"]["match_number"] is False
 
 
 def test_an_empty_answer_is_a_miss_if_that_is_asked_for(score):
     rows = json.loads(json.dumps(score.predictions))
     rows[2]["pred_relevant_windows"] = []
     found = score(changed(3, pred_relevant_windows=[]), empty_as_miss=True)
-    wanted = evaluate_qvh(rows, score.annotations, empty_as_miss=True)
-    assert found["rule_sets"]["qvhighlights"]["official"] == json.loads(json.dumps(wanted.official))
+    assert found["rule_sets"]["qvhighlights"]["official"] == official(rows, score.annotations)
 
 
 def test_windows_may_be_cut_to_the_video(score):
@@ -110,8 +124,9 @@ def test_windows_may_be_cut_to_the_video(score):
 
     rows = late(json.loads(json.dumps(score.predictions)))
     plain, cut = (score(late, clip=clip)["rule_sets"]["qvhighlights"] for clip in (False, True))
-    assert plain["official"] == json.loads(json.dumps(evaluate_qvh(rows, score.annotations).official))
-    assert cut["official"] == json.loads(json.dumps(evaluate_qvh(rows, score.annotations, clip=True).official))
+    assert plain["official"] == official(rows, score.annotations)
+    assert cut["official"] == official(rows, score.annotations, clip=True)
+    assert (plain["options"]["clip"], cut["options"]["clip"]) == (False, True)
     assert any(caution.startswith("SpanOutsideVideo: ") for caution in plain["cautions"])
 
 

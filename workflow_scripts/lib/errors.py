@@ -16,6 +16,56 @@ class UserError(Exception):
     """
 
 
+class DataError(UserError):
+    """A fault in annotations or predictions, one class per fault; the message names it.
+
+    Parameters
+    ----------
+    where : file and line, or table and row; with nothing else, the whole message
+    found : what is there
+    expected : what should be there
+    remedy : what to do about it
+    """
+
+    def __init__(
+        self, where: str, found: str = "", expected: str = "", remedy: str = "Correct the annotation file."
+    ) -> None:
+        name = type(self).__name__
+        super().__init__(f"{where}: {name}: found {found}; expected {expected}. {remedy}" if found else where)
+
+
+class DuplicateQuery(DataError):
+    """Two queries have the same id or the same place in their video, or one query is answered twice."""
+
+
+class DuplicateVideo(DataError):
+    """One video twice, where each may occur once."""
+
+
+class UnknownQuery(DataError):
+    """A row or a prediction is about a query that is not there."""
+
+
+class NonFiniteSpan(DataError):
+    """A start or an end that is NaN, infinite or missing."""
+
+
+class ReversedSpan(DataError):
+    """A span that ends before it starts."""
+
+
+class NonFiniteScore(DataError):
+    """A score that is NaN, infinite or not a number."""
+
+
+class MissingScore(DataError):
+    """A prediction without a score, in a metric that ranks by it."""
+
+
+class MissingPrediction(DataError):
+    """A query without a prediction, not even an explicit miss."""
+
+
 def run_entry_point(main: Callable[[], None]) -> None:
     """Run a rule's `main` with logging set up; end with status 2 and the bare message on a `UserError`."""
     logging.basicConfig(

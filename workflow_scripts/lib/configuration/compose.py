@@ -37,6 +37,7 @@ from workflow_scripts.lib.configuration.schema import (
 )
 from workflow_scripts.lib.configuration.system_checks import check_checkpoint, check_clean
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 
 FEATURE_KINDS = {
@@ -137,6 +138,10 @@ class Configuration:
             raise UserError(f"{path}: no entry {name!r}; {nearest(name, registry)}")
         return validate(Weight, [(str(path), registry[name])], (name,))
 
+    def metric_weights(self, metric: str) -> tuple[str, ...]:
+        """Return the entries of the weights registry that an optional metric of captions needs."""
+        return WEIGHTS_OF[metric]
+
     def published(self, dataset: str, split: str, rules: Iterable[str]) -> list[PublishedRow]:
         """Return the published rows about a split of a dataset that follow one of these rule sets."""
         wanted = set(rules)
@@ -228,11 +233,16 @@ class Configuration:
             where = source_of(layers, ("external", external))
             chosen = given.rules or rules
             _check_rules(chosen, f"{where}: external.{external}.rules")
-            tasks = sorted({RULE_SETS[name].task for name in chosen})
+            tasks = sorted({_asked(name) for name in chosen})
             if len(tasks) > 1:
                 raise UserError(
                     f"{where}: external.{external}.rules: one file answers one task, these are of several: "
                     f"{', '.join(tasks)}"
+                )
+            if given.also and "CLIPScore" in given.also and dataset.evaluation.pictures is None:
+                raise UserError(
+                    f"{where}: external.{external}.also: CLIPScore needs `evaluation.pictures` of the dataset, the "
+                    "folder with the pictures of the videos"
                 )
         return dataset
 
@@ -390,6 +400,12 @@ def _check_rules(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in RULE_SETS:
             raise UserError(f"{where}: unknown rule set {name!r}; {nearest(name, RULE_SETS)}")
+
+
+def _asked(rules: str) -> str:
+    """Return what a rule set asks a prediction file for."""
+    rule_set = RULE_SETS[rules]
+    return f"{rule_set.task} of steps" if rule_set.about_steps else rule_set.task
 
 
 def _sections(layers: list[Layer], kind: str, name: str) -> list[Layer]:

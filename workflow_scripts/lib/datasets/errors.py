@@ -1,25 +1,21 @@
-"""What can be wrong with annotations, one class per fault; every message says where, what, and what to do."""
+"""What can be wrong with annotations, one class per fault; every message says where, what, and what to do.
 
-from workflow_scripts.lib.errors import UserError
+Faults that predictions can have as well are those of `lib.errors`.
+"""
+
+from workflow_scripts.lib.errors import DataError
+from workflow_scripts.lib.errors import DuplicateQuery as DuplicateQuery
+from workflow_scripts.lib.errors import DuplicateVideo as DuplicateVideo
+from workflow_scripts.lib.errors import MissingPrediction as MissingPrediction
+from workflow_scripts.lib.errors import MissingScore as MissingScore
+from workflow_scripts.lib.errors import NonFiniteScore as NonFiniteScore
+from workflow_scripts.lib.errors import NonFiniteSpan as NonFiniteSpan
+from workflow_scripts.lib.errors import ReversedSpan as ReversedSpan
+from workflow_scripts.lib.errors import UnknownQuery as UnknownQuery
 
 
-class AnnotationError(UserError):
-    """A fault in annotations.
-
-    Parameters
-    ----------
-    where : str
-        File and line, or table and row.
-    found : str
-        What is there.
-    expected : str
-        What should be there.
-    remedy : str, optional
-        What to do about it.
-    """
-
-    def __init__(self, where: str, found: str, expected: str, remedy: str = "Correct the annotation file.") -> None:
-        super().__init__(f"{where}: {type(self).__name__}: found {found}; expected {expected}. {remedy}")
+class AnnotationError(DataError):
+    """A fault that only annotations can have."""
 
 
 class UnknownFormat(AnnotationError):
@@ -46,10 +42,6 @@ class BadVideoId(AnnotationError):
     """A video id is blank, holds a slash or a blank, or does not follow from the id in the source."""
 
 
-class DuplicateVideo(AnnotationError):
-    """One video is described twice, and differently."""
-
-
 class BadDuration(AnnotationError):
     """A duration is not a positive number of seconds."""
 
@@ -74,16 +66,8 @@ class BadExtra(AnnotationError):
     """`extra_json` is not JSON."""
 
 
-class DuplicateQuery(AnnotationError):
-    """Two queries have the same id, or the same place in their video."""
-
-
 class UnknownVideo(AnnotationError):
     """A row names a video that the table of videos lacks."""
-
-
-class UnknownQuery(AnnotationError):
-    """A row names a query that the table of queries lacks, or one of another video."""
 
 
 class BadQueryId(AnnotationError):
@@ -122,16 +106,8 @@ class BadUnit(AnnotationError):
     """A span is neither in seconds nor in frames."""
 
 
-class NonFiniteSpan(AnnotationError):
-    """A span holds something that is not a finite number."""
-
-
 class ZeroLengthSpan(AnnotationError):
     """A span starts where it ends."""
-
-
-class ReversedSpan(AnnotationError):
-    """A span ends before it starts."""
 
 
 class SpanOutsideVideo(AnnotationError):
@@ -164,18 +140,6 @@ class UnsortedTranscript(AnnotationError):
 
 class BadRank(AnnotationError):
     """The predictions of a query are not ranked 0, 1, 2, ..."""
-
-
-class NonFiniteScore(AnnotationError):
-    """A prediction's score is not a finite number."""
-
-
-class MissingScore(AnnotationError):
-    """A prediction has no score where the metrics sort by it."""
-
-
-class MissingPrediction(AnnotationError):
-    """A query has no prediction, not even an explicit miss."""
 
 
 class UnknownView(AnnotationError):

@@ -4,13 +4,13 @@ Reproduces jayleicn/moment_detr standalone_eval/eval.py (compute_hl_ap, compute_
 the curve of scikit-learn's precision_recall_curve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.metrics.errors import BadReference, EmptyPrediction, NonFiniteScore, name_some
+from workflow_scripts.lib.metrics.errors import EmptyPrediction, NonFiniteScore, name_some
 from workflow_scripts.lib.metrics.windows import as_float
 
 CLIP_LENGTH_S = 2.0
@@ -28,6 +28,10 @@ class ClipRatings:
 
     scores: np.ndarray
     counts: np.ndarray
+
+    def rows(self, chosen: np.ndarray) -> "ClipRatings":
+        """Return the ratings of some of the videos; `chosen` is int (M,)."""
+        return ClipRatings(self.scores[chosen], self.counts[chosen])
 
 
 @dataclass(frozen=True)
@@ -47,32 +51,9 @@ class ClipScores:
     is_answered: np.ndarray
     has_other_length: np.ndarray
 
-
-def read_ratings(rows: Sequence[Mapping[str, Any]]) -> ClipRatings:
-    """Return `relevant_clip_ids` and `saliency_scores` of annotated rows as one array.
-
-    Raises
-    ------
-    BadReference
-        If a row has no ratings, or rates a clip past the end of its video.
-    """
-    unrated = [row["qid"] for row in rows if row.get("saliency_scores") is None or row.get("relevant_clip_ids") is None]
-    if unrated:
-        raise BadReference(f"annotations without saliency scores: query {name_some(unrated)}")
-    counts = np.array([int(row["duration"] / CLIP_LENGTH_S) for row in rows])
-    video = np.repeat(np.arange(len(rows)), [len(row["relevant_clip_ids"]) for row in rows])
-    clips = np.array([clip for row in rows for clip in row["relevant_clip_ids"]], dtype=np.int64)
-    is_outside = (clips < 0) | (clips >= counts[video])
-    if is_outside.any():
-        ids = list(dict.fromkeys(rows[i]["qid"] for i in video[is_outside]))
-        raise BadReference(f"annotations rate clips that their video does not have: query {name_some(ids)}")
-    triples = [triple for row in rows for triple in row["saliency_scores"]]
-    if len(triples) != len(clips) or len({len(triple) for triple in triples}) > 1:
-        raise BadReference("annotations: not one saliency score of every rater for every relevant clip")
-    scores = np.zeros((len(rows), int(counts.max(initial=0)), len(triples[0]) if triples else 1))
-    if triples:
-        scores[video, clips] = np.array(triples, dtype=np.float64)
-    return ClipRatings(scores, counts)
+    def rows(self, chosen: np.ndarray) -> "ClipScores":
+        """Return the scores of some of the queries; `chosen` is int (M,)."""
+        return ClipScores(*(a[chosen] for a in (self.scores, self.best_clip, self.is_answered, self.has_other_length)))
 
 
 def read_clip_scores(
@@ -91,7 +72,8 @@ def read_clip_scores(
     lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
     if not empty_ok and not lengths.all():
         empty = [ids[i] for i in np.flatnonzero(lengths == 0)]
-        raise EmptyPrediction(f"no saliency scores: query {name_some(empty)}. --empty-as-miss counts them as misses.")
+        remedy = "`empty_as_miss: true` counts them as misses."
+        raise EmptyPrediction(f"no saliency scores: query {name_some(empty)}. {remedy}")
     longest = int(max(lengths.max(initial=1), n_clips.max(initial=1), 1))
     scores, is_listed = np.zeros((len(lists), longest)), np.arange(longest) < lengths[:, None]
     try:

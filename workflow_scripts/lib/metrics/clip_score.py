@@ -18,9 +18,6 @@ WEIGHT = 2.5
 PREFIX = "A photo depicts "
 RULES = ("clipscore", "hirest")
 
-TextEmbedder = Callable[[Sequence[str]], np.ndarray]
-"""N texts -> float (N, D)."""
-
 
 def clip_score(images: Sequence[np.ndarray], texts: np.ndarray, rule: str) -> np.ndarray:
     """Return the score of every caption.
@@ -52,21 +49,27 @@ class ClipScore:
 
     Parameters
     ----------
-    images : N arrays (K, D), see `clip_score`
-    embed : texts -> embeddings of the same network
+    network : what embeds pictures and texts
     rule : one of `RULES`
     """
 
-    def __init__(self, images: Sequence[np.ndarray], embed: TextEmbedder, rule: str = "clipscore") -> None:
-        self._images, self._embed, self._rule = images, embed, rule
+    def __init__(self, network: "OpenClip", rule: str = "clipscore") -> None:
+        self._network, self._rule = network, rule
 
     def __call__(self, texts: CaptionTexts) -> np.ndarray:
-        """Return the score of every caption, float64 (N,)."""
-        if len(self._images) != len(texts.captions):
-            raise BadReference(f"pictures of {len(self._images)} captions, {len(texts.captions)} captions")
+        """Return the score of every caption, float64 (N,).
+
+        Raises
+        ------
+        BadReference
+            If no caption has a picture.
+        """
+        if texts.pictures is None or not any(map(len, texts.pictures)):
+            raise BadReference("CLIPScore needs pictures of what the captions describe, and there is none")
         prefix = PREFIX if self._rule == "clipscore" else ""
         words = [prefix + (caption.lower() if self._rule == "hirest" else caption) for caption in texts.captions]
-        return clip_score(self._images, self._embed(words), self._rule)
+        pictures = [self._network.images(paths) for paths in texts.pictures]
+        return clip_score(pictures, self._network.texts(words), self._rule)
 
 
 class OpenClip:

@@ -5,7 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from workflow_scripts.lib.metrics.span_index import hull_iou, recall_at
+from workflow_scripts.lib.metrics.span_index import hull_iou
+from workflow_scripts.lib.metrics.top_span import recall_at
 
 
 @dataclass(frozen=True)

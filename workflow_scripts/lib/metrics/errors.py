@@ -1,50 +1,30 @@
-"""What can be wrong with predictions; every message names the queries concerned."""
+"""What can be wrong with predictions; every message names the queries concerned.
 
-import logging
+Faults that annotations can have as well are those of `lib.errors`.
+"""
+
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-logger = logging.getLogger(__name__)
-
-
-class PredictionError(ValueError):
-    """Predictions that an evaluator must not put a number on."""
-
-
-class NonFiniteSpan(PredictionError):
-    """A start or an end that is NaN, infinite or missing."""
-
-
-class ReversedSpan(PredictionError):
-    """A span that ends before it starts."""
+from workflow_scripts.lib.errors import DataError
+from workflow_scripts.lib.errors import DuplicateQuery as DuplicateQuery
+from workflow_scripts.lib.errors import DuplicateVideo as DuplicateVideo
+from workflow_scripts.lib.errors import MissingPrediction as MissingPrediction
+from workflow_scripts.lib.errors import MissingScore as MissingScore
+from workflow_scripts.lib.errors import NonFiniteScore as NonFiniteScore
+from workflow_scripts.lib.errors import NonFiniteSpan as NonFiniteSpan
+from workflow_scripts.lib.errors import ReversedSpan as ReversedSpan
+from workflow_scripts.lib.errors import UnknownQuery as UnknownQuery
 
 
-class NonFiniteScore(PredictionError):
-    """A score that is NaN, infinite or not a number."""
-
-
-class MissingScore(PredictionError):
-    """A span or video without a score, in a metric that ranks by it."""
+class PredictionError(DataError):
+    """Predictions that an evaluator must not put a number on; a fault that annotations cannot have."""
 
 
 class EmptyPrediction(PredictionError):
     """A query that was answered with nothing."""
-
-
-class MissingPrediction(PredictionError):
-    """A query without a prediction."""
-
-
-class UnknownQuery(PredictionError):
-    """A prediction for a query that the annotations lack."""
-
-
-class DuplicateQuery(PredictionError):
-    """Two predictions for one query."""
-
-
-class DuplicateVideo(PredictionError):
-    """One video twice, where each may occur once."""
 
 
 class MissingField(PredictionError):
@@ -73,8 +53,8 @@ class Caution:
 
     Attributes
     ----------
-    name : `ZeroLengthSpan`, `SpanOutsideVideo`, `UnusedWindows`, `ManyWindows`, `SaliencyLength`, `FewCandidates` or
-        `EmptyCaption`
+    name : `ZeroLengthSpan`, `ReversedSpan`, `SpanOutsideVideo`, `UnusedWindows`, `ManyWindows`, `SaliencyLength`,
+        `FewCandidates` or `EmptyCaption`
     count : how many spans, queries or captions
     ids : the queries concerned, each once
     """
@@ -88,15 +68,18 @@ class Caution:
 
 
 def caution(name: str, count: int, ids: Iterable[str]) -> tuple[Caution, ...]:
-    """Return the caution and log it, or nothing if the count is 0."""
-    if not count:
-        return ()
-    found = Caution(name, int(count), tuple(dict.fromkeys(str(i) for i in ids)))
-    logger.warning("%s", found)
-    return (found,)
+    """Return the caution, or nothing if the count is 0."""
+    return (Caution(name, int(count), tuple(dict.fromkeys(str(i) for i in ids))),) if count else ()
 
 
 def name_some(ids: Sequence[str], n_shown: int = 5) -> str:
     """Return the first few ids as text, with the number of those left out."""
     shown = ", ".join(str(i) for i in ids[:n_shown])
     return shown if len(ids) <= n_shown else f"{shown} and {len(ids) - n_shown} more"
+
+
+def refuse_duplicates(ids: Iterable[Any], error: type[DataError], kind: str, where: str) -> None:
+    """Raise `error` if an id of some kind (`query`, `video`) occurs twice."""
+    doubled = [i for i, count in Counter(ids).items() if count > 1]
+    if doubled:
+        raise error(f"{where}: {len(doubled)} ids occur more than once: {kind} {name_some(doubled)}")

@@ -1,12 +1,23 @@
-"""What is asked and what was answered, as the rule sets take it: plain arrays and lists, one entry per query."""
+"""What is asked and what was answered, as the rule sets take it: plain arrays and lists, one entry per query.
+
+Everything has `rows(chosen)`: the same for some of the queries, given by their places.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from workflow_scripts.lib.metrics.clip_saliency import ClipRatings, ClipScores
 from workflow_scripts.lib.metrics.windows import Windows
+
+Entry = TypeVar("Entry")
+
+
+def _some(entries: Sequence[Entry], chosen: np.ndarray) -> list[Entry]:
+    return [entries[i] for i in chosen]
 
 
 @dataclass(frozen=True)
@@ -27,6 +38,12 @@ class Moments:
     targets: Windows
     ratings: ClipRatings | None = None
 
+    def rows(self, chosen: np.ndarray) -> "Moments":
+        """Return some of the queries; `chosen` is int (M,)."""
+        ratings = None if self.ratings is None else self.ratings.rows(chosen)
+        ids, videos = _some(self.ids, chosen), _some(self.video_ids, chosen)
+        return Moments(ids, videos, self.durations_s[chosen], self.targets.rows(chosen), ratings)
+
 
 @dataclass(frozen=True)
 class Spans:
@@ -41,6 +58,11 @@ class Spans:
 
     windows: Windows | None
     clips: ClipScores | None = None
+
+    def rows(self, chosen: np.ndarray) -> "Spans":
+        """Return the answers to some of the queries; `chosen` is int (M,)."""
+        windows = None if self.windows is None else self.windows.rows(chosen)
+        return Spans(windows, None if self.clips is None else self.clips.rows(chosen))
 
 
 @dataclass(frozen=True)
@@ -57,6 +79,10 @@ class Steps:
     video_ids: Sequence[str]
     bounds: Sequence[Sequence[Sequence[float]]]
 
+    def rows(self, chosen: np.ndarray) -> "Steps":
+        """Return some of the videos; `chosen` is int (M,)."""
+        return Steps(*(_some(entries, chosen) for entries in (self.ids, self.video_ids, self.bounds)))
+
 
 @dataclass(frozen=True)
 class Captions:
@@ -66,11 +92,18 @@ class Captions:
     ----------
     ids, video_ids : N names
     texts : lists of captions
+    pictures : files that show each thing, for CLIPScore; None in answers, and where nobody asks for it
     """
 
     ids: Sequence[str]
     video_ids: Sequence[str]
     texts: Sequence[Sequence[str]]
+    pictures: Sequence[Sequence[Path]] | None = None
+
+    def rows(self, chosen: np.ndarray) -> "Captions":
+        """Return some of the things; `chosen` is int (M,)."""
+        pictures = None if self.pictures is None else _some(self.pictures, chosen)
+        return Captions(*(_some(entries, chosen) for entries in (self.ids, self.video_ids, self.texts)), pictures)
 
 
 @dataclass(frozen=True)
@@ -93,5 +126,11 @@ class Rankings:
         """No single video belongs to a prompt."""
         return [""] * len(self.ids)
 
+    def rows(self, chosen: np.ndarray) -> "Rankings":
+        """Return some of the prompts; `chosen` is int (M,)."""
+        scores = None if self.scores is None else _some(self.scores, chosen)
+        return Rankings(_some(self.ids, chosen), _some(self.videos, chosen), scores)
+
 
 Question = Moments | Steps | Captions | Rankings
+Answers = Spans | Steps | Captions | Rankings

@@ -4,15 +4,15 @@ Two published rules: microsoft/2D-TAN lib/core/eval.py, and MCG-NJU/MMN and xian
 evaluation code).
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.metrics.errors import BadReference, Caution, NonFiniteSpan, caution, name_some
-from workflow_scripts.lib.metrics.row_checks import refuse_duplicates, require_field
-from workflow_scripts.lib.metrics.windows import Windows, as_float, count_cautions, odd_windows, read_windows
+from workflow_scripts.lib.metrics.errors import BadReference, NonFiniteSpan, caution, name_some
+from workflow_scripts.lib.metrics.first_span import FirstSpan
+from workflow_scripts.lib.metrics.questions import Moments, Spans
+from workflow_scripts.lib.metrics.scored import Options, Scored, by_length
+from workflow_scripts.lib.metrics.windows import Windows, window_cautions
 
 RANKS = (1, 5)
 CHUNK_ROWS = 512
@@ -38,6 +38,14 @@ class Rule:
     suppresses_by_hull: bool
     max_kept: int | None
 
+    @property
+    def first(self) -> FirstSpan:
+        """How R1 is decided: by the first annotated moment."""
+        return FirstSpan(self._iou, self.is_strict, self.dtype)
+
+    def _iou(self, predicted: np.ndarray, targets: Windows) -> np.ndarray:
+        return hull_iou(predicted.astype(self.dtype), targets.spans[:, 0].astype(self.dtype))
+
 
 TAN = Rule("2d-tan", np.float64, is_strict=True, suppresses_by_hull=False, max_kept=5)
 MMN = Rule("mmn-mrnet", np.float32, is_strict=False, suppresses_by_hull=True, max_kept=None)
@@ -55,26 +63,6 @@ class Kept:
 
     index: np.ndarray
     counts: np.ndarray
-
-
-@dataclass(frozen=True)
-class RankedScores:
-    """Result of `evaluate`.
-
-    Attributes
-    ----------
-    metrics : `R1@t`, `R5@t` for every threshold and `mIoU` (of rank 1), in percent
-    iou : (N, 5) in the rule's dtype, IoU of the kept spans, best score first; -1 where fewer are left
-    n_kept : int64 (N,), spans left of every query
-    per_query : column name -> (N,) array: `query_id`, `IoU` (rank 1), `best_IoU` (of the first five)
-    cautions : what looked odd
-    """
-
-    metrics: dict[str, float]
-    iou: np.ndarray
-    n_kept: np.ndarray
-    per_query: dict[str, np.ndarray]
-    cautions: tuple[Caution, ...]
 
 
 def hull_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -147,128 +135,61 @@ def top_iou(spans: np.ndarray, kept: Kept, reference: np.ndarray, rule: Rule) ->
     return np.where(kept.index >= 0, iou, rule.dtype(-1))
 
 
-def recall(iou: np.ndarray, rank: int, threshold: float, rule: Rule) -> np.ndarray:
-    """Return which queries are hit among the first `rank` kept spans, bool (N,), from IoUs (N, 5)."""
-    bound = rule.dtype(threshold)
-    is_hit = iou[:, :rank] > bound if rule.is_strict else iou[:, :rank] >= bound
-    return is_hit.any(axis=1)
-
-
-def summarise(iou: np.ndarray, thresholds: Sequence[float], rule: Rule) -> dict[str, float]:
-    """Return `R1@t`, `R5@t` and `mIoU` in percent from IoUs (N, 5), N >= 1."""
-    metrics = {f"R{rank}@{t}": float(recall(iou, rank, t, rule).mean() * 100.0) for rank in RANKS for t in thresholds}
-    return metrics | {"mIoU": float(np.maximum(iou[:, 0], 0).astype(np.float64).mean() * 100.0)}
-
-
-def evaluate(
-    ids: Sequence[str],
-    candidates: Windows,
-    reference: np.ndarray,
-    rule: Rule,
-    nms_threshold: float,
-    thresholds: Sequence[float] = (0.3, 0.5, 0.7),
-) -> RankedScores:
-    """Score candidate spans that are in an array already and were checked by `read_windows`.
+def kept_iou(question: Moments, candidates: Windows, rule: Rule, nms_threshold: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the IoU of the spans that suppression keeps.
 
     Parameters
     ----------
-    ids : N names
     candidates : Windows with scores; sorted here by descending score, equal scores keep their order
-    reference : float64 (N, 2), annotated spans in seconds
     rule : TAN or MMN
     nms_threshold : IoU above which the span with the lower score is dropped
-    thresholds : IoUs that make a hit
 
     Returns
     -------
-    RankedScores
+    iou : (N, 5) in the rule's dtype, best score first; -1 where fewer are left
+    n_kept : int64 (N,), spans left of every query
+
+    Raises
+    ------
+    BadReference, NonFiniteSpan
+        If an annotated moment ends before it starts, or a span is too late for the rule's dtype.
 
     Notes
     -----
     Where fewer than five candidates are left, those are used (MMN and MRNet stop with an error).
     """
-    reference = np.asarray(reference, dtype=np.float64).reshape(-1, 2)
-    if not len(ids) or len(reference) != len(ids) or len(candidates.counts) != len(ids):
-        raise BadReference(f"{len(ids)} queries, {len(candidates.counts)} predictions, {len(reference)} annotations")
-    return _scores(ids, *_score_kept(ids, candidates, reference, rule, nms_threshold), thresholds, rule)
-
-
-def _score_kept(
-    ids: Sequence[str], candidates: Windows, reference: np.ndarray, rule: Rule, nms_threshold: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the IoU of the first five spans that are kept (N, 5) and how many are kept (N,)."""
+    reference = question.targets.spans[:, 0]
     is_wrong = ~np.isfinite(reference).all(axis=1) | (reference[:, 1] < reference[:, 0])
-    if is_wrong.any():
-        raise BadReference(
-            f"annotated spans that are no spans: query {name_some([ids[i] for i in np.flatnonzero(is_wrong)])}"
-        )
     too_late = np.abs(candidates.spans).max(axis=(1, 2), initial=0) > np.finfo(rule.dtype).max
-    if too_late.any():
-        named = name_some([ids[i] for i in np.flatnonzero(too_late)])
-        raise NonFiniteSpan(f"windows with a start or end past the largest {rule.dtype.__name__}: query {named}")
+    for is_odd, error, what in (
+        (is_wrong, BadReference, "annotated spans that are no spans"),
+        (too_late, NonFiniteSpan, f"windows with a start or end past the largest {rule.dtype.__name__}"),
+    ):
+        if is_odd.any():
+            raise error(f"{what}: query {name_some([question.ids[i] for i in np.flatnonzero(is_odd)])}")
     ranked = candidates.ranked()
     kept = suppress(ranked.spans, ranked.valid_mask, nms_threshold, rule)
     return top_iou(ranked.spans, kept, reference, rule), kept.counts
 
 
-def _scores(
-    ids: Sequence[str], iou: np.ndarray, n_kept: np.ndarray, thresholds: Sequence[float], rule: Rule
-) -> RankedScores:
+def score(rule: Rule, question: Moments, answers: Spans, options: Options) -> Scored:
+    """Score candidate spans with scores; `options.thresholds`, `nms_threshold` and `clip` are heeded."""
+    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
+    # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
+    cautions = window_cautions(question.ids, predicted, question.durations_s * (1 + 1e-6))
+    iou, n_kept = kept_iou(question, predicted, rule, options.nms_threshold)
     few = np.flatnonzero(n_kept < max(RANKS))
+    cautions += caution("FewCandidates", len(few), (question.ids[i] for i in few))
+    # -1, where nothing is left, lies below every IoU.
     per_query = {
-        "query_id": np.array([str(i) for i in ids], dtype=object),
-        "IoU": np.maximum(iou[:, 0], 0).astype(np.float64),
-        "best_IoU": np.maximum(iou.max(axis=1), 0).astype(np.float64),
+        name: values
+        for rank in RANKS
+        for name, values in rule.first.hits(iou[:, :rank].max(axis=1), options.thresholds, f"R{rank}").items()
     }
-    cautions = caution("FewCandidates", len(few), (ids[i] for i in few))
-    return RankedScores(summarise(iou, thresholds, rule), iou, n_kept, per_query, cautions)
+    per_query["mIoU"] = np.maximum(iou[:, 0], 0).astype(np.float64)
+    return Scored(per_query, lengths=by_length(question, per_query), cautions=cautions)
 
 
-def evaluate_rows(
-    rows: Sequence[Mapping[str, Any]],
-    rule: Rule,
-    nms_threshold: float,
-    thresholds: Sequence[float] = (0.3, 0.5, 0.7),
-    *,
-    empty_as_miss: bool = False,
-    clip: bool = False,
-) -> RankedScores:
-    """Score rows with `vid`, `sentence_index`, `duration`, `gt` and `candidates` (lists of start, end, score).
-
-    Parameters
-    ----------
-    rows : one per query
-    rule, nms_threshold, thresholds : see `evaluate`
-    empty_as_miss : count a query without candidates as missed, instead of refusing
-    clip : cut candidates to the video first
-
-    Raises
-    ------
-    PredictionError
-        Its subclasses, see `errors`.
-    """
-    for field in ("vid", "sentence_index", "gt", "candidates"):
-        require_field(rows, field)
-    ids = [f"{row['vid']}#{row['sentence_index']}" for row in rows]
-    refuse_duplicates(ids)
-    if not rows:
-        raise BadReference("no query to score")
-    durations_s = None
-    if all("duration" in row for row in rows):
-        durations_s = np.array([as_float(row["duration"]) for row in rows])
-    elif clip:
-        raise ValueError("candidates can only be clipped if every row has a 'duration'")
-    parts, odd = [], []
-    for first in range(0, len(rows), CHUNK_ROWS):
-        some = slice(first, first + CHUNK_ROWS)
-        own_s = None if durations_s is None else durations_s[some]
-        candidates = read_windows(ids[some], [row["candidates"] for row in rows[some]], True, empty_as_miss)
-        # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
-        odd.append(odd_windows(candidates, None if own_s is None else own_s * (1 + 1e-6)))
-        candidates = candidates.clipped(own_s) if clip else candidates
-        reference = read_windows(ids[some], [[row["gt"]] for row in rows[some]], False, False).spans[:, 0]
-        parts.append(_score_kept(ids[some], candidates, reference, rule, nms_threshold))
-    iou, n_kept = (np.concatenate(column) for column in zip(*parts, strict=True))
-    cautions = count_cautions(ids, {name: np.concatenate([part[name] for part in odd]) for name in odd[0]})
-    scores = _scores(ids, iou, n_kept, thresholds, rule)
-    return RankedScores(scores.metrics, scores.iou, scores.n_kept, scores.per_query, cautions + scores.cautions)
+def metric_names(options: Options) -> tuple[str, ...]:
+    """Return the names of all metrics."""
+    return (*(f"R{rank}@{t}" for rank in RANKS for t in options.thresholds), "mIoU")

@@ -1,67 +1,30 @@
 """The rule sets: which published evaluator a number follows, by name.
 
 A rule set takes questions and answers (`questions`) and gives one value per query and metric, whose mean is the number
-that is reported. The numbers themselves come from the module of the evaluator.
+that is reported. `apply_rules` is where every reported number comes from; the numbers themselves are computed by the
+module of the evaluator.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-import numpy as np
+from workflow_scripts.lib.metrics import calce, caption_rules, hirest, qvhighlights, ranked_spans, span_index, window_ap
+from workflow_scripts.lib.metrics.errors import BadReference, MissingScore
+from workflow_scripts.lib.metrics.first_span import FirstSpan
+from workflow_scripts.lib.metrics.questions import Answers, Question, Spans
+from workflow_scripts.lib.metrics.scored import Options, Scored
 
-from workflow_scripts.lib.metrics import calce, captions, hirest, qvhighlights, ranked_spans, span_index
-from workflow_scripts.lib.metrics.errors import Caution, MissingScore
-from workflow_scripts.lib.metrics.questions import Captions, Moments, Rankings, Spans, Steps
-from workflow_scripts.lib.metrics.step_boundaries import prepare_steps
-from workflow_scripts.lib.metrics.windows import window_cautions
-
-LENGTHS = {"short": (0.0, 10.0), "middle": (10.0, 30.0), "long": (30.0, np.inf)}
-"""Lengths of annotated moments in seconds, (above, up to)."""
-NAMED_BY_THRESHOLD = (0.5, 0.75)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a benchmark chooses within a rule set.
-
-    Attributes
-    ----------
-    thresholds : IoUs of R1 and R5
-    nms_threshold : IoU above which the span with the lower score is dropped
-    clip : cut predicted windows to the video first
-    """
-
-    thresholds: Sequence[float] = (0.3, 0.5, 0.7)
-    nms_threshold: float = 0.5
-    clip: bool = False
+Task = Literal["moments", "steps", "captions", "videos"]
+LOWER_IS_BETTER = ("invalid",)
+"""The metrics of which less is better."""
+_GRID = tuple(round(0.05 * i, 2) for i in range(1, 20))
 
 
-@dataclass(frozen=True)
-class Scored:
-    """What a rule set says.
-
-    Attributes
-    ----------
-    per_query : metric -> float64 (N,), shares; NaN where a query does not belong to the metric. The mean times 100 is
-        the number.
-    corpus : metric -> number in percent that is no mean over queries (BLEU, METEOR)
-    lengths : range of lengths of moments -> metric -> float64 (N,) as in `per_query`
-    official : the numbers as the published evaluator writes them; empty if it writes `metrics`
-    cautions : what looked odd
-    """
-
-    per_query: Mapping[str, np.ndarray]
-    corpus: Mapping[str, float] = field(default_factory=dict)
-    lengths: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
-    official: Mapping[str, Any] = field(default_factory=dict)
-    cautions: tuple[Caution, ...] = ()
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Every number, in percent."""
-        return {name: self.corpus.get(name, percent(values)) for name, values in self.per_query.items()}
+def _recalls(*ranks: int) -> tuple[str, ...]:
+    """Return the recalls of ranks at every threshold that a benchmark may choose."""
+    return tuple(f"R{rank}@{t}" for rank in ranks for t in _GRID)
 
 
 @dataclass(frozen=True)
@@ -74,200 +37,178 @@ class RuleSet:
     view : of the annotated moments (`datasets.schema.VIEWS`)
     source : repository and file
     score : (question, answers, Options) -> Scored
+    names : Options -> the metrics that it can give
+    headline : the metric that stands for all
+    columns : metrics that a table or report draws, in their order; those that the options do not give are passed over
+    group_metric : the metric that is drawn for every group of queries
+    options : names of the fields of Options that it heeds
+    direction : whether the headline is better when it is higher (`max`) or lower (`min`)
+    also : further tasks that it scores with the first
+    about_steps : whether its captions are about annotated steps, not whole videos
     needs_scores : whether predicted windows are ranked by a score
-    also : further tasks that it scores beside the first
-    about_steps : whether captions are those of steps, not of videos
     keeps_unreadable : whether an answer that could not be read counts as a window that hits nothing
+    first : Options -> how it judges the first span of a query; None where it scores no moments
     """
 
-    task: str
+    task: Task
     view: str
     source: str
     score: Callable[[Any, Any, Options], Scored]
-    needs_scores: bool = False
+    names: Callable[[Options], tuple[str, ...]]
+    headline: str
+    columns: tuple[str, ...]
+    group_metric: str
+    options: tuple[str, ...] = ()
+    direction: Literal["max", "min"] = "max"
     also: tuple[str, ...] = ()
     about_steps: bool = False
+    needs_scores: bool = False
     keeps_unreadable: bool = False
-    headline: str = "R1@0.5"
+    first: Callable[[Options], FirstSpan] | None = None
 
-    def direction_of(self, metric: str) -> str:
-        return "max"
-
-
-def percent(values: np.ndarray) -> float:
-    """Return the mean of the values that are there, times 100."""
-    return float(values[~np.isnan(values)].mean() * 100)
+    def is_higher_better(self, metric: str) -> bool:
+        """Return whether more of a metric of this rule set is better."""
+        return self.direction == "max" if metric == self.headline else metric not in LOWER_IS_BETTER
 
 
-def _by_length(question: Moments, per_query: Mapping[str, np.ndarray]) -> dict[str, dict[str, np.ndarray]]:
-    """Return the values again for each range of lengths of the (first) annotated moment."""
-    length = question.targets.spans[:, 0, 1] - question.targets.spans[:, 0, 0]
-    lengths = {}
-    for name, (above, up_to) in LENGTHS.items():
-        is_member = (length > above) & (length <= up_to)
-        if is_member.any():
-            lengths[name] = {metric: np.where(is_member, values, np.nan) for metric, values in per_query.items()}
-    return lengths
-
-
-def _hits(iou: np.ndarray, thresholds: Sequence[float]) -> dict[str, np.ndarray]:
-    return {f"R1@{t}": (iou >= t).astype(np.float64) for t in thresholds} | {"mIoU": iou}
-
-
-def _span_index(question: Moments, answers: Spans, options: Options) -> Scored:
-    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
-    cautions = window_cautions(question.ids, predicted, question.durations_s)
-    iou = span_index.hull_iou(predicted.spans[:, 0], question.targets.spans[:, 0])
-    per_query = _hits(np.where(predicted.counts > 0, iou, 0.0), options.thresholds)
-    return Scored(per_query, lengths=_by_length(question, per_query), cautions=cautions)
-
-
-def _ranked(rule: ranked_spans.Rule, question: Moments, answers: Spans, options: Options) -> Scored:
-    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
-    # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
-    cautions = window_cautions(question.ids, predicted, question.durations_s * (1 + 1e-6))
-    scores = ranked_spans.evaluate(
-        question.ids, predicted, question.targets.spans[:, 0], rule, options.nms_threshold, options.thresholds
-    )
-    per_query = {
-        f"R{rank}@{t}": ranked_spans.recall(scores.iou, rank, t, rule).astype(np.float64)
-        for rank in ranked_spans.RANKS
-        for t in options.thresholds
-    }
-    per_query["mIoU"] = scores.per_query["IoU"]
-    return Scored(per_query, lengths=_by_length(question, per_query), cautions=cautions + scores.cautions)
-
-
-def _moment_columns(columns: Mapping[str, np.ndarray], thresholds: Sequence[float]) -> dict[str, np.ndarray]:
-    iou = columns["IoU"]
-    hits = {f"R1@{t}": np.where(np.isnan(iou), np.nan, iou >= t) for t in thresholds}
-    precision = {f"mAP@{t}": columns[f"AP@{t}"] for t in NAMED_BY_THRESHOLD}
-    return hits | {"mIoU": iou} | precision | {"mAP": columns["AP"]}
-
-
-def _qvhighlights(
-    length_ranges: Mapping[str, tuple[float, float] | None], question: Moments, answers: Spans, options: Options
-) -> Scored:
-    moments = None if answers.windows is None else (answers.windows, question.targets)
-    saliency = None if answers.clips is None or question.ratings is None else (answers.clips, question.ratings)
-    found = qvhighlights.score(
-        question.ids, question.durations_s, moments, saliency, clip=options.clip, length_ranges=length_ranges
-    )
-    lengths = {name: _moment_columns(columns, (0.5, 0.7)) for name, columns in found.per_range.items()}
-    per_query = lengths.pop("full", {})
-    if saliency is not None:
-        per_query |= {
-            "HL-mAP": found.per_query["HL-AP-VeryGood"],
-            "HL-HIT@1": found.per_query["HL-Hit1-VeryGood"],
-        }
-    return Scored(per_query, lengths=lengths, official=found.official, cautions=found.cautions)
-
-
-def _calce(question: Moments, answers: Spans, options: Options) -> Scored:
-    found = calce.score(question.ids, answers.windows, question.targets, question.durations_s, clip=options.clip)
-    per_query = _moment_columns(found.per_query, (0.5, 0.7))
-    iou = found.per_query["IoU"]
-    per_query["R1-avg"] = np.mean([iou >= t for t in calce.THRESHOLDS], axis=0)
-    per_query["invalid"] = found.per_query["is_invalid"].astype(np.float64)
-    return Scored(per_query, official=found.official, cautions=found.cautions)
-
-
-def _hirest_moments(question: Moments, answers: Spans, options: Options) -> Scored:
-    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
-    cautions = window_cautions(question.ids, predicted, question.durations_s)
-    overlap = hirest.iou(predicted.spans[:, 0], question.targets.spans[:, 0])
-    overlap = np.where(predicted.counts > 0, overlap, 0.0)
-    per_query = {f"R@{t}": (overlap >= t).astype(np.float64) for t in hirest.THRESHOLDS}
-    return Scored(per_query, lengths=_by_length(question, per_query), cautions=cautions)
-
-
-def _hirest_steps(is_prepared: bool, question: Steps, answers: Steps, options: Options) -> Scored:
-    predicted = dict(zip(answers.ids, answers.bounds, strict=True))
-    annotated = dict(zip(question.ids, question.bounds, strict=True))
-    if is_prepared:
-        predicted = {name: prepare_steps(steps, annotated[name], name) for name, steps in predicted.items()}
-    found = hirest.segmentation(
-        {name: {"bounds": steps} for name, steps in predicted.items()},
-        {name: {"bounds": steps} for name, steps in annotated.items()},
-    )
-    per_query = {name: values for name, values in found.per_query.items() if name != "query_id"}
-    return Scored(per_query, cautions=found.cautions)
-
-
-def _hirest_videos(question: Rankings, answers: Rankings, options: Options) -> Scored:
-    ranked = zip(answers.ids, answers.videos, answers.scores, strict=True)
-    found = hirest.video_retrieval(
-        {prompt: {"videos": videos, "scores": scores} for prompt, videos, scores in ranked},
-        {prompt: dict.fromkeys(videos) for prompt, videos in zip(question.ids, question.videos, strict=True)},
-    )
-    return Scored({name: values for name, values in found.per_query.items() if name != "query_id"})
-
-
-def _captions(is_lowered: bool, question: Captions, answers: Captions, options: Options) -> Scored:
-    own, references = [texts[0] for texts in answers.texts], question.texts
-    if is_lowered:
-        own, references = [text.lower() for text in own], [[text.lower() for text in texts] for texts in references]
-    found = captions.evaluate(question.ids, own, references)
-    per_query = {name: found.per_caption[name] for name in captions.METRICS}
-    corpus = {name: value for name, value in found.metrics[captions.ALL].items() if name in NO_MEANS}
-    return Scored(per_query, corpus=corpus, cautions=found.cautions)
-
-
-NO_MEANS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR")
-"""Caption metrics whose number is computed from sums over all captions."""
-
-_QVH = "jayleicn/moment_detr standalone_eval/eval.py"
-_HIREST = "j-min/HiREST evaluate.py"
-RULE_SETS: dict[str, RuleSet] = {
-    "span_index": RuleSet("moments", "clip", "HuiGuanLab/IMG, hlchen23/ADPN-MM, 26hzhang/VSLNet", _span_index),
-    "2d_tan_strict": RuleSet(
+def _ranked(rule: ranked_spans.Rule, view: str, source: str) -> RuleSet:
+    return RuleSet(
         "moments",
-        "clip_drop",
-        "microsoft/2D-TAN lib/core/eval.py",
-        partial(_ranked, ranked_spans.TAN),
+        view,
+        source,
+        score=partial(ranked_spans.score, rule),
+        names=ranked_spans.metric_names,
+        headline="R1@0.5",
+        columns=(*_recalls(1, 5), "mIoU"),
+        group_metric="R1@0.5",
+        options=("clip", "thresholds", "nms_threshold"),
         needs_scores=True,
-    ),
-    "mmn_float32": RuleSet(
+        first=lambda options: rule.first,
+    )
+
+
+def _qvhighlights(length_ranges: qvhighlights.LengthRanges, source: str) -> RuleSet:
+    return RuleSet(
+        "moments",
+        "raw",
+        source,
+        score=partial(qvhighlights.score, length_ranges),
+        names=qvhighlights.metric_names,
+        headline="mAP",
+        columns=(*window_ap.MOMENT_METRICS, *qvhighlights.HIGHLIGHT_METRICS),
+        group_metric="R1@0.5",
+        options=("clip", "empty_windows", "match_number"),
+        also=("highlights",),
+        needs_scores=True,
+        first=lambda options: window_ap.FIRST[options.empty_windows],
+    )
+
+
+def _hirest_steps(is_prepared: bool, source: str) -> RuleSet:
+    return RuleSet(
+        "steps",
+        "raw",
+        source,
+        score=partial(hirest.score_steps, is_prepared),
+        names=hirest.step_names,
+        headline="recall@0.5",
+        columns=hirest.step_names(Options()),
+        group_metric="recall@0.5",
+        options=("reversed",),
+    )
+
+
+def _captions(is_hirest: bool, source: str) -> RuleSet:
+    return RuleSet(
+        "captions",
+        "raw",
+        source,
+        score=partial(caption_rules.score, is_hirest),
+        names=caption_rules.metric_names,
+        headline="CIDEr",
+        columns=("Bleu_4", "METEOR", "ROUGE_L", "CIDEr", "SPICE", "BERTScore", "CLIPScore"),
+        group_metric="CIDEr",
+        options=("also",),
+        about_steps=is_hirest,
+    )
+
+
+_HIREST = "j-min/HiREST evaluate.py"
+_CAPTIONS = "pycocoevalcap 1.2"
+RULE_SETS: dict[str, RuleSet] = {
+    "span_index": RuleSet(
         "moments",
         "clip",
-        "MCG-NJU/MMN and xian-sh/MRNet evaluation.py",
-        partial(_ranked, ranked_spans.MMN),
-        needs_scores=True,
+        "HuiGuanLab/IMG, hlchen23/ADPN-MM, 26hzhang/VSLNet",
+        score=span_index.score,
+        names=span_index.metric_names,
+        headline="R1@0.5",
+        columns=(*_recalls(1), "mIoU"),
+        group_metric="R1@0.5",
+        options=("clip", "thresholds"),
+        first=lambda options: span_index.FIRST,
     ),
-    "qvhighlights": RuleSet(
+    "2d_tan_strict": _ranked(ranked_spans.TAN, "clip_drop", "microsoft/2D-TAN lib/core/eval.py"),
+    "mmn_float32": _ranked(ranked_spans.MMN, "clip", "MCG-NJU/MMN and xian-sh/MRNet evaluation.py"),
+    "qvhighlights": _qvhighlights(qvhighlights.LENGTH_RANGES, "jayleicn/moment_detr standalone_eval/eval.py"),
+    "lighthouse": _qvhighlights(
+        qvhighlights.LIGHTHOUSE_RANGES, "line/lighthouse (as QVHighlights, one range of lengths)"
+    ),
+    "calce": RuleSet(
         "moments",
         "raw",
-        _QVH,
-        partial(_qvhighlights, qvhighlights.LENGTH_RANGES),
-        needs_scores=True,
-        also=("highlights",),
+        "tjhd1475/CALCE lavis/tasks/mr_eval.py",
+        score=calce.score,
+        names=calce.metric_names,
+        headline="R1-avg",
+        columns=("R1@0.5", "R1@0.7", "R1-avg", "mIoU", "mAP@0.5", "mAP@0.75", "mAP", "invalid"),
+        group_metric="R1@0.5",
+        keeps_unreadable=True,
+        options=("clip", "empty_windows"),
+        first=lambda options: window_ap.FIRST[options.empty_windows],
     ),
-    "lighthouse": RuleSet(
+    "hirest_moments": RuleSet(
         "moments",
         "raw",
-        "line/lighthouse (as QVHighlights, one range of lengths)",
-        partial(_qvhighlights, {"full": (0.0, 1500.0)}),
-        needs_scores=True,
-        also=("highlights",),
+        _HIREST,
+        score=hirest.score_moments,
+        names=hirest.moment_names,
+        headline="R@0.5",
+        columns=hirest.moment_names(Options()),
+        group_metric="R@0.5",
+        options=("clip", "reversed"),
+        first=lambda options: hirest.FIRST,
     ),
-    "calce": RuleSet("moments", "raw", "tjhd1475/CALCE lavis/tasks/mr_eval.py", _calce, keeps_unreadable=True),
-    "hirest_moments": RuleSet("moments", "raw", _HIREST, _hirest_moments),
-    "hirest_steps": RuleSet(
-        "steps", "raw", f"{_HIREST}, with its boundary preprocessing", partial(_hirest_steps, True)
+    "hirest_steps": _hirest_steps(True, f"{_HIREST}, with its boundary preprocessing"),
+    "hirest_steps_raw": _hirest_steps(False, f"{_HIREST}, without boundary preprocessing"),
+    "hirest_captions": _captions(True, f"{_HIREST}; {_CAPTIONS}"),
+    "hirest_videos": RuleSet(
+        "videos",
+        "raw",
+        _HIREST,
+        score=hirest.score_videos,
+        names=hirest.video_names,
+        headline="R@1",
+        columns=hirest.video_names(Options()),
+        group_metric="R@1",
     ),
-    "hirest_steps_raw": RuleSet(
-        "steps", "raw", f"{_HIREST}, without boundary preprocessing", partial(_hirest_steps, False)
-    ),
-    "hirest_captions": RuleSet(
-        "captions", "raw", f"{_HIREST}; pycocoevalcap 1.2", partial(_captions, True), about_steps=True
-    ),
-    "hirest_videos": RuleSet("videos", "raw", _HIREST, _hirest_videos),
-    "captions": RuleSet("captions", "raw", "pycocoevalcap 1.2", partial(_captions, False)),
+    "captions": _captions(False, _CAPTIONS),
 }
 """Name -> rule set."""
 
 
-def apply_rules(name: str, question: Any, answers: Any, options: Options) -> Scored:
+def metric_names(name: str, options: Options) -> tuple[str, ...]:
+    """Return every metric that a rule set can give under these options, of all its tasks.
+
+    Parameters
+    ----------
+    name : of the rule set
+    options : Options
+    """
+    return RULE_SETS[name].names(options)
+
+
+def apply_rules(name: str, question: Question, answers: Answers, options: Options) -> Scored:
     """Score answers to the same queries in the same order.
 
     Parameters
@@ -279,10 +220,24 @@ def apply_rules(name: str, question: Any, answers: Any, options: Options) -> Sco
 
     Raises
     ------
-    PredictionError
+    DataError
         Its subclasses, see `errors`; e.g. MissingScore if the rule set ranks by scores and there are none.
+    BadReference
+        If there is no query, or the answers are not as many as the queries.
     """
     rules = RULE_SETS[name]
+    _require_one_answer_each(question, answers)
     if rules.needs_scores and answers.windows is not None and answers.windows.scores is None:
         raise MissingScore(f"the rule set {name} ranks windows by their scores and there are none")
     return rules.score(question, answers, options)
+
+
+def _require_one_answer_each(question: Question, answers: Answers) -> None:
+    counts = {len(question.ids)}
+    if isinstance(answers, Spans):
+        counts |= {len(windows.counts) for windows in (answers.windows,) if windows is not None}
+        counts |= {len(clips.best_clip) for clips in (answers.clips,) if clips is not None}
+    else:
+        counts.add(len(answers.ids))
+    if len(counts) > 1 or 0 in counts:
+        raise BadReference(f"one answer is needed for each of one or more queries; there are {sorted(counts)} of both")

@@ -1,32 +1,15 @@
-"""R1 at three thresholds and mean IoU of one span per query, as IMG, ADPN and VSLNet compute them.
+"""R1 and mean IoU of one span per query, as IMG, ADPN and VSLNet compute them.
 
 Reproduces HuiGuanLab/IMG (from 26hzhang/VSLNet) as it ran under NumPy 1, where a predicted time (float32) and an
 annotated one (float64) gave a float64.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-from workflow_scripts.lib.metrics.errors import NonFiniteSpan, ReversedSpan, name_some
-from workflow_scripts.lib.metrics.row_checks import refuse_duplicates
-
-THRESHOLDS = (0.3, 0.5, 0.7)
-
-
-@dataclass(frozen=True)
-class SpanScores:
-    """Result of `evaluate`.
-
-    Attributes
-    ----------
-    metrics : `R1@0.3`, `R1@0.5`, `R1@0.7`, `mIoU`, in percent
-    iou : float64 (N,), per query
-    """
-
-    metrics: dict[str, float]
-    iou: np.ndarray
+from workflow_scripts.lib.metrics.first_span import FirstSpan
+from workflow_scripts.lib.metrics.questions import Moments, Spans
+from workflow_scripts.lib.metrics.scored import Options, Scored, by_length
+from workflow_scripts.lib.metrics.windows import window_cautions
 
 
 def hull_iou(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -60,46 +43,19 @@ def hull_iou(predicted: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.maximum(0.0, iou)
 
 
-def recall_at(iou: np.ndarray, threshold: float) -> float:
-    """Return the percentage of queries with an IoU of at least `threshold`; `iou` is float64 (N,), N >= 1."""
-    return float(np.count_nonzero(iou >= threshold) / len(iou) * 100.0)
+FIRST = FirstSpan(lambda predicted, targets: hull_iou(predicted, targets.spans[:, 0]))
+"""How R1 is decided: by the first annotated moment."""
 
 
-def evaluate(query_ids: Sequence[str], predicted: np.ndarray, reference: np.ndarray) -> SpanScores:
-    """Score one predicted span per query.
+def score(question: Moments, answers: Spans, options: Options) -> Scored:
+    """Score the first span of every query; `options.thresholds` and `options.clip` are heeded."""
+    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
+    iou = np.where(predicted.counts > 0, FIRST.iou(predicted.spans[:, 0], question.targets), 0.0)
+    per_query = FIRST.hits(iou, options.thresholds) | {"mIoU": iou}
+    cautions = window_cautions(question.ids, predicted, question.durations_s)
+    return Scored(per_query, lengths=by_length(question, per_query), cautions=cautions)
 
-    Parameters
-    ----------
-    query_ids : N names, for messages
-    predicted : float (N, 2), start and end in seconds
-    reference : float64 (N, 2), the annotated moment clipped to the video, in seconds
 
-    Returns
-    -------
-    SpanScores
-
-    Raises
-    ------
-    NonFiniteSpan, ReversedSpan
-        If a predicted span is not a span.
-    DuplicateQuery
-        If a query is answered twice.
-    ValueError
-        If there is no query, or the shapes do not fit.
-    """
-    predicted, reference = np.asarray(predicted, dtype=np.float64), np.asarray(reference, dtype=np.float64)
-    expected = (len(query_ids), 2)
-    if not len(query_ids) or predicted.shape != expected or reference.shape != expected:
-        raise ValueError(
-            f"{len(query_ids)} queries, predictions {predicted.shape}, references {reference.shape}: need (N, 2) twice"
-        )
-    refuse_duplicates(query_ids)
-    for is_wrong, error, what in (
-        (~np.isfinite(predicted).all(axis=1), NonFiniteSpan, "a start or end that is not a number"),
-        (predicted[:, 1] < predicted[:, 0], ReversedSpan, "an end before its start"),
-    ):
-        if is_wrong.any():
-            raise error(f"predictions with {what}: query {name_some([query_ids[i] for i in np.flatnonzero(is_wrong)])}")
-    iou = hull_iou(predicted, reference)
-    metrics = {f"R1@{threshold}": recall_at(iou, threshold) for threshold in THRESHOLDS}
-    return SpanScores(metrics | {"mIoU": float(iou.mean() * 100.0)}, iou)
+def metric_names(options: Options) -> tuple[str, ...]:
+    """Return the names of all metrics."""
+    return (*(f"R1@{t}" for t in options.thresholds), "mIoU")

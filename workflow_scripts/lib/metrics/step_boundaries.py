@@ -5,59 +5,40 @@ annotated moment: predicted steps outside are dropped, and what is left is made 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from workflow_scripts.lib.metrics.errors import BadReference
-from workflow_scripts.lib.metrics.windows import read_windows
 
-
-def prepare_steps(
-    steps: Sequence[Sequence[float]], reference: Sequence[Sequence[float]], name: str = "?"
-) -> list[list[float]]:
+def prepare_steps(steps: Sequence[Sequence[float]], reference: Sequence[Sequence[float]]) -> list[list[float]]:
     """Return steps that follow one another without gap or overlap from start to end of the annotated moment.
 
     Parameters
     ----------
     steps : predicted start and end in seconds, in the order of the system
-    reference : annotated steps; the first start and the last end make the moment
-    name : of the video, for messages
+    reference : annotated steps, one or more; the first start and the last end make the moment
 
     Returns
     -------
     list of [start, end]
         The whole moment as one step if no predicted step lies strictly inside.
 
-    Raises
-    ------
-    NonFiniteSpan, ReversedSpan
-        If a step is no span.
-    BadReference
-        If there are no annotated steps.
-
     Notes
     -----
     Of overlapping or touching steps the later in the list stays (bounds count as pixels there, so that a step of 4 to
     5 s has length 2). The published code orders the list by an unstable sort of equal values; here the order is
-    always last to first.
+    always last to first. A step that ends before it starts (`Options.reversed`) stays in, as it does there.
     """
-    if not len(reference):
-        raise BadReference(f"annotations without steps: video {name}")
     moment_start, moment_end = reference[0][0], reference[-1][1]
-    predicted = read_windows([name], [steps], False, True)
-    spans = predicted.spans[0, : predicted.counts[0]]
+    spans = np.array(steps, dtype=np.float64).reshape(-1, 2)
     spans = spans[(spans[:, 0] > moment_start) & (spans[:, 1] < moment_end)]
-    kept = _last_of_overlapping(spans)
-    filled: list[list[float]] = []
-    position = moment_start
-    for start, end in sorted(kept.tolist()):
-        if start > position:
-            filled.append([position, start])
-        filled.append([start, end])
-        position = end
-    if not filled or position < moment_end:
-        filled.append([position, moment_end])
-    return filled
+    kept = sorted(_last_of_overlapping(spans).tolist(), key=lambda span: span[0])
+    if not kept:
+        return [[moment_start, moment_end]]
+    filled = [[moment_start, kept[0][0]], kept[0]]
+    for before, after in pairwise(kept):
+        filled += [[before[1], after[0]], after]
+    return [*filled, [kept[-1][1], moment_end]]
 
 
 def _last_of_overlapping(spans: np.ndarray) -> np.ndarray:

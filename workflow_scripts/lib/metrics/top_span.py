@@ -4,11 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from workflow_scripts.lib.metrics.span_index import evaluate, recall_at
+from workflow_scripts.lib.metrics.span_index import hull_iou
+from workflow_scripts.lib.metrics.windows import list_windows
 
 Span = tuple[float, float]
 AVERAGED = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """Thresholds of `R1-avg`, 0.5 to 0.95."""
+
+
+def recall_at(iou: np.ndarray, threshold: float) -> float:
+    """Return the percentage of queries with an IoU of at least `threshold`; `iou` is float64 (N,), N >= 1."""
+    return float(np.count_nonzero(iou >= threshold) / len(iou) * 100.0)
 
 
 def top_span_iou(predicted: Mapping[str, Span | None], reference: Mapping[str, Span]) -> dict[str, float]:
@@ -22,9 +28,9 @@ def top_span_iou(predicted: Mapping[str, Span | None], reference: Mapping[str, S
     answered = [query for query in reference if predicted.get(query) is not None]
     iou = dict.fromkeys(reference, 0.0)
     if answered:
-        spans = np.array([predicted[query] for query in answered])
-        scores = evaluate(answered, spans, np.array([reference[query] for query in answered]))
-        iou |= dict(zip(answered, scores.iou.tolist(), strict=True))
+        spans = list_windows(answered, [[predicted[query]] for query in answered]).spans[:, 0]
+        found = hull_iou(spans, np.array([reference[query] for query in answered]))
+        iou |= dict(zip(answered, found.tolist(), strict=True))
     return iou
 
 

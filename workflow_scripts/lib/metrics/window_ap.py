@@ -6,30 +6,51 @@ them differently, which decides IoUs next to a threshold; so each is used where 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, get_args
 
 import numpy as np
 
+from workflow_scripts.lib.metrics.first_span import FirstSpan
 from workflow_scripts.lib.metrics.windows import Windows
 
 THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 """0.5, 0.55, ..., 0.95."""
+R1_THRESHOLDS = (0.5, 0.7)
+AP_THRESHOLDS = (0.5, 0.75)
+"""Of the ten, those that are reported."""
 
 
-def cross_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+EmptyWindows = Literal["published", "identical"]
+"""What two windows without length have in common, see `scored.Options`."""
+
+
+def cross_iou(first: np.ndarray, second: np.ndarray, empty: EmptyWindows) -> np.ndarray:
     """Return the overlap over the sum of lengths less overlap (IoU A); float64 (..., 2) each, leading axes broadcast.
 
-    Two empty windows at the same place have IoU 1 (the published code divides by zero and counts any two as a hit).
+    Of two empty windows it is infinite (`published`), or 1 at the same place and else 0 (`identical`).
+
+    Notes
+    -----
+    parity: the published code divides 0 by 0 there. NaN is below no threshold and sorts above every number, so that the
+    two hit each other in mAP at any threshold, wherever they are; an infinite IoU does the same.
     """
     overlap = _overlap(first, second)
     union = (first[..., 1] - first[..., 0]) + (second[..., 1] - second[..., 0]) - overlap
     is_same = (first == second).all(axis=-1)
-    return np.divide(overlap, union, out=is_same.astype(np.float64), where=union > 0)
+    of_empty = is_same.astype(np.float64) if empty == "identical" else np.full(union.shape, np.inf)
+    return np.divide(overlap, union, out=of_empty, where=union > 0)
 
 
-def paired_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the overlap over the hull (IoU B); shapes as in `cross_iou`, and 1 for identical empty windows."""
+def paired_iou(first: np.ndarray, second: np.ndarray, empty: EmptyWindows) -> np.ndarray:
+    """Return the overlap over the hull (IoU B); shapes as in `cross_iou`.
+
+    Of two empty windows at the same place it is 0 (`published`, as the published code fills in) or 1 (`identical`).
+    """
     hull = np.maximum(first[..., 1], second[..., 1]) - np.minimum(first[..., 0], second[..., 0])
-    return np.divide(_overlap(first, second), hull, out=np.ones(hull.shape), where=hull > 0)
+    of_empty = np.full(hull.shape, 1.0 if empty == "identical" else 0.0)
+    return np.divide(_overlap(first, second), hull, out=of_empty, where=hull > 0)
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -37,24 +58,28 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return np.maximum(0.0, end - start)
 
 
-def top_window_iou(predicted: Windows, targets: Windows) -> np.ndarray:
-    """Return IoU B of every first listed window with its best target by IoU A (the first of equals).
+def top_window_iou(top: np.ndarray, targets: Windows, empty: EmptyWindows) -> np.ndarray:
+    """Return IoU B of one window per query with its best target by IoU A (the first of equals).
 
     Parameters
     ----------
-    predicted, targets : Windows of the same N queries, at least one target each
+    top : float64 (N, 2), start and end in seconds
+    targets : Windows of the same N queries, at least one each
 
     Returns
     -------
-    float64 (N,); 0 where nothing was predicted
+    float64 (N,)
     """
-    top = predicted.spans[:, :1]
-    iou = np.where(targets.valid_mask, cross_iou(top, targets.spans), -1.0)
+    iou = np.where(targets.valid_mask, cross_iou(top[:, None], targets.spans, empty), -1.0)
     best = np.take_along_axis(targets.spans, iou.argmax(axis=1)[:, None, None], axis=1)
-    return np.where(predicted.counts > 0, paired_iou(top[:, 0], best[:, 0]), 0.0)
+    return paired_iou(top, best[:, 0], empty)
 
 
-def average_precision(predicted: Windows, targets: Windows) -> np.ndarray:
+FIRST = {empty: FirstSpan(partial(top_window_iou, empty=empty)) for empty in get_args(EmptyWindows)}
+"""How R1 is decided, by what two empty windows have in common."""
+
+
+def average_precision(predicted: Windows, targets: Windows, empty: EmptyWindows) -> np.ndarray:
     """Return the interpolated average precision at the ten thresholds.
 
     Parameters
@@ -75,9 +100,68 @@ def average_precision(predicted: Windows, targets: Windows) -> np.ndarray:
     for rows, n_targets in _by_number_of_targets(targets.counts):
         some, wanted = predicted.rows(rows), targets.rows(rows).head(n_targets)
         is_pair = some.valid_mask[:, :, None] & wanted.valid_mask[:, None, :]
-        iou = np.where(is_pair, cross_iou(some.spans[:, :, None], wanted.spans[:, None]), -1.0)
+        iou = np.where(is_pair, cross_iou(some.spans[:, :, None], wanted.spans[:, None], empty), -1.0)
         ap[rows] = _interpolated(_hits(iou), wanted.counts)
     return ap
+
+
+@dataclass(frozen=True)
+class WindowScores:
+    """Average precisions and first windows of N queries.
+
+    Attributes
+    ----------
+    ap : float64 (N, 10), at `THRESHOLDS`
+    iou : float64 (N,), of the first listed window; 0 where nothing was predicted
+    first : what makes it a hit
+    """
+
+    ap: np.ndarray
+    iou: np.ndarray
+    first: FirstSpan
+
+    def precision(self) -> dict[str, float]:
+        """Return mAP by threshold and its `average`, in percent."""
+        means = self.ap.mean(axis=0)
+        by_threshold = {str(t): float(100 * value) for t, value in zip(THRESHOLDS, means, strict=True)}
+        return by_threshold | {"average": float(100 * means.mean())}
+
+    def recall(self) -> dict[str, float]:
+        """Return R1 by threshold, in percent."""
+        return {str(t): float(np.mean(self.first.is_hit(self.iou, t)) * 100) for t in THRESHOLDS}
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """Return the values of every query, float64 (N,), by the names in `MOMENT_METRICS`."""
+        precision = {f"mAP@{t}": self.ap[:, THRESHOLDS.index(t)] for t in AP_THRESHOLDS}
+        return self.first.hits(self.iou, R1_THRESHOLDS) | {"mIoU": self.iou} | precision | {"mAP": self.ap.mean(axis=1)}
+
+
+def score_windows(predicted: Windows, ranked: Windows, targets: Windows, empty: EmptyWindows) -> WindowScores:
+    """Score windows.
+
+    Parameters
+    ----------
+    predicted : Windows as they are listed
+    ranked : Windows as they are ranked
+    targets : Windows of the same queries, at least one each
+    """
+    first = FIRST[empty]
+    iou = np.where(predicted.counts > 0, first.iou(predicted.spans[:, 0], targets), 0.0)
+    return WindowScores(average_precision(ranked, targets, empty), iou, first)
+
+
+MOMENT_METRICS = (
+    *(f"R1@{t}" for t in R1_THRESHOLDS),
+    "mIoU",
+    *(f"mAP@{t}" for t in AP_THRESHOLDS),
+    "mAP",
+)
+"""The names of `WindowScores.metrics`, in its order."""
+
+
+def round_percent(value: float) -> float:
+    """Return a number with two decimals, rounded as the published scripts do: through its decimal text."""
+    return float(f"{value:.2f}")
 
 
 def _by_number_of_targets(counts: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:

@@ -12,6 +12,9 @@ from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 
+OPTIONS = {"empty_windows", "reversed", "match_number", "also"}
+"""Fields of a prediction file that stand for those of the dataset's `evaluation`."""
+
 
 class External:
     """The prediction files that datasets name under `external`."""
@@ -36,17 +39,22 @@ class External:
         """Return the file with everything that scores a prediction file, brought up to date."""
         return self._files.settings(f"{dataset}/external/{name}/settings.json", lambda: self._content(dataset, name))
 
+    def models(self, dataset: str, name: str) -> list[str]:
+        """Return the files of the models that the metrics of a prediction file need."""
+        return [path for paths in self._content(dataset, name)["models"].values() for path in paths]
+
     def key(self, dataset: str, name: str) -> str:
         """Return the digest of what scores a prediction file."""
         return digest_json(self._content(dataset, name))
 
     def _content(self, dataset: str, name: str) -> dict[str, Any]:
         given = self._given(dataset, name)
-        scored = scoring(self._configuration, dataset, given.rules)
+        options = given.model_dump(include=OPTIONS)
+        scored = scoring(self._configuration, dataset, given.rules, **options)
         return {
             "dataset": dataset,
             "name": name,
-            **given.model_dump(mode="json"),
+            **given.model_dump(mode="json", exclude=OPTIONS),
             "title": given.title or name,
             **scored,
             "published": published_rows(self._configuration, dataset, given.split, scored["rules"]),

@@ -121,7 +121,8 @@ class Systems:
             return {"mode": wanted.mode or "min"}
         rules = wanted.rules or self._evaluation(dataset, system)["rules"][0]
         metric = wanted.metric or (RULE_SETS[rules].headline,)
-        return {"rules": rules, "metric": list(metric), "mode": wanted.mode or RULE_SETS[rules].direction_of(metric[0])}
+        is_up = RULE_SETS[rules].is_higher_better(metric[0])
+        return {"rules": rules, "metric": list(metric), "mode": wanted.mode or ("max" if is_up else "min")}
 
     def _recipes(self, dataset: str, name: str) -> dict[str, str]:
         owners = self._feature_owners(dataset, name)

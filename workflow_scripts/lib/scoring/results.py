@@ -1,22 +1,26 @@
 """Apply rule sets, with confidence intervals, and write the tables of single queries and lengths."""
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.datasets.errors import AnnotationError
+from workflow_scripts.lib.errors import DataError, UserError
 from workflow_scripts.lib.metrics.bootstrap import confidence_interval
-from workflow_scripts.lib.metrics.errors import PredictionError
 from workflow_scripts.lib.metrics.questions import Question
-from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, Options, Scored, percent
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.metrics.scored import Options, Scored, percent
 from workflow_scripts.lib.scoring.annotated import step_owner
 from workflow_scripts.lib.scoring.tasks import TASKS, tasks_of
 from workflow_scripts.lib.store.tables import write_table
+
+log = logging.getLogger(__name__)
 
 LEVEL = 0.95
 PER_QUERY, PER_LENGTH = "per_query.parquet", "per_length.parquet"
@@ -50,13 +54,8 @@ class Result:
     def section(self) -> dict[str, Any]:
         """Return what metrics.json says about this rule set."""
         rule_set, scored = RULE_SETS[self.rules], self.scored
-        options = {}
-        if rule_set.task == "moments":
-            options = {"clip": self.options.clip, "moments": rule_set.view}
-            if any(name.startswith("R1@") for name in scored.per_query):
-                options["thresholds"] = list(self.options.thresholds)
-            if self.rules in NEEDS_NMS:
-                options["nms_threshold"] = self.options.nms_threshold
+        options = {"moments": rule_set.view} if rule_set.task == "moments" else {}
+        options |= {name: getattr(self.options, name) for name in rule_set.options}
         return {
             "metrics": scored.metrics,
             "confidence": intervals({k: v for k, v in scored.per_query.items() if k not in scored.corpus}),
@@ -73,13 +72,26 @@ class Result:
 
 
 def options_of(settings: Mapping[str, Any], rules: str, clip: bool = False) -> Options:
-    """Return the options of a rule set from resolved settings (`thresholds`, `nms_thresholds`)."""
+    """Return the options of a rule set from resolved settings.
+
+    Parameters
+    ----------
+    settings : `thresholds`, `nms_thresholds`, and of the other fields of Options those that are not as by default
+    rules : name of the rule set
+    clip : cut predicted windows to the video first
+    """
     nms_threshold = settings["nms_thresholds"].get(rules, Options.nms_threshold)
-    return Options(tuple(settings["thresholds"]), nms_threshold, clip)
+    found = Options(tuple(settings["thresholds"]), nms_threshold, clip)
+    chosen = {name: settings[name] for name in ("empty_windows", "reversed", "match_number") if name in settings}
+    models = {metric: tuple(map(Path, paths)) for metric, paths in settings.get("models", {}).items()}
+    return replace(found, **chosen, also=tuple(models), models=models)
 
 
 def sections(results: Sequence[Result]) -> dict[str, Any]:
-    """Return what metrics.json says: the numbers of the first rule set, and those of every rule set."""
+    """Return what metrics.json says, the numbers of the first rule set and those of every one, and log what is odd."""
+    for result in results:
+        for caution in result.scored.cautions:
+            log.warning("%s: %s", result.rules, caution)
     found = {result.rules: result.section() for result in results}
     first = next(iter(found.values()), {"metrics": {}, "confidence": {}})
     return {
@@ -118,9 +130,6 @@ def counts(results: Sequence[Result], summary: Mapping[str, Any]) -> dict[str, A
     asked = tasks_of(RULE_SETS[results[0].rules]) if results else by_task
     first = next(task for task in asked if task in by_task)
     return {**by_task[first], "unreadable": summary["unreadable"], "tasks": by_task}
-
-
-NEEDS_NMS = ("2d_tan_strict", "mmn_float32")
 
 
 def intervals(columns: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
@@ -224,5 +233,8 @@ def refusing_readably(where: str) -> Iterator[None]:
     """Turn a refusal of an evaluator into a message for the person at the keyboard: where, its name, what is wrong."""
     try:
         yield
-    except PredictionError as error:
+    except AnnotationError:
+        # Says where it is, and its name, itself.
+        raise
+    except DataError as error:
         raise UserError(f"{where}: {type(error).__name__}: {error}") from error

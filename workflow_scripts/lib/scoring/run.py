@@ -2,6 +2,7 @@
 
 import statistics
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.predictions.tables import OWN, variants_in
 from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.pictures import with_pictures
 from workflow_scripts.lib.scoring.results import Result, group_means, options_of
 from workflow_scripts.lib.scoring.tasks import Tables, ask, tasks_of
 
@@ -50,6 +52,8 @@ def score_run(
             left_out[name] = str(error)
             continue
         options = options_of(evaluation, name)
+        if "CLIPScore" in options.also and rule_set.task == "captions":
+            question = with_pictures(question, split, Path(evaluation["pictures"]), rule_set.about_steps)
         results.append(Result(name, question, options, apply_rules(name, question, answers, options)))
     return results, left_out
 

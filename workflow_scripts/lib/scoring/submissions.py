@@ -5,7 +5,6 @@ captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id
 `videos`, `scores`. A file may be gzip-compressed.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.datasets.source_files import read_json, read_text, require_object, without_suffix
+from workflow_scripts.lib.datasets.source_files import read_json, require_object, without_suffix
+from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics.calce import parse_windows
 from workflow_scripts.lib.metrics.clip_saliency import CLIP_LENGTH_S, ClipScores, read_clip_scores
 from workflow_scripts.lib.metrics.errors import (
@@ -26,11 +26,16 @@ from workflow_scripts.lib.metrics.errors import (
     UnknownQuery,
     name_some,
 )
-from workflow_scripts.lib.metrics.questions import Captions, Moments, Question, Rankings, Spans, Steps
-from workflow_scripts.lib.metrics.windows import Windows, as_float, pad_windows
+from workflow_scripts.lib.metrics.questions import Answers, Captions, Moments, Question, Rankings, Spans, Steps
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.metrics.scored import Options
+from workflow_scripts.lib.metrics.windows import Windows, as_float, list_windows, pad_windows
 from workflow_scripts.lib.scoring.annotated import Split, step_id
+from workflow_scripts.lib.scoring.json_values import checked_list, checked_object, checked_text, read_values, shown
 
 WINDOW_FIELDS = ("pred_relevant_windows", "candidates")
+NAMES = ("query_id", "qid", "vid", "sentence_index")
+"""Fields that name a query."""
 SALIENCY_FIELD = "pred_saliency_scores"
 
 
@@ -42,14 +47,26 @@ class Leniency:
     ----------
     allow_missing : evaluate the queries that both sides have
     empty_as_miss : count a query that was answered with nothing as missed
+    allow_reversed : take a span that ends before it starts, for a rule set that counts it as missed
     """
 
     allow_missing: bool = False
     empty_as_miss: bool = False
+    allow_reversed: bool = False
+
+    @classmethod
+    def of(cls, rules: str, options: Options, *, allow_missing: bool, empty_as_miss: bool) -> "Leniency":
+        """Return what is accepted under a rule set's options, those that it heeds, and the settings of a file."""
+        heeded = RULE_SETS[rules].options
+        return cls(
+            allow_missing or ("match_number" in heeded and not options.match_number),
+            empty_as_miss,
+            "reversed" in heeded and options.reversed == "miss",
+        )
 
 
 @dataclass
-class Answers:
+class Read:
     """What a file says, by query id.
 
     Attributes
@@ -68,8 +85,8 @@ class Answers:
             raise DuplicateQuery(f"{place}: query {query_id} again; it is in {self.places[query_id]} already")
         self.places[query_id], self.values[query_id] = place, value
 
-    def pair(self, asked: list[str], unknown: list[str], leniency: Leniency) -> list[int]:
-        """Return which of the asked queries were answered, as indices; all of them unless `allow_missing`."""
+    def pair(self, asked: list[str], unknown: list[str], leniency: Leniency) -> np.ndarray:
+        """Return which of the asked queries were answered, as places; all of them unless `allow_missing`."""
         unknown = [*unknown, *(f"{i} ({self.places[i]})" for i in self.values.keys() - set(asked))]
         if unknown and not leniency.allow_missing:
             raise UnknownQuery(
@@ -85,22 +102,21 @@ class Answers:
         found = [i for i, query in enumerate(asked) if query in self.values]
         if not found:
             raise MissingPrediction(f"{self.path}: none of the {len(asked)} annotated queries has a prediction")
-        return found
+        return np.array(found)
 
 
 def read_submission(
-    path: Path, split: Split, task: str, question: Question, leniency: Leniency, *, needs_scores: bool
-) -> tuple[Question, Any]:
-    """Read the predictions of a task.
+    path: Path, split: Split, rules: str, question: Question, leniency: Leniency
+) -> tuple[Question, Answers]:
+    """Read predictions for a rule set.
 
     Parameters
     ----------
     path : the file
     split : the annotated split, whose queries the file may name
-    task : of the rule sets
+    rules : name of the rule set
     question : what the split asks
     leniency : Leniency
-    needs_scores : whether windows are ranked by a score
 
     Returns
     -------
@@ -108,46 +124,29 @@ def read_submission(
 
     Raises
     ------
-    PredictionError, AnnotationError
-        Their subclasses; the message names file and line.
+    DataError
+        Its subclasses; the message names file and line.
     """
-    if task == "moments":
-        return _moments(path, split, question, leniency, needs_scores)
-    readers: dict[str, Callable[[], tuple[Answers, list[str]]]] = {
-        "steps": lambda: _read_steps(path, split),
-        "step_captions": lambda: _read_step_captions(path, split),
-        "captions": lambda: _read_captions(path, split),
+    rule_set = RULE_SETS[rules]
+    if rule_set.task == "moments":
+        return _moments(path, split, question, leniency, rule_set.needs_scores)
+    readers: dict[str, Callable[[], tuple[Read, list[str]]]] = {
+        "steps": lambda: _read_steps(path, split, leniency),
+        "captions": lambda: _read_step_captions(path, split) if rule_set.about_steps else _read_captions(path),
         "videos": lambda: _read_rankings(path),
     }
-    answers, unknown = readers[task]()
-    kept = answers.pair(list(question.ids), unknown, leniency)
-    question = _chosen(question, kept)
-    found = [answers.values[query] for query in question.ids]
+    read, unknown = readers[rule_set.task]()
+    question = question.rows(read.pair(list(question.ids), unknown, leniency))
+    found = [read.values[query] for query in question.ids]
     if isinstance(question, Steps):
         return question, Steps(question.ids, question.video_ids, found)
     if isinstance(question, Captions):
         return question, Captions(question.ids, question.video_ids, [[text] for text in found])
     empty = [query for query, (videos, _) in zip(question.ids, found, strict=True) if not videos]
     if empty and not leniency.empty_as_miss:
-        raise EmptyPrediction(f"{path}: no video at all: prompt {name_some(empty)}")
+        remedy = "`empty_as_miss: true` counts it as missed."
+        raise EmptyPrediction(f"{path}: no video at all: prompt {name_some(empty)}. {remedy}")
     return question, Rankings(question.ids, [videos for videos, _ in found], [scores for _, scores in found])
-
-
-def _chosen(question: Any, kept: list[int]) -> Any:
-    if len(kept) == len(question.ids):
-        return question
-    ids = [question.ids[i] for i in kept]
-    if isinstance(question, Rankings):
-        return Rankings(ids, [question.videos[i] for i in kept])
-    videos = [question.video_ids[i] for i in kept]
-    if isinstance(question, Moments):
-        ratings = question.ratings
-        if ratings is not None:
-            ratings = type(ratings)(ratings.scores[kept], ratings.counts[kept])
-        return Moments(ids, videos, question.durations_s[kept], question.targets.rows(np.array(kept)), ratings)
-    if isinstance(question, Steps):
-        return Steps(ids, videos, [question.bounds[i] for i in kept])
-    return Captions(ids, videos, [question.texts[i] for i in kept])
 
 
 # Moments
@@ -156,21 +155,23 @@ def _chosen(question: Any, kept: list[int]) -> Any:
 def _moments(
     path: Path, split: Split, question: Moments, leniency: Leniency, needs_scores: bool
 ) -> tuple[Moments, Spans]:
-    find, answers, unknown = _finder(split), Answers(path), []
+    find, read, unknown = _finder(split), Read(path), []
     for place, name, record in _query_records(path):
         query_id = find(name, place)
         if query_id is None:
             unknown.append(f"{name} ({place})")
-        else:
-            answers.add(query_id, _moment_answer(record, place, needs_scores, leniency), place)
+            continue
+        try:
+            read.add(query_id, _moment_answer(record, place, needs_scores, leniency), place)
+        except DataError as error:
+            raise type(error)(f"{error} (query {query_id})") from None
     without_moment = set(split.queries["query_id"].to_pylist()) - set(question.ids)
-    for query in without_moment & answers.values.keys():
-        del answers.values[query]
-    kept = answers.pair(list(question.ids), unknown, leniency)
-    question = _chosen(question, kept)
-    found = [answers.values[query] for query in question.ids]
-    names = [f"{query} in {answers.places[query]}" for query in question.ids]
-    windows = _windows([windows for windows, _ in found], names, path)
+    for query in without_moment & read.values.keys():
+        del read.values[query]
+    question = question.rows(read.pair(list(question.ids), unknown, leniency))
+    found = [read.values[query] for query in question.ids]
+    names = [f"{query} in {read.places[query]}" for query in question.ids]
+    windows = _windows([windows for windows, _ in found], names, path, leniency)
     return question, Spans(windows, _clips([saliency for _, saliency in found], names, path, question, leniency))
 
 
@@ -182,7 +183,7 @@ def _moment_answer(
     saliency = record.get(SALIENCY_FIELD)
     if saliency is not None:
         if not isinstance(saliency, list):
-            raise MalformedRow(f"{place}:{SALIENCY_FIELD}: expected a list of numbers, found {_shown(saliency)}")
+            raise MalformedRow(f"{place}:{SALIENCY_FIELD}: expected a list of numbers, found {shown(saliency)}")
         saliency = np.array([as_float(score) for score in saliency])
     if windows is None and saliency is None:
         raise MissingField(f"{place}: neither {WINDOW_FIELDS[0]!r} nor {SALIENCY_FIELD!r}")
@@ -194,7 +195,7 @@ def _as_array(windows: Any, place: str, needs_scores: bool, leniency: Leniency) 
     if isinstance(windows, str):
         windows = parse_windows(windows)
     if not isinstance(windows, list):
-        raise MalformedRow(f"{place}: expected a list of [start, end, score], found {_shown(windows)}")
+        raise MalformedRow(f"{place}: expected a list of [start, end, score], found {shown(windows)}")
     width = 3 if needs_scores else 2
     if not windows:
         if not leniency.empty_as_miss:
@@ -202,13 +203,13 @@ def _as_array(windows: Any, place: str, needs_scores: bool, leniency: Leniency) 
         return np.zeros((0, width))
     for rank, window in enumerate(windows):
         if not isinstance(window, list) or len(window) < 2:
-            raise MalformedRow(f"{place}[{rank}]: expected [start, end, score], found {_shown(window)}")
+            raise MalformedRow(f"{place}[{rank}]: expected [start, end, score], found {shown(window)}")
         if len(window) < width:
-            raise MissingScore(f"{place}[{rank}]: no score, by which windows are ranked: {_shown(window)}")
+            raise MissingScore(f"{place}[{rank}]: no score, by which windows are ranked: {shown(window)}")
     return np.array([[as_float(value) for value in window[:width]] for window in windows])
 
 
-def _windows(arrays: list[np.ndarray | None], names: list[str], path: Path) -> Windows | None:
+def _windows(arrays: list[np.ndarray | None], names: list[str], path: Path, leniency: Leniency) -> Windows | None:
     is_there = [array is not None for array in arrays]
     if not any(is_there):
         return None
@@ -218,7 +219,7 @@ def _windows(arrays: list[np.ndarray | None], names: list[str], path: Path) -> W
             f"{path}: some queries have windows and {len(without)} have none: query {name_some(without)}"
         )
     counts = np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))
-    return pad_windows(names, counts, np.concatenate(arrays))
+    return pad_windows(names, counts, np.concatenate(arrays), allow_reversed=leniency.allow_reversed)
 
 
 def _clips(
@@ -238,47 +239,18 @@ def _query_records(path: Path) -> Iterator[tuple[str, dict[str, Any], Mapping[st
     """Yield place, what names the query, and the record."""
     for place, value in read_values(path):
         record = require_object(value, place)
-        if any(key in record for key in ("qid", "query_id", "vid")):
-            yield place, record, record
+        name = {key: record[key] for key in NAMES if key in record}
+        if name:
+            yield place, name, record
             continue
         # HiREST: one object, prompt -> file -> bounds.
         for prompt, videos in record.items():
-            for name, entry in _object(videos, f"{place}:{prompt!r}").items():
+            for name, entry in checked_object(videos, f"{place}:{prompt!r}").items():
                 where = f"{place}:{prompt!r}:{name}"
-                bounds = _object(entry, where).get("bounds")
+                bounds = checked_object(entry, where).get("bounds")
                 if bounds is None:
                     raise MissingField(f"{where}: no 'bounds'")
                 yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
-
-
-def read_values(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yield file and line, and value, of JSON lines or of the entries of one JSON list, one at a time.
-
-    Raises
-    ------
-    MalformedRow
-        If the text is not JSON there.
-    """
-    text = read_text(path)
-    decoder, position, line, counted = json.JSONDecoder(), 0, 1, 0
-    is_list = text.lstrip()[:1] == "["
-    blank = " \t\r\n,[" if is_list else " \t\r\n"
-    while True:
-        while position < len(text) and text[position] in blank:
-            # Only the bracket that opens the list is passed over.
-            blank = blank.replace("[", "") if text[position] == "[" else blank
-            position += 1
-        line, counted = line + text.count("\n", counted, position), position
-        if position == len(text) and is_list:
-            raise MalformedRow(f"{path}:{line}: the list does not end; is the file complete?")
-        if position == len(text) or (is_list and text[position] == "]"):
-            return
-        try:
-            value, position = decoder.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            line += text.count("\n", counted, error.pos)
-            raise MalformedRow(f"{path}:{line}: no JSON at column {error.colno} ({error.msg})") from None
-        yield f"{path}:{line}", value
 
 
 def _finder(split: Split) -> Callable[[Mapping[str, Any], str], str | None]:
@@ -290,15 +262,16 @@ def _finder(split: Split) -> Callable[[Mapping[str, Any], str], str | None]:
     by_prompt = {(row["text"], row["video_id"]): row["query_id"] for row in rows}
 
     def find(record: Mapping[str, Any], place: str) -> str | None:
+        for key in ("query_id", "qid"):
+            if not isinstance(record.get(key, ""), int | str):
+                raise MalformedRow(f"{place}:{key}: expected a number or a text, found {shown(record[key])}")
         if "query_id" in record:
             return record["query_id"] if record["query_id"] in ids else None
         if "qid" in record:
-            if not isinstance(record["qid"], int | str):
-                raise MalformedRow(f"{place}:qid: expected a number or a text, found {_shown(record['qid'])}")
             return by_number.get(str(record["qid"]))
         if "prompt" in record:
             return by_prompt.get((record["prompt"], without_suffix(record["file"])))
-        if not isinstance(record["vid"], str) or not isinstance(record.get("sentence_index"), int):
+        if not isinstance(record.get("vid"), str) or not isinstance(record.get("sentence_index"), int):
             raise MalformedRow(f"{place}: 'vid' needs 'sentence_index', the place of the sentence in the video's list")
         names = (record["vid"], without_suffix(record["vid"]), record["vid"].removeprefix("v_"))
         found = (by_place.get((name, record["sentence_index"])) for name in names)
@@ -319,81 +292,68 @@ def _by_file(path: Path, split: Split) -> Iterator[tuple[str, str | None, str, M
     query_of = _query_of_file(split)
     for name, entry in require_object(read_json(path), str(path)).items():
         place = f"{path}:{name}"
-        yield name, query_of.get(without_suffix(name)), place, _object(entry, place)
+        yield name, query_of.get(without_suffix(name)), place, checked_object(entry, place)
 
 
-def _read_steps(path: Path, split: Split) -> tuple[Answers, list[str]]:
-    answers, unknown = Answers(path), []
+def _read_steps(path: Path, split: Split, leniency: Leniency) -> tuple[Read, list[str]]:
+    read, unknown = Read(path), []
     for name, query_id, place, entry in _by_file(path, split):
         if "bounds" not in entry:
             raise MissingField(f"{place}: no 'bounds'")
         if query_id is None:
             unknown.append(f"{name} ({place})")
         else:
-            answers.add(query_id, [_bounds(step, f"{place}[{i}]") for i, step in enumerate(entry["bounds"])], place)
-    return answers, unknown
+            steps = enumerate(checked_list(entry["bounds"], f"{place}:bounds"))
+            read.add(query_id, [_bounds(step, f"{place}[{i}]", leniency) for i, step in steps], place)
+    return read, unknown
 
 
-def _bounds(step: Any, place: str) -> list[float]:
+def _bounds(step: Any, place: str, leniency: Leniency) -> list[float]:
     if not isinstance(step, list) or len(step) < 2:
-        raise MalformedRow(f"{place}: expected [start, end], found {_shown(step)}")
+        raise MalformedRow(f"{place}: expected [start, end], found {shown(step)}")
     values = [as_float(value) for value in step[:2]]
-    pad_windows([place], np.array([1]), np.array([values]))
+    list_windows([place], [[values]], allow_reversed=leniency.allow_reversed)
     return values
 
 
-def _read_step_captions(path: Path, split: Split) -> tuple[Answers, list[str]]:
-    answers, unknown = Answers(path), []
+def _read_step_captions(path: Path, split: Split) -> tuple[Read, list[str]]:
+    read, unknown = Read(path), []
     for name, query_id, place, entry in _by_file(path, split):
         if "captions" not in entry:
             raise MissingField(f"{place}: no 'captions'")
         if query_id is None:
             unknown.append(f"{name} ({place})")
             continue
-        for index, caption in enumerate(entry["captions"]):
+        for index, caption in enumerate(checked_list(entry["captions"], f"{place}:captions")):
             where = f"{place}:captions[{index}]"
             text = caption.get("sentence") if isinstance(caption, Mapping) else caption
-            answers.add(step_id(query_id, index), _text(text, where), where)
-    return answers, unknown
+            read.add(step_id(query_id, index), checked_text(text, where), where)
+    return read, unknown
 
 
-def _read_captions(path: Path, split: Split) -> tuple[Answers, list[str]]:
-    answers = Answers(path)
+def _read_captions(path: Path) -> tuple[Read, list[str]]:
+    read = Read(path)
     for place, value in read_values(path):
         record = require_object(value, place)
         name = next((str(record[key]) for key in ("video_id", "image_id", "id") if key in record), None)
         if name is None or "caption" not in record:
-            raise MissingField(f"{place}: expected 'video_id' (or 'image_id') and 'caption', found {_shown(record)}")
-        answers.add(without_suffix(name), _text(record["caption"], place), place)
-    return answers, []
+            raise MissingField(f"{place}: expected 'video_id' (or 'image_id') and 'caption', found {shown(record)}")
+        read.add(without_suffix(name), checked_text(record["caption"], place), place)
+    return read, []
 
 
-def _read_rankings(path: Path) -> tuple[Answers, list[str]]:
-    answers = Answers(path)
+def _read_rankings(path: Path) -> tuple[Read, list[str]]:
+    read = Read(path)
     for prompt, entry in require_object(read_json(path), str(path)).items():
         place = f"{path}:{prompt!r}"
-        entry = _object(entry, place)
+        entry = checked_object(entry, place)
         for key, error in (("videos", MissingField), ("scores", MissingScore)):
             if not isinstance(entry.get(key), list):
                 raise error(f"{place}: no list {key!r}")
+        nameless = [shown(name) for name in entry["videos"] if not isinstance(name, str)]
+        if nameless:
+            raise MalformedRow(f"{place}: videos that are no names: {name_some(nameless)}")
         if len(entry["videos"]) != len(entry["scores"]):
             raise MissingScore(f"{place}: {len(entry['videos'])} videos and {len(entry['scores'])} scores")
-        answers.add(prompt, (entry["videos"], entry["scores"]), place)
-    return answers, []
-
-
-def _object(value: Any, place: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise MalformedRow(f"{place}: expected an object {{...}}, found {_shown(value)}")
-    return value
-
-
-def _text(value: Any, place: str) -> str:
-    if not isinstance(value, str):
-        raise MissingField(f"{place}: expected a text, found {_shown(value)}")
-    return value
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+        read.add(prompt, (entry["videos"], entry["scores"]), place)
+    return read, []

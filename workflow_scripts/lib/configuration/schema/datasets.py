@@ -2,10 +2,11 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, model_validator
 
 from workflow_scripts.lib.configuration.schema.published import Download
 from workflow_scripts.lib.configuration.schema.section import Name, Section
+from workflow_scripts.lib.metrics.scored import OptionalMetric, Options
 
 
 class DemoGenerator(Section):
@@ -40,6 +41,36 @@ class BenchmarkEvaluation(Section):
         default_factory=dict,
         description="rule set -> tIoU above which the span with the lower score is dropped; 0.5 where not named",
     )
+    empty_windows: Literal["published", "identical"] = Field(
+        Options.empty_windows,
+        description="two windows without length under qvhighlights, lighthouse and calce: as in the published code (a "
+        "hit in mAP wherever they are, a miss in R1), or equal only if they are identical",
+    )
+    reversed: Literal["refuse", "miss"] = Field(
+        Options.reversed,
+        description="a span that ends before it starts under the rule sets of HiREST: refused, or a miss as in the "
+        "published code",
+    )
+    match_number: bool = Field(
+        Options.match_number,
+        description="refuse predictions that are not about all queries of the split, and no others, under qvhighlights "
+        "and lighthouse; false: score the queries that both sides have",
+    )
+    also: tuple[OptionalMetric, ...] = Field(
+        (), description="further metrics of captions, each with a model that is downloaded first (docs/metrics.md)"
+    )
+    pictures: str | None = Field(
+        None, description="folder with a folder of numbered pictures for every video, for CLIPScore"
+    )
+
+    @model_validator(mode="after")
+    def _clipscore_needs_pictures(self) -> "BenchmarkEvaluation":
+        if "CLIPScore" in self.also and self.pictures is None:
+            raise ValueError("`also: [CLIPScore]` needs `pictures`, the folder with the pictures of the videos")
+        return self
+
+
+_AS_DATASET = "as in the dataset's `evaluation`; null: what is said there"
 
 
 class ExternalPredictions(Section):
@@ -52,6 +83,10 @@ class ExternalPredictions(Section):
     allow_missing: bool = Field(False, description="score the queries that both sides have, instead of refusing")
     empty_as_miss: bool = Field(False, description="count a query that was answered with nothing as missed")
     clip: bool = Field(False, description="cut predicted spans to the video first")
+    empty_windows: Literal["published", "identical"] | None = Field(None, description=_AS_DATASET)
+    reversed: Literal["refuse", "miss"] | None = Field(None, description=_AS_DATASET)
+    match_number: bool | None = Field(None, description=_AS_DATASET)
+    also: tuple[OptionalMetric, ...] | None = Field(None, description=_AS_DATASET)
 
 
 class Dataset(Section):
