@@ -48,6 +48,7 @@ SETTINGS: dict[str, Any] = {
         "selection": {
             "rules": "span_index",
             "metric": ["R1@0.5"],
+            "thresholds": [0.3, 0.5, 0.7],
             "loss": [],
             "mode": "max",
             "ties": "first",

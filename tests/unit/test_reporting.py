@@ -4,17 +4,23 @@ import json
 import sys
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from tests.unit.made_benchmarks import import_tables
+from tests.unit.made_predictions import moments, spans
 from workflow_scripts import collect_metrics
 from workflow_scripts.collect_metrics import join_seeds
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.predictions.references import Reference
-from workflow_scripts.lib.reporting.html import render_report, timelines
-from workflow_scripts.lib.reporting.scores import constant_baseline, score_groups, skipped_counts
-from workflow_scripts.lib.reporting.table import metrics_table
+from workflow_scripts.lib.reporting.answers import Section, sections_of, timelines
+from workflow_scripts.lib.reporting.html import render_report
+from workflow_scripts.lib.reporting.table import metrics_table, tables_of
+from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.baselines import best_constant
+from workflow_scripts.lib.scoring.results import Result, counts, group_means, sections
 
-THRESHOLDS = (0.3, 0.5, 0.7)
+GROUPS = {"q0": "picture", "q1": "sound"}
+QUESTION = moments([[[0.0, 10.0]], [[5.0, 10.0]]], [20.0, 20.0])
 
 
 def reference(name, span, kind="picture"):
@@ -28,22 +34,42 @@ def row(name, start_s, end_s, rank=0):
 REFERENCES = [reference("a", (0.0, 10.0)), reference("b", (5.0, 10.0), "sound"), reference("c", None)]
 
 
+def result(answers, rules="span_index", question=QUESTION):
+    return Result(rules, question, Options(), apply_rules(rules, question, spans(answers), Options()))
+
+
+def summary(n_asked=3, unreadable=0, **skipped):
+    return {"tasks": {"moments": {"asked": n_asked, "skipped": skipped}}, "unreadable": unreadable}
+
+
+class Ungrouped:
+    """Annotations of which only the groups are asked."""
+
+    def extra(self):
+        return {query: {"kind": group} for query, group in GROUPS.items()}
+
+
 def metrics(**changes):
-    scores = score_groups([row("a", 0.0, 10.0), row("b", 0.0, 1.0)], REFERENCES, THRESHOLDS, "kind")
+    found = result([[[0.0, 10.0]], [[0.0, 1.0]]])
+    groups = group_means(found, GROUPS)
+    own = found.scored.metrics
     content = {
         "dataset": "demo",
         "system": "img",
         "split": "test",
         "protocol": "published",
-        "metrics": scores.metrics,
-        "groups": scores.groups,
-        "ablations": {"audio": scores.as_dict()},
-        "baselines": {"best_constant": constant_baseline(REFERENCES, THRESHOLDS, "kind")},
-        "counts": skipped_counts(3, 2, {"video missing": 4}),
+        **sections([found]),
+        "groups": groups,
+        "ablations": {"audio": {"metrics": own, "groups": groups, "rule_sets": {"span_index": own}}},
+        "baselines": {"best_constant": best_constant([found], Ungrouped(), "kind"), "floor": None},
+        "counts": counts([found], summary(**{"video missing": 4})),
         "provenance": {"weights": {"clip_tiny": "random(0)"}},
         "seeds": ["seed0"],
     }
     return content | changes
+
+
+NOTHING = {"metrics": {}, "groups": {}, "ablations": {}, "rule_sets": {}, "rules": None, "baselines": {"floor": None}}
 
 
 def test_groups_are_scored_apart_and_queries_without_a_moment_not_at_all():
@@ -51,31 +77,30 @@ def test_groups_are_scored_apart_and_queries_without_a_moment_not_at_all():
     assert found["metrics"]["R1@0.5"] == 50
     assert found["groups"]["picture"]["mIoU"] == 100
     assert found["groups"]["sound"]["mIoU"] == 0
-    assert found["counts"] == {
-        "queries": 7,
-        "evaluated": 2,
-        "skipped": {"video missing": 4, "no annotated moment": 1},
-        "unreadable": 0,
-    }
+    own = {"queries": 7, "evaluated": 2, "skipped": {"video missing": 4, "no annotated moment": 1}}
+    assert found["counts"] == own | {"unreadable": 0, "tasks": {"moments": own}}
 
 
 def test_a_query_without_an_answer_is_a_miss():
-    found = score_groups([row("a", 0.0, 10.0), row("b", None, None)], REFERENCES, THRESHOLDS, None)
-    assert found.metrics["R1@0.3"] == 50
-    assert score_groups([row("a", 0.0, 10.0)], REFERENCES, THRESHOLDS, None).metrics["R1@0.3"] == 50
+    assert result([[[0.0, 10.0]], []]).scored.metrics["R1@0.3"] == 50
 
 
 def test_only_the_first_ranked_span_counts():
-    found = score_groups([row("a", 0.0, 1.0), row("a", 0.0, 10.0, rank=1)], REFERENCES[:1], THRESHOLDS, None)
-    assert found.metrics["R1@0.5"] == 0
+    first = moments([[[0.0, 10.0]]], [20.0])
+    assert result([[[0.0, 1.0], [0.0, 10.0]]], question=first).scored.metrics["R1@0.5"] == 0
 
 
 def test_no_constant_answer_beats_the_baseline():
-    baseline = constant_baseline(REFERENCES, THRESHOLDS, None)["metrics"]["R1@0.5"]
-    for start in range(0, 20, 2):
-        for end in range(start + 2, 21, 2):
-            rows = [row(r.query_id, float(start), float(end)) for r in REFERENCES]
-            assert score_groups(rows, REFERENCES, THRESHOLDS, None).metrics["R1@0.5"] <= baseline
+    for rules in ("span_index", "hirest_moments"):
+        found = result([[[0.0, 1.0]], [[0.0, 1.0]]], rules)
+        name = "R1@0.5" if rules == "span_index" else "R@0.5"
+        baseline = best_constant([found], Ungrouped(), "kind")
+        assert baseline["groups"].keys() == {"picture", "sound"}
+        for start in range(0, 20, 2):
+            for end in range(start + 2, 21, 2):
+                answer = [[float(start), float(end)]]
+                assert result([answer, answer], rules).scored.metrics[name] <= baseline["metrics"][name]
+    assert best_constant([], Ungrouped(), None) is None
 
 
 def test_seeds_are_joined_to_mean_and_spread_with_every_value_kept():
@@ -92,9 +117,28 @@ def test_the_table_has_a_row_for_baseline_system_and_ablation():
     assert [line.split("  ")[0] for line in lines[3:6]] == ["best constant span", "img", "img, audio set to zero"]
 
 
+def test_every_task_has_its_table_and_each_draws_what_its_rule_set_names():
+    steps = {"precision@0.5": 10.0, "precision@0.7": 20.0, "recall@0.5": 30.0, "recall@0.7": 40.0}
+    section = metrics()["rule_sets"]["span_index"] | {"metrics": steps, "confidence": {}}
+    floor = {"metrics": {"R1@0.5": 1.0}, "groups": {}, "rule_sets": {"hirest_steps": steps | {"recall@0.5": 3.0}}}
+    found = metrics(baselines={"floor": floor})
+    found["rule_sets"]["hirest_steps"] = section
+    first, second = tables_of(found)
+    assert (first.rules, second.rules) == ("span_index", "hirest_steps")
+    assert first.header == ["R1@0.3", "R1@0.5", "R1@0.7", "mIoU", "picture R1@0.5", "sound R1@0.5"]
+    assert set(second.names) == set(steps)
+    assert not second.groups
+    at = second.names.index("recall@0.5")
+    assert {label: values[at] for label, values in second.rows} == {"baseline, learnt": 3.0, "img": 30.0}
+    assert "steps (hirest_steps):" in metrics_table(found)
+    text = render_report("title", found, [], [])
+    assert "<h3>steps</h3>" in text
+    assert "recall@0.5" in text
+
+
 def test_the_report_escapes_queries_and_says_that_weights_are_random():
     history = [{"epoch": 1, "total": 2.0, "R1@0.5": 10.0}, {"epoch": 2, "total": 1.0, "R1@0.5": 20.0}]
-    text = render_report("title", metrics(), history, REFERENCES, [row("a", 0.0, 10.0)])
+    text = render_report("title", metrics(), history, [timelines(REFERENCES, [row("a", 0.0, 10.0)])])
     assert "&lt;b&gt;a&lt;/b&gt;" in text
     assert "<b>a</b>" not in text
     assert "clip_tiny random(0)" in text
@@ -102,34 +146,55 @@ def test_the_report_escapes_queries_and_says_that_weights_are_random():
 
 
 def test_a_report_without_annotated_moments_shows_the_predictions():
-    nothing = metrics(metrics={}, groups={}, ablations={}, baselines={"best_constant": None})
-    text = render_report("title", nothing, [], [reference("c", None)], [row("c", 1.0, 2.0)])
+    shown = timelines([reference("c", None)], [row("c", 1.0, 2.0)])
+    text = render_report("title", metrics(**NOTHING), [], [shown])
     assert "nothing to score" in text
     assert 'class="predicted"' in text
 
 
-def test_a_query_that_nobody_answered_is_a_miss_in_its_group_too():
-    found = score_groups([row("a", 0.0, 10.0)], REFERENCES, THRESHOLDS, "kind")
-    assert found.groups["picture"]["R1@0.7"] == 100
-    assert found.groups["sound"] == {"R1@0.3": 0, "R1@0.5": 0, "R1@0.7": 0, "mIoU": 0}
-    assert found.iou == {"a": 1.0, "b": 0.0}
+@pytest.fixture
+def tasks(tmp_path, monkeypatch) -> Split:
+    """Annotations with moments, steps and captions of steps."""
+    steps = [{"index": i, "heading": f"<i>step {i}</i>", "absolute_bounds": [10 * i, 10 * i + 10]} for i in range(2)]
+    entry = {"relevant": True, "clip": True, "v_duration": 40.0, "bounds": [0, 20], "steps": steps}
+    (tmp_path / "val.json").write_text(json.dumps({"cook": {"video000000.mp4": entry}}))
+    return Split.read(import_tables(monkeypatch, tmp_path, "own", "hirest", {"val": tmp_path / "val.json"}), "val")
 
 
-def test_nothing_to_score_gives_no_metrics_and_no_baseline():
-    nothing = [reference("c", None)]
-    assert score_groups([row("c", 0.0, 1.0)], nothing, THRESHOLDS, "kind").as_dict() == {"metrics": {}, "groups": {}}
-    assert constant_baseline(nothing, THRESHOLDS, "kind") is None
+def test_the_report_has_a_section_for_every_task_that_was_answered(tasks):
+    query = {"query_id": "own/val/cook#video000000", "video_id": "video000000"}
+    step = {"step_index": 0, "start_s": 1.0, "end_s": 9.0}
+    answers = {
+        "moments": [query | {"rank": 0, "start_s": 0.0, "end_s": 20.0}],
+        "highlights": [query | {"scores": [0.0, 0.5, 1.0]}],
+        "steps": [query | step],
+        "captions": [query | {"step_index": 1, "rank": 0, "text": "<script>own</script>"}],
+        "videos": [{"query_id": query["query_id"], "rank": 0, "video_id": "video000000", "score": 1.0}],
+    }
+    references = [Reference(query["query_id"], "video000000", "cook", 40.0, (0.0, 20.0), {})]
+    found = sections_of(tasks, references, answers)
+    assert [section.task for section in found] == ["moments", "highlights", "captions", "videos"]
+    [video] = found[0].rows
+    assert [len(video["queries"][0][name]) for name in ("annotated_steps", "predicted_steps")] == [2, 1]
+    assert found[1].rows[0]["predicted"] == [0.0, 0.5, 1.0]
+    assert found[2].rows == [
+        {
+            "name": "own/val/cook#video000000#1",
+            "text": "<script>own</script>",
+            "references": ["<i>step 1</i>"],
+        }
+    ]
+    assert found[3].rows == [{"text": "cook", "videos": [("video000000.mp4", True)]}]
+    text = render_report("title", metrics(), [], found)
+    assert "predicted step 1.00 to 9.00 s" in text
+    assert "&lt;script&gt;own" in text
+    assert "video000000.mp4 ✓" in text
+    assert "<script>" not in text
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 18), st.integers(1, 20)), min_size=1, max_size=6), st.data())
-def test_the_baseline_is_the_best_point_of_its_grid(spans, data):
-    references = [reference(f"q{i}", (float(a), float(min(a + n, 20)))) for i, (a, n) in enumerate(spans)]
-    first = data.draw(st.integers(0, 39))
-    last = data.draw(st.integers(first + 1, 40))
-    rows = [row(r.query_id, first * 0.5, last * 0.5) for r in references]
-    share_of_duration = score_groups(rows, references, THRESHOLDS, None).metrics["R1@0.5"]
-    assert share_of_duration <= constant_baseline(references, THRESHOLDS, None)["metrics"]["R1@0.5"]
+def test_a_report_says_what_it_leaves_out():
+    text = render_report("title", metrics(), [], [Section("captions", [], 40)])
+    assert "0 of 40 shown." in text
 
 
 def test_ablations_and_groups_are_joined_over_seeds_and_one_seed_has_no_spread():
@@ -164,17 +229,18 @@ def test_the_joined_file_holds_every_split_and_seed_and_the_table_is_printed(tmp
 
 
 def test_the_table_says_how_many_queries_were_lost_and_why():
-    last = metrics_table(metrics()).splitlines()[-1]
-    assert last == "2 of 7 queries scored; 4 video missing, 1 no annotated moment"
-    whole = metrics(counts=skipped_counts(2, 2, {}))
-    assert metrics_table(whole).splitlines()[-1].endswith("none left out")
-    garbled = metrics(counts=skipped_counts(2, 2, {}, 1))
-    assert metrics_table(garbled).splitlines()[-1].endswith("none left out; 1 answers could not be read")
+    def line(**changes):
+        return next(line for line in metrics_table(metrics(**changes)).splitlines() if "queries scored" in line)
+
+    assert line() == "2 of 7 queries scored; 4 video missing, 1 no annotated moment"
+    whole = [result([[[0.0, 10.0]], [[0.0, 1.0]]])]
+    assert line(counts=counts(whole, summary(2))).endswith("none left out")
+    garbled = line(counts=counts(whole, summary(2, unreadable=1)))
+    assert garbled.endswith("none left out; 1 answers could not be read")
 
 
 def test_a_table_without_any_score_is_still_a_table():
-    nothing = metrics(metrics={}, groups={}, ablations={}, baselines={"best_constant": None})
-    assert [line for line in metrics_table(nothing).splitlines() if line.strip() == "img"]
+    assert [line for line in metrics_table(metrics(**NOTHING)).splitlines() if line.strip() == "img"]
 
 
 def test_everything_that_people_wrote_is_escaped_in_a_report():
@@ -183,24 +249,24 @@ def test_everything_that_people_wrote_is_escaped_in_a_report():
         evil,
         metrics(system=evil, provenance={"weights": {evil: "random(0)"}, "note": evil}),
         [],
-        [Reference("a", evil, evil, 20.0, (0.0, 10.0), {"kind": evil})],
-        [row("a", 0.0, 10.0)],
+        [timelines([Reference("a", evil, evil, 20.0, (0.0, 10.0), {"kind": evil})], [row("a", 0.0, 10.0)])],
     )
     assert "<script>" not in text
     assert text.count("&lt;script&gt;") >= 5
 
 
 def test_a_report_without_history_has_no_curve_and_the_same_numbers_give_the_same_report():
-    rows = [row("a", 0.0, 10.0)]
-    assert "<svg" not in render_report("title", metrics(), [], REFERENCES, rows)
+    shown = [timelines(REFERENCES, [row("a", 0.0, 10.0)])]
+    assert "<svg" not in render_report("title", metrics(), [], shown)
     history = [{"epoch": 1, "total": 2.0}, {"epoch": 2, "total": 1.0, "R1@0.5": 20.0}]
-    once, again = (render_report("title", metrics(), history, REFERENCES, rows) for _ in range(2))
+    once, again = (render_report("title", metrics(), history, shown) for _ in range(2))
     assert once == again
 
 
 def test_bars_stay_inside_their_video():
-    [video] = timelines([reference("a", (-3.0, 25.0))], [row("a", 19.99, 20.0)])
+    [video] = timelines([reference("a", (-3.0, 25.0))], [row("a", 19.99, 20.0)]).rows
     [query] = video["queries"]
-    assert (query["annotated"]["left"], query["annotated"]["width"]) == (0, 100)
-    assert query["predicted"]["left"] + query["predicted"]["width"] <= 100
-    assert query["predicted"]["start"] == 19.99
+    [annotated], [predicted] = query["annotated"], query["predicted"]
+    assert (annotated["left"], annotated["width"]) == (0, 100)
+    assert predicted["left"] + predicted["width"] <= 100
+    assert predicted["start"] == 19.99

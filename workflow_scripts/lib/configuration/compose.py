@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from models.systems.interface import tasks_of
 from workflow_scripts.lib.configuration.layers import merge, nested, read_yaml, validate, with_nulls
 from workflow_scripts.lib.configuration.messages import Layer, nearest, source_of
 from workflow_scripts.lib.configuration.schema import (
@@ -35,7 +36,7 @@ from workflow_scripts.lib.configuration.schema import (
     VisualFeature,
     Weight,
 )
-from workflow_scripts.lib.configuration.system_checks import check_checkpoint, check_clean
+from workflow_scripts.lib.configuration.system_checks import check_checkpoint, check_clean, check_given, check_selection
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
@@ -332,6 +333,12 @@ class Configuration:
         settings = _complete(config.Config, [(f"protocol clean of {system.system}", preset), *layers], "settings")
         if is_clean:
             check_clean(system, settings, clean, layers)
+        typed = config.Config.model_validate(settings)
+        check_given(system, tasks_of(typed), layers)
+        if hasattr(typed, "train"):
+            where = source_of(layers, ("selection", "rules"))
+            _check_rules(filter(None, [system.selection.rules]), f"{where}: selection.rules")
+            check_selection(system, tasks_of(typed), self.dataset(dataset).evaluation, layers)
         varied = _variations(config.Config, system, settings, layers)
         evaluation = system.evaluation.model_copy(update={"variations": varied})
         return system.model_copy(update={"settings": settings, "evaluation": evaluation})

@@ -1,12 +1,14 @@
 """What is refused in the settings of a system although every single value is a good one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
-from workflow_scripts.lib.configuration.messages import Layer, source_of
-from workflow_scripts.lib.configuration.schema import HELD_OUT, System
+from workflow_scripts.lib.configuration.messages import Layer, nearest, source_of
+from workflow_scripts.lib.configuration.schema import HELD_OUT, BenchmarkEvaluation, System
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.metrics.scored import Options
 
 
 def check_clean(
@@ -45,3 +47,40 @@ def check_checkpoint(system: System, layers: list[Layer]) -> None:
             f"{where}: streams.{standardised[0]}.standardise: an imported checkpoint (checkpoint_file) reads the "
             "features as they are; set it to false"
         )
+
+
+def check_selection(system: System, tasks: Sequence[str], benchmark: BenchmarkEvaluation, layers: list[Layer]) -> None:
+    """Refuse to choose a checkpoint by a metric that its rule set lacks, or by a task that the system does not answer.
+
+    Parameters
+    ----------
+    tasks : what the system answers
+    benchmark : how the dataset is scored where the system does not say
+    """
+    wanted = system.selection
+    if wanted.loss:
+        return
+    name = wanted.rules or (system.evaluation.rules or benchmark.rules)[0]
+    reported = system.evaluation.thresholds or benchmark.thresholds
+    rule_set, where = RULE_SETS[name], source_of(layers, ("selection", "metric"))
+    if not {rule_set.task, *rule_set.also} & set(tasks):
+        raise UserError(
+            f"{source_of(layers, ('selection', 'rules'))}: selection.rules: {name} scores {rule_set.task}, which "
+            f"{system.system} does not answer (it answers {', '.join(tasks)}); name another rule set"
+        )
+    known = rule_set.names(Options(wanted.thresholds(reported)))
+    for metric in wanted.metric:
+        if metric not in known:
+            raise UserError(
+                f"{where}: selection.metric: {metric!r} is no metric of the rule set {name}; {nearest(metric, known)}"
+            )
+
+
+def check_given(system: System, tasks: Sequence[str], layers: list[Layer]) -> None:
+    """Refuse to give a system its own earlier answers to a task that it does not answer."""
+    for task in ("moments", "steps"):
+        if getattr(system.given, task) == "predicted" and task not in tasks:
+            raise UserError(
+                f"{source_of(layers, ('given', task))}: given.{task}: predicted, but {system.system} answers no {task} "
+                f"(it answers {', '.join(tasks)}); write `annotated`, or let it answer them"
+            )

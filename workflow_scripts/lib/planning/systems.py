@@ -122,7 +122,9 @@ class Systems:
         rules = wanted.rules or self._evaluation(dataset, system)["rules"][0]
         metric = wanted.metric or (RULE_SETS[rules].headline,)
         is_up = RULE_SETS[rules].is_higher_better(metric[0])
-        return {"rules": rules, "metric": list(metric), "mode": wanted.mode or ("max" if is_up else "min")}
+        thresholds = wanted.thresholds(self._evaluation(dataset, system)["thresholds"])
+        mode = wanted.mode or ("max" if is_up else "min")
+        return {"rules": rules, "metric": list(metric), "mode": mode, "thresholds": list(thresholds)}
 
     def _recipes(self, dataset: str, name: str) -> dict[str, str]:
         owners = self._feature_owners(dataset, name)

@@ -32,7 +32,9 @@ class Selection:
     """
 
     def __init__(self, config: Mapping[str, Any], select: Split, annotated: AnnotatedSplit) -> None:
-        self._wanted, self._evaluation, self.given = config["selection"], config["evaluation"], config["given"]
+        self._wanted, self.given = config["selection"], config["given"]
+        # A metric that selects may have a threshold that is not reported.
+        self._evaluation = config["evaluation"] | {"thresholds": self._wanted.get("thresholds")}
         self._select, self._annotated = select, annotated
 
     def scores(self, system: Any, network: torch.nn.Module, asking: Asking) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The settings a person can write: types, units, defaults and meaning; the one source of `config/schemas/*.json`."""
 
 from workflow_scripts.lib.configuration.schema.datasets import (
+    BenchmarkEvaluation,
     Dataset,
     ExternalPredictions,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "HELD_OUT",
     "SAMPLING_OPTIONS",
     "AudioFeature",
+    "BenchmarkEvaluation",
     "Dataset",
     "Download",
     "ExternalPredictions",

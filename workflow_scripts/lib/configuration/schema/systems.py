@@ -1,5 +1,6 @@
 """`config/systems/<name>.yaml`."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
@@ -91,6 +92,11 @@ class Selection(Section):
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
+
+    def thresholds(self, reported: Sequence[float]) -> tuple[float, ...]:
+        """Return the tIoU thresholds of R1 that are computed: those reported, and those of the metrics (`R1@0.6`)."""
+        own = [name.partition("@")[2] for name in self.metric if name.startswith(("R1@", "R5@"))]
+        return tuple(sorted({*reported, *(float(text) for text in own if text.replace(".", "", 1).isdigit())}))
 
     @model_validator(mode="after")
     def _metric_or_loss(self) -> "Selection":
