@@ -26,7 +26,8 @@ def main() -> None:
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     summary = json.loads((args.run / "predict.json").read_text(encoding="utf-8"))
     config, name = settings["config"], args.run.name
-    evaluation, annotations = config["evaluation"], annotations_folder(args.settings, settings)
+    evaluation = config["evaluation"] | {"given": config["given"]}
+    annotations = annotations_folder(args.settings, settings)
     tables = {task: read_answers(args.run, task, variant=None) for task in TASKS}
     scores = read_table(args.run / QUERY_SCORES)
     with refusing_readably(str(args.run)):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.lib.store.tables import read_table
+from workflow_scripts.lib.predictions.tables import read_answers
 
 pytestmark = pytest.mark.workflow
 
@@ -32,7 +32,7 @@ def test_the_second_stage_follows_the_first_and_changes_without_it(tmp_path):
     assert {"R1@0.5", "R1-avg", "mIoU"} <= metrics["metrics"].keys()
     assert metrics["counts"]["evaluated"] == metrics["counts"]["queries"] > 0
     for split in ("train", "val"):
-        assert len(read_table(workflow.results / f"demo/calce_stage1/seed0/{split}/predictions.parquet"))
+        assert read_answers(workflow.results / f"demo/calce_stage1/seed0/{split}", "moments").num_rows
     assert workflow.finish(TARGET).is_nothing_to_do
 
     other = {"settings": {"train": {"epochs": 1}, "events": {"reach": 2}}}

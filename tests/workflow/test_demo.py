@@ -31,14 +31,15 @@ def test_the_metrics_file_says_how_good_how_many_and_from_what(demo):
     assert (metrics["dataset"], metrics["system"], metrics["split"]) == ("demo", "img", "test")
     assert metrics["protocol"] == "published"
     scored = [metrics, metrics["ablations"]["audio"], metrics["ablations"]["visual"]]
-    for scores in [*scored, metrics["baselines"]["best_constant"]]:
+    for scores in [*scored, metrics["baselines"]["best_constant"], metrics["baselines"]["floor"]]:
         assert list(scores["metrics"]) == SCORES
         assert list(scores["groups"]) == KINDS
         assert all(0 <= value <= 100 for value in scores["metrics"].values())
     queries = read_table(demo.workflow.results / "demo/annotations/queries.parquet").to_pylist()
     asked = [row for row in queries if row["split"] == "test" and json.loads(row["extra_json"])["kind"] in KINDS]
     assert 0 < len(asked) < len(queries)
-    assert metrics["counts"] == {"queries": len(asked), "evaluated": len(asked), "skipped": {}, "unreadable": 0}
+    counts = {"queries": len(asked), "evaluated": len(asked), "skipped": {}}
+    assert metrics["counts"] == counts | {"unreadable": 0, "tasks": {"moments": counts}}
 
 
 def test_the_metrics_file_tells_where_its_numbers_come_from(demo):
@@ -55,7 +56,13 @@ def test_the_metrics_file_tells_where_its_numbers_come_from(demo):
 
 def test_the_report_holds_table_timelines_and_the_note_on_random_weights(demo):
     report = (demo.workflow.results / "demo/img/report.html").read_text()
-    for text in ("best constant span", "img, audio set to zero", "img, visual set to zero", *SCORES):
+    for text in (
+        "best constant span",
+        "baseline, learnt",
+        "img, audio set to zero",
+        "img, visual set to zero",
+        *SCORES,
+    ):
         assert text in report
     assert "These features have random weights" in report
     assert report.count('class="query"') > 1

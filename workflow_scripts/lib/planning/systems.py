@@ -76,7 +76,8 @@ class Systems:
         """Return the digest of what decides a system's trained weights, the data apart."""
         system, recipes = self._system(dataset, name), self._recipes(dataset, name)
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
-        decisive["selection"] |= self._selection(dataset, system)
+        # How it is reported beside what selects decides nothing.
+        decisive["selection"] |= self._selection(dataset, system) | {"thresholds": None}
         if "test" not in fits_on(system):
             decisive["splits"].pop("test")
         if system.splits.select != HELD_OUT:
