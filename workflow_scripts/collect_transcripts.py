@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from workflow_scripts.lib.datasets.transcript_files import write_index, write_srt_files
+from workflow_scripts.lib.datasets.transcript_files import write_srt_files, write_transcript_index
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.store.lost_shards import add_lost_options, write_times_lost
 
@@ -16,7 +16,7 @@ def main() -> None:
     add_lost_options(parser)
     args = parser.parse_args()
     write_srt_files(args.shards, args.srt)
-    write_index(args.shards, args.index)
+    write_transcript_index(args.shards, args.index)
     write_times_lost(args.lost, args.times_lost)
 
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
-from workflow_scripts.lib.store.features import write_index
+from workflow_scripts.lib.store.feature_store import write_index
 from workflow_scripts.lib.store.lost_shards import add_lost_options, write_times_lost
 
 

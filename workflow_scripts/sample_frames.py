@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from workflow_scripts.lib.errors import run_entry_point
-from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_video
+from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_row
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 from workflow_scripts.lib.store.tables import read_table, write_table
@@ -31,7 +31,7 @@ def main() -> None:
     usable = [row for row in media if row["status"] == "ok"]
     rows = [
         {"video_id": row["video_id"], "digest": row["digest"]}
-        | plan_video(functools.partial(frame_times, folder / row["path"]), rule)
+        | plan_row(functools.partial(frame_times, folder / row["path"]), rule)
         for row in usable
     ]
     write_table(args.out, pa.Table.from_pylist(rows, PLAN_SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})

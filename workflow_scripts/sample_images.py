@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.media.image_folder import Frames, image_times, list_images
-from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_video
+from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_row
 from workflow_scripts.lib.media.sampling import as_rational
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
@@ -39,7 +39,7 @@ def plan_folder(video_id: str, images: dict[str, Any], rule: dict[str, Any]) -> 
         digests.append(images_digest(frames))
         return image_times(len(frames), as_rational(images["rate"]))
 
-    columns = plan_video(times, rule)
+    columns = plan_row(times, rule)
     return {"video_id": video_id, "digest": digests[-1]} | columns
 
 

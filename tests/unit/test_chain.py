@@ -12,7 +12,7 @@ from tests.unit.made_results import make_results
 from tests.unit.made_training import made_item, made_settings, made_training
 from tests.unit.test_training import reset
 from workflow_scripts.lib.datasets.predictions import write_predictions
-from workflow_scripts.lib.datasets.transcript_files import write_index, write_shard
+from workflow_scripts.lib.datasets.transcript_files import write_shard, write_transcript_index
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.checkpoint import Trained, write_checkpoint
 from workflow_scripts.lib.training.items import Reader, Standardiser
@@ -77,7 +77,7 @@ def test_what_is_said_in_the_video_comes_with_the_query(tmp_path):
         "v20": {**failed, "segments": []},
     }
     write_shard(folder / "0000.parquet", "made", "tiny", found, {})
-    write_index([folder / "0000.parquet"], folder / "index.parquet")
+    write_transcript_index([folder / "0000.parquet"], folder / "index.parquet")
     split = reader(tmp_path / "made", transcript="speech").read("val")
     assert [item.extra["transcript"] for item in split.items] == [[(0.5, 2.0, "a bell")], []]
     assert split.skipped == {"speech failed": 4}

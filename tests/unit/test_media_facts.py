@@ -14,7 +14,7 @@ from tests.unit.made_clips import make_clip, rotated
 from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.frame_request import FrameClock, Video, existing_frames
-from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_video
+from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_row
 from workflow_scripts.lib.media.probe import frame_times, probe
 from workflow_scripts.lib.media.sampling import FrameTimes
 from workflow_scripts.lib.store.tables import read_table, write_table
@@ -86,8 +86,8 @@ def test_repeated_and_absent_frames_are_left_out_of_a_clock():
 def test_a_clock_comes_back_from_the_table_as_it_was(tmp_path):
     clip = make_clip(tmp_path / "a.mkv", n_frames=20)
     media = frame_times(clip)
-    planned = plan_video(lambda: media, {"rule": "ffmpeg_fps", "rate": 3})
-    failed = plan_video(lambda: frame_times(tmp_path / "gone.mp4"), {"rule": "ffmpeg_fps", "rate": 3})
+    planned = plan_row(lambda: media, {"rule": "ffmpeg_fps", "rate": 3})
+    failed = plan_row(lambda: frame_times(tmp_path / "gone.mp4"), {"rule": "ffmpeg_fps", "rate": 3})
     table = pa.Table.from_pylist([planned, failed], PLAN_SCHEMA)
     write_table(tmp_path / "plan.parquet", table)
     row, without = read_table(tmp_path / "plan.parquet").to_pylist()

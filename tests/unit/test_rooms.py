@@ -1,6 +1,7 @@
 """Who may import whom (docs/layout.md): the rooms keep their doors shut."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,22 @@ ALLOWED = {
 
 LONGER = {"train.py", "predict.py"}
 """Entry points that are still over the limit."""
+
+
+DOUBLE_MODULES = {"errors", "published", "systems"}
+DOUBLE_CLASSES = {
+    "DuplicateQuery",
+    "DuplicateVideo",
+    "MissingPrediction",
+    "MissingScore",
+    "NonFiniteScore",
+    "NonFiniteSpan",
+    "Prior",
+    "ReversedSpan",
+    "Split",
+    "UnknownQuery",
+}
+"""Names that still stand for two things."""
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -75,6 +92,27 @@ def test_models_import_nothing_from_the_workflow():
 def test_no_library_package_imports_snakemake():
     for path in (ROOT / "workflow_scripts").rglob("*.py"):
         assert "import snakemake" not in path.read_text(), path.relative_to(ROOT)
+
+
+def library_modules() -> list[Path]:
+    """Return the modules of the library; readers have the names of their formats, whatever else is called so."""
+    paths = (ROOT / "workflow_scripts" / "lib").rglob("*.py")
+    return [path for path in paths if path.name != "__init__.py" and path.parent.name != "readers"]
+
+
+def test_a_module_name_stands_for_one_module():
+    counts = Counter(path.stem for path in library_modules())
+    assert {name for name, count in counts.items() if count > 1} <= DOUBLE_MODULES
+
+
+def test_a_class_name_stands_for_one_class():
+    counts = Counter(
+        node.name
+        for path in library_modules()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert {name for name, count in counts.items() if count > 1} <= DOUBLE_CLASSES
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.name)

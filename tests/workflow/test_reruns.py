@@ -25,7 +25,7 @@ from tests.workflow.own_videos import (
     query,
 )
 from tests.workflow.run_snakemake import Workflow, wait_for_end
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shard_store import StoreDamaged, read_whole_shard
 from workflow_scripts.lib.store.shards import shard_of
 from workflow_scripts.lib.store.verification import verify_feature

@@ -29,7 +29,7 @@ PLAN_SCHEMA = pa.schema(
 no frames, and null for what is not known of it."""
 
 
-def plan_video(times_of: Callable[[], FrameTimes], rule: dict[str, Any]) -> dict[str, Any]:
+def plan_row(times_of: Callable[[], FrameTimes], rule: dict[str, Any]) -> dict[str, Any]:
     """Return the plan's columns for one video; a file that cannot be demuxed becomes a status.
 
     `frames_per_row` is null where every row has one frame; else `frame_idx` holds the frames row after row.

@@ -17,7 +17,7 @@ from workflow_scripts.lib.datasets.left_out import left_out_queries
 from workflow_scripts.lib.datasets.schema import moments_view, videos_view
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import digest_json
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 

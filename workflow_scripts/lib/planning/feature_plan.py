@@ -6,10 +6,10 @@ from typing import Any
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import feature_recipe, published_weights, sampling_name
 from workflow_scripts.lib.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature, VisualFeature
-from workflow_scripts.lib.datasets.listing import stat_signature
+from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, weight_path
-from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
