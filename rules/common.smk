@@ -10,7 +10,7 @@ sys.path.insert(0, str(ROOT))
 
 from workflow_scripts.lib.errors import ending_readably
 from workflow_scripts.lib.planning.plan import Plan
-from workflow_scripts.lib.predictions.tables import SCHEMAS as TASKS
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS as TASKS
 from workflow_scripts.lib.planning.working_folder import (
     full_disk_message,
     require_writable,

@@ -7,15 +7,18 @@ localrules:
 rule index_features:
     input:
         shards=lambda wc: PLAN.features.row_shards(wc.dataset, wc.feature),
-        lost=lambda wc: PLAN.features.lost_shards(wc.dataset, wc.feature),
     output:
-        "results/{dataset}/features/{feature}/index.parquet",
+        index="results/{dataset}/features/{feature}/index.parquet",
+        lost="results/{dataset}/features/{feature}/lost.json",
     log:
         "results/{dataset}/logs/{feature}/index.log",
     conda:
         "../envs/media.yaml"
+    params:
+        times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),
     shell:
-        "python -m workflow_scripts.index_features --out {output:q} {input.shards:q} > {log:q} 2>&1"
+        "python -m workflow_scripts.index_features --out {output.index:q} --lost {output.lost:q}"
+        " --times-lost {params.times_lost} {input.shards:q} > {log:q} 2>&1"
 
 
 rule import_features:

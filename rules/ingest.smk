@@ -1,5 +1,5 @@
 # Source annotations -> canonical tables; raw videos -> media manifest. The shard lists are written while the job graph
-# is built (workflow_scripts/lib/planning/datasets.py), so that a changed video touches its own shard and nothing else.
+# is built (workflow_scripts/lib/planning/dataset_plan.py), so that a changed video touches its own shard and nothing else.
 localrules:
     import_annotations,
     collect_manifest,

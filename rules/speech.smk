@@ -60,9 +60,9 @@ rule import_transcripts:
 rule collect_transcripts:
     input:
         shards=lambda wc: PLAN.features.transcript_shards(wc.dataset, wc.feature),
-        lost=lambda wc: PLAN.features.lost_shards(wc.dataset, wc.feature),
     output:
         index="results/{dataset}/transcripts/{feature}/index.parquet",
+        lost="results/{dataset}/transcripts/{feature}/lost.json",
         srt=directory("results/{dataset}/transcripts/{feature}/srt"),
     log:
         "results/{dataset}/logs/{feature}/collect_transcripts.log",
@@ -72,9 +72,11 @@ rule collect_transcripts:
         ),
     conda:
         "../envs/media.yaml"
+    params:
+        times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),
     shell:
         "python -m workflow_scripts.collect_transcripts --index {output.index:q} --srt {output.srt:q}"
-        " {input.shards:q} > {log:q} 2>&1"
+        " --lost {output.lost:q} --times-lost {params.times_lost} {input.shards:q} > {log:q} 2>&1"
 
 
 rule extract_spoken:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.lib.datasets.annotation_tables import write_annotations
 from workflow_scripts.lib.datasets.importing import import_source
-from workflow_scripts.lib.datasets.tables import write_annotations
 from workflow_scripts.lib.metrics.questions import Answers, Question
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.metrics.scored import Options, Scored
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
 
 DATASET = "made"
@@ -77,7 +77,7 @@ def imported(source_format: str, files: Mapping[str, Path]) -> Path:
     return folder
 
 
-def windows_split(windows: Mapping[str, Sequence[Sequence[float]]], durations_s: Mapping[str, float]) -> Split:
+def windows_split(windows: Mapping[str, Sequence[Sequence[float]]], durations_s: Mapping[str, float]) -> AnnotatedSplit:
     """Return a split of queries with annotated windows in seconds, every query in a video of its own."""
     rows = [
         {
@@ -91,11 +91,17 @@ def windows_split(windows: Mapping[str, Sequence[Sequence[float]]], durations_s:
         for i, (query, spans) in enumerate(windows.items())
         for start, end in spans
     ]
-    return Split.read(imported("plain", {"test": write_rows(rows)}), "test")
+    return AnnotatedSplit.read(imported("plain", {"test": write_rows(rows)}), "test")
 
 
 def submit(
-    rules: str, split: Split, path: Path, options: Options | None = None, *, allow_missing=False, empty_as_miss=False
+    rules: str,
+    split: AnnotatedSplit,
+    path: Path,
+    options: Options | None = None,
+    *,
+    allow_missing=False,
+    empty_as_miss=False,
 ) -> Submitted:
     """Read a file of predictions as `evaluate_external` does."""
     rule_set, options = RULE_SETS[rules], options or Options()

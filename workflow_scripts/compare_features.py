@@ -11,8 +11,8 @@ from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.reporting.comparison_page import render_comparison, summary
 from workflow_scripts.lib.reporting.comparison_plot import comparison_figure
 from workflow_scripts.lib.store.atomic import atomic_path
-from workflow_scripts.lib.store.comparison import COMPARISON_SCHEMA, compare_stores
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
+from workflow_scripts.lib.store.row_comparison import COMPARISON_SCHEMA, compare_stores
 from workflow_scripts.lib.store.shard_store import use_zarrs
 from workflow_scripts.lib.store.tables import write_table
 

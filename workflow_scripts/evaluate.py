@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.predictions.answer_tables import FLOOR, PREDICTOR, QUERY_SCORES, VARIATION, ZERO, read_answers
 from workflow_scripts.lib.predictions.references import annotations_folder
-from workflow_scripts.lib.predictions.tables import FLOOR, PREDICTOR, QUERY_SCORES, VARIATION, ZERO, read_answers
 from workflow_scripts.lib.reporting.provenance import provenance
-from workflow_scripts.lib.scoring.annotated import Split
-from workflow_scripts.lib.scoring.baselines import best_constant, order_baseline
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import counts, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.run import grouped, score_means, score_run, score_variants
+from workflow_scripts.lib.scoring.scored_baselines import best_constant, order_baseline
 from workflow_scripts.lib.scoring.tasks import TASKS
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.tables import read_table
@@ -31,7 +31,7 @@ def main() -> None:
     tables = {task: read_answers(args.run, task, variant=None) for task in TASKS}
     scores = read_table(args.run / QUERY_SCORES)
     with refusing_readably(str(args.run)):
-        split = Split.read(annotations, name, config["queries"]["kinds"])
+        split = AnnotatedSplit.read(annotations, name, config["queries"]["kinds"])
         results, left_out = score_run(split, tables, evaluation, evaluation["rules"], summary["tasks"])
         variants = {
             key: score_variants(split, tables, prefix, evaluation, results)
@@ -41,7 +41,7 @@ def main() -> None:
     write_tables(args.out.parent, results)
     baselines = {"best_constant": best_constant(results, split, evaluation["group_by"]), "floor": floor.get("")}
     if evaluation["order_baseline"]:
-        train = Split.read(annotations, config["splits"]["train"], config["queries"]["kinds"])
+        train = AnnotatedSplit.read(annotations, config["splits"]["train"], config["queries"]["kinds"])
         baselines["order_only"] = order_baseline(results, train)
     write_json(
         args.out,

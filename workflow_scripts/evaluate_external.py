@@ -10,7 +10,7 @@ from workflow_scripts.lib.metrics.questions import Captions
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.reporting.provenance import code_revision
 from workflow_scripts.lib.reporting.table import metrics_table
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.pictures import with_pictures
 from workflow_scripts.lib.scoring.results import Result, options_of, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
@@ -29,7 +29,7 @@ def main() -> None:
     accepted = {key: settings[key] for key in ("allow_missing", "empty_as_miss")}
     results, n_asked = [], 0
     with refusing_readably(str(path)):
-        split = Split.read(args.annotations, settings["split"])
+        split = AnnotatedSplit.read(args.annotations, settings["split"])
         for name in settings["rules"]:
             rule_set, options = RULE_SETS[name], options_of(settings, name, settings["clip"])
             question = TASKS[rule_set.task].question(split, rule_set)

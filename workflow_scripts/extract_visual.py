@@ -10,6 +10,7 @@ from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.extraction.job import encode_missing, parse_job, run_job
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.decode import check_decoder, decode_frames, frame_rows
+from workflow_scripts.lib.media.frame_request import FrameClock, Video
 from workflow_scripts.lib.media.image_folder import list_images, read_images
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
 from workflow_scripts.lib.store.tables import read_table
@@ -32,13 +33,14 @@ def main() -> None:
     args, settings = parse_job(__doc__)
     images, folder = settings["recipe"].get("images"), Path(settings["folder"])
     plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist()}
-    paths = {row["video_id"]: folder / row["path"] for row in read_table(args.media).to_pylist() if row["path"]}
+    videos = {row["video_id"]: row for row in read_table(args.media).to_pylist()}
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 
     def deliver(video_id: str) -> Callable[[Sequence[int] | np.ndarray], Generator[np.ndarray, None, None]]:
         if not images:
-            return lambda positions: decode_frames(paths[video_id], positions, resize, ffmpeg, decoder)
+            video, clock = Video.of_row(videos[video_id], folder), FrameClock.of_row(plan[video_id])
+            return lambda positions: decode_frames(video, clock, positions, resize, ffmpeg, decoder)
         frames = list_images(folder / video_id, images["files"], video_id)
         return lambda positions: read_images(frames, positions, resize)
 

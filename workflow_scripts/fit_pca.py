@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.store.atomic import atomic_path
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 
 log = logging.getLogger(__name__)
 

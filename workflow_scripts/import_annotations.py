@@ -4,11 +4,11 @@ import argparse
 import logging
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import write_annotations
 from workflow_scripts.lib.datasets.importing import add_source_options, import_source, item_paths, split_paths
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY
 from workflow_scripts.lib.datasets.readers import importer_name
 from workflow_scripts.lib.datasets.source_files import content_sha256
-from workflow_scripts.lib.datasets.tables import write_annotations
 from workflow_scripts.lib.datasets.validation import count_flags, first_of_every_flag
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.store.settings_files import read_settings

@@ -20,7 +20,7 @@ def main() -> None:
 
     from workflow_scripts.lib.store.shard_store import use_zarrs
     from workflow_scripts.lib.training.checkpoint import system_class, system_config, write_checkpoint
-    from workflow_scripts.lib.training.published import imported, read_published
+    from workflow_scripts.lib.training.published_checkpoints import imported, read_published
     from workflow_scripts.lib.training.reader import Reader
 
     use_zarrs()

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from workflow_scripts.lib.datasets.demo.encode import make_videos
-from workflow_scripts.lib.datasets.demo.plan import SPLITS, plan_demo
+from workflow_scripts.lib.datasets.demo.event_plan import SPLITS, plan_demo
 from workflow_scripts.lib.datasets.demo.sources import VIDEOS_PER_SPLIT, write_sources
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.store.atomic import write_json

@@ -24,11 +24,11 @@ def main() -> None:
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
-    from workflow_scripts.lib.predictions.tables import write_answers, write_query_scores
+    from workflow_scripts.lib.predictions.answer_tables import write_answers, write_query_scores
     from workflow_scripts.lib.store.shard_store import use_zarrs
     from workflow_scripts.lib.training.checkpoint import build_system, check_recipes, read_checkpoint
     from workflow_scripts.lib.training.prediction import join, summarise_run
-    from workflow_scripts.lib.training.prior import Prior
+    from workflow_scripts.lib.training.prior import PriorResults
     from workflow_scripts.lib.training.reader import Reader
     from workflow_scripts.lib.training.variants import BASELINE, answer_floor, answer_variants
 
@@ -41,7 +41,7 @@ def main() -> None:
     base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
     network = system.network(base).to(device)
     network.load_state_dict(trained.state, strict=True)
-    reader = Reader.of(args.settings, settings, Prior(settings, args.seed).answers)
+    reader = Reader.of(args.settings, settings, PriorResults(settings, args.seed).answers)
     split = reader.read(args.split).usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
     own, others = answer_variants(trained, network, split.items, config, device, args.seed)

@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("container", pa.string()),
         ("codec", pa.string()),
+        ("stream_index", pa.int32()),
         ("duration_s", pa.float64()),
         ("fps_numerator", pa.int64()),
         ("fps_denominator", pa.int64()),

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.predictions.answer_tables import QUERY_SCORES, read_answers
 from workflow_scripts.lib.predictions.references import annotations_folder, read_references
-from workflow_scripts.lib.predictions.tables import QUERY_SCORES, read_answers
-from workflow_scripts.lib.reporting.answers import sections_of
 from workflow_scripts.lib.reporting.html import render_report
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.reporting.shown_answers import sections_of
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.tasks import TASKS
 from workflow_scripts.lib.store.atomic import write_text
 from workflow_scripts.lib.store.tables import read_table
@@ -27,7 +27,7 @@ def main() -> None:
     seed = sorted(metrics["seeds"])[0]
     annotations = annotations_folder(settings_path, settings)
     queries, run = settings["config"]["queries"], args.run / seed / metrics["split"]
-    split = Split.read(annotations, metrics["split"], queries["kinds"])
+    split = AnnotatedSplit.read(annotations, metrics["split"], queries["kinds"])
     references = read_references(annotations, metrics["split"], queries)
     answers = {task: read_answers(run, task).to_pylist() for task in TASKS}
     sections = sections_of(split, references, answers, read_table(run / QUERY_SCORES).to_pylist())

@@ -10,12 +10,12 @@ import pyarrow as pa
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.media.image_folder import Frames, image_times, list_images
+from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA, plan_row
 from workflow_scripts.lib.media.sampling import as_rational
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 from workflow_scripts.lib.store.shards import read_shard_list
 from workflow_scripts.lib.store.tables import write_table
-from workflow_scripts.sample_frames import SCHEMA, plan_video
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def plan_folder(video_id: str, images: dict[str, Any], rule: dict[str, Any]) -> 
         digests.append(images_digest(frames))
         return image_times(len(frames), as_rational(images["rate"]))
 
-    columns = plan_video(times, rule)
+    columns = plan_row(times, rule)
     return {"video_id": video_id, "digest": digests[-1]} | columns
 
 
@@ -52,7 +52,7 @@ def main() -> None:
     settings = read_settings(args.settings, args.key)
     images, rule = settings["images"], settings["sampling"]
     rows = [plan_folder(video_id, images, rule) for video_id in read_shard_list(args.shard_list)]
-    write_table(args.out, pa.Table.from_pylist(rows, SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})
+    write_table(args.out, pa.Table.from_pylist(rows, PLAN_SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})
     for row in rows:
         if row["status"] != "ok":
             log.warning("%s: %s", row["video_id"], row["reason"])

@@ -33,7 +33,7 @@ def main() -> None:
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.training.checkpoint import learns_by_steps
     from workflow_scripts.lib.training.data import read_training_data
-    from workflow_scripts.lib.training.prior import Prior
+    from workflow_scripts.lib.training.prior import PriorResults
     from workflow_scripts.lib.training.processes import is_launched, join, launch
     from workflow_scripts.lib.training.state import StateFolder
 
@@ -43,7 +43,7 @@ def main() -> None:
         launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
     settings["device"] = resolve_device(settings["device"])
     processes = join(settings["device"])
-    prior = Prior(settings, args.seed)
+    prior = PriorResults(settings, args.seed)
     data = read_training_data(args.settings, settings, prior)
     with processes.main_process_first():
         state = StateFolder(

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.made_video import make_video
+from tests.decoded import decoded
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.audio import read_audio
-from workflow_scripts.lib.media.decode import check_decoder, decode_frames
+from workflow_scripts.lib.media.decode import check_decoder
 from workflow_scripts.lib.media.media_error import NoAudioStream
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.sampling import plan_frames
@@ -43,7 +44,7 @@ def measured(function: Callable[[], Any]) -> tuple[float, float]:
 
 def pass_over(path: Path, sampling: dict[str, Any], resize: dict[str, Any] | None, decoder: str) -> None:
     """Decode what the sampling rule asks for and throw it away."""
-    for _ in decode_frames(path, plan_frames(sampling, frame_times(path)).frame_idx, resize, decoder=decoder):
+    for _ in decoded(path, plan_frames(sampling, frame_times(path)).frame_idx, resize, decoder=decoder):
         pass
 
 

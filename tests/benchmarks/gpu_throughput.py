@@ -20,6 +20,7 @@ import torch
 
 from models.encoders.interface import Encoder
 from tests.benchmarks.made_video import make_video
+from tests.decoded import found
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.batching import Prefetch, VideoEnd
@@ -50,6 +51,7 @@ class Extraction:
         self.runtime, recipe = settings["runtime"], settings["recipe"]
         self.resize = recipe["resize"]
         self.plans = {name: plan_frames(recipe["sampling"], frame_times(path)) for name, path in paths.items()}
+        self.found = {name: found(path, self.plans[name].frame_idx) for name, path in paths.items()}
         self.encoder = load_encoder(settings)
 
     def units_of(self, name: str, _: Encoder | None = None) -> Iterator[np.ndarray]:
@@ -57,7 +59,7 @@ class Extraction:
         plan = self.plans[name]
 
         def deliver(positions: np.ndarray) -> Iterator[np.ndarray]:
-            return decode_frames(self.paths[name], positions, self.resize)
+            return decode_frames(*self.found[name], positions, self.resize)
 
         if plan.frames_per_row is None:
             return deliver(plan.frame_idx)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.benchmarks.made_video import make_video
-from workflow_scripts.lib.media.decode import decode_frames
+from tests.decoded import decoded
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.sampling import plan_frames
@@ -71,7 +71,7 @@ def decode_all(film: Path, decoder: str) -> dict[str, float]:
     watcher.start()
     started, n_frames = time.perf_counter(), 0
     plan = plan_frames({"rule": "ffmpeg_fps", "rate": 1}, frame_times(film))
-    for _ in decode_frames(film, plan.frame_idx, RESIZE, decoder=decoder):
+    for _ in decoded(film, plan.frame_idx, RESIZE, decoder=decoder):
         n_frames += 1
     seconds = time.perf_counter() - started
     done.set()

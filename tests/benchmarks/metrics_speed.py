@@ -28,7 +28,7 @@ from workflow_scripts.lib.datasets.schema import TABLES
 from workflow_scripts.lib.metrics.qvhighlights import evaluate as evaluate_qvh
 from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
 from workflow_scripts.lib.metrics.rule_sets import Options, apply_rules
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
@@ -135,7 +135,7 @@ def score_table(folder: Path) -> float:
     logging.disable(logging.WARNING)
     start = time.perf_counter()
     predictions = read_table(folder / "predictions.parquet", COLUMNS)
-    split = Split.read(folder / "annotations", "val_2")
+    split = AnnotatedSplit.read(folder / "annotations", "val_2")
     evaluation = {"thresholds": [0.3, 0.5, 0.7], "nms_thresholds": {}}
     [result] = score_run(split, predictions, folder / "none", evaluation, ["mmn_float32"])
     result.section()
@@ -146,7 +146,7 @@ def score_file(folder: Path) -> float:
     """Return the seconds from a file of predictions to numbers with intervals."""
     logging.disable(logging.WARNING)
     start = time.perf_counter()
-    split = Split.read(folder / "annotations", "val_2")
+    split = AnnotatedSplit.read(folder / "annotations", "val_2")
     question = split.question("moments", "clip")
     path = folder / "predictions.jsonl"
     question, answers = read_submission(path, split, "moments", question, Leniency(), needs_scores=True)

@@ -24,6 +24,7 @@ import torch
 from models.encoders.interface import Encoder
 from tests.benchmarks.decoders import measured
 from tests.benchmarks.made_video import make_video
+from tests.decoded import found
 from workflow_scripts.lib.extraction import job
 from workflow_scripts.lib.extraction.batching import Unit, VideoEnd
 from workflow_scripts.lib.extraction.networks import load_encoder
@@ -81,11 +82,12 @@ class Bench:
         self.folder, self.decoder = folder, decoder
         self.paths = {f"{i:02}": make_video(folder / f"{i:02}.mp4", *SIZE, SECONDS, seed=i) for i in range(n_videos)}
         self.plans = {name: plan_frames(SAMPLING, frame_times(path)) for name, path in self.paths.items()}
+        self.found = {name: found(path, self.plans[name].frame_idx) for name, path in self.paths.items()}
         self.frames = [frame for name in self.paths for frame in self.units_of(name)]
 
     def units_of(self, name: str) -> Iterator[np.ndarray]:
         """Decode one video."""
-        return decode_frames(self.paths[name], self.plans[name].frame_idx, RESIZE, decoder=self.decoder)
+        return decode_frames(*self.found[name], self.plans[name].frame_idx, RESIZE, decoder=self.decoder)
 
     def settings(self, layers: int) -> dict[str, Any]:
         """Return the settings of a feature whose network has so many layers."""

@@ -22,12 +22,12 @@ from models.encoders.networks.c3d import C3d
 from models.encoders.networks.filling import fill
 from models.encoders.networks.i3d import I3d
 from models.encoders.networks.slowfast import SlowFast
+from tests.decoded import decoded_rows
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.batching import Prefetch, encode_videos
 from workflow_scripts.lib.extraction.networks import load_encoder
 from workflow_scripts.lib.extraction.settings import feature_settings
 from workflow_scripts.lib.extraction.stalls import Stalls
-from workflow_scripts.lib.media.decode import decode_rows
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.sampling import plan_frames
@@ -111,7 +111,7 @@ def make_videos(folder: Path, n_videos: int, ffmpeg: str) -> list[Path]:
 
 def windows_of(path: Path, recipe: dict[str, Any], ffmpeg: str) -> Iterator[np.ndarray]:
     plan = plan_frames(recipe["sampling"], frame_times(path))
-    return decode_rows(path, plan.frame_idx, plan.frames_per_row, recipe["resize"], ffmpeg)
+    return decoded_rows(path, plan.frame_idx, plan.frames_per_row, recipe["resize"], ffmpeg)
 
 
 def end_to_end_plain(paths: list[Path], settings: dict[str, Any], encode: Callable[[np.ndarray], Any]) -> int:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
+from tests.decoded import decoded
 from tests.parity.harness import Check, find_data, has_files
 from tests.parity.preprocess_cases import block_means
 from workflow_scripts.lib.media.audio import read_audio
-from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.probe import frame_times, probe
 from workflow_scripts.lib.media.resize import jpeg_roundtrip, resize_for
 from workflow_scripts.lib.media.sampling import plan_frames
@@ -83,7 +83,7 @@ def check_probe(path: Path, case: dict[str, Any]) -> None:
 def check_native(path: Path, case: dict[str, Any]) -> None:
     """Every tenth frame at its native size."""
     expected = np.array(case["mean_rgb_every10th"])
-    frames = decode_frames(path, np.arange(len(expected)) * 10, None)
+    frames = decoded(path, np.arange(len(expected)) * 10, None)
     np.testing.assert_allclose([frame.mean((0, 1)) for frame in frames], expected, atol=LEVELS)
 
 
@@ -91,7 +91,7 @@ def check_hero(path: Path, rate: str, row: dict[str, Any], grids: np.ndarray) ->
     """Sampled frames by HERO's resize rule: number, mean colours, means of blocks."""
     plan = plan_frames({"rule": "ffmpeg_fps", "rate": rate}, frame_times(path))
     assert len(plan.frame_idx) == row["n"]
-    frames = np.stack(list(decode_frames(path, plan.frame_idx, HERO)))
+    frames = np.stack(list(decoded(path, plan.frame_idx, HERO)))
     np.testing.assert_allclose(mean_rgb(frames), row["mean_rgb"], atol=LEVELS)
     np.testing.assert_allclose(block_means(frames, 4), grids, atol=LEVELS)
 
@@ -104,7 +104,7 @@ def check_rate_30(path: Path, case: dict[str, Any]) -> None:
     assert [picture.left, picture.top] == case["hero_crop_xy"]
     plan = plan_frames({"rule": "ffmpeg_fps", "rate": 30}, frame_times(path))
     assert len(plan.frame_idx) == case["fps30_n"]
-    frames = np.stack(list(decode_frames(path, plan.frame_idx[::15], HERO)))
+    frames = np.stack(list(decoded(path, plan.frame_idx[::15], HERO)))
     np.testing.assert_allclose(mean_rgb(frames), case["fps30_mean_rgb_every15th"], atol=LEVELS)
 
 
@@ -112,7 +112,7 @@ def check_decoders(path: Path) -> None:
     """Either decoder delivers the same bytes, frames thinned out or all, resized or not."""
     for rate, resize in ((1, HERO), (1, None), (30, {"rule": "squash", "size": 224})):
         plan = plan_frames({"rule": "ffmpeg_fps", "rate": rate}, frame_times(path))
-        passes = [decode_frames(path, plan.frame_idx, resize, decoder=decoder) for decoder in ("pyav", "ffmpeg")]
+        passes = [decoded(path, plan.frame_idx, resize, decoder=decoder) for decoder in ("pyav", "ffmpeg")]
         for one, other in zip(*passes, strict=True):
             np.testing.assert_array_equal(one, other)
 
@@ -123,7 +123,7 @@ def check_seek(path: Path, case: dict[str, Any]) -> None:
     assert len(media.pts) == case["cv2_n_sequential"]
     plan = plan_frames({"rule": "seek_per_second"}, media)
     assert plan.frame_idx.tolist() == case["frame_index"]
-    frames = decode_frames(path, plan.frame_idx[: len(case["jpeg_q95_mean_rgb_first3"])], None)
+    frames = decoded(path, plan.frame_idx[: len(case["jpeg_q95_mean_rgb_first3"])], None)
     found = [jpeg_roundtrip(frame).mean((0, 1)) for frame in frames]
     np.testing.assert_allclose(found, case["jpeg_q95_mean_rgb_first3"], atol=LEVELS)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from tests.decoded import decoded
 from tests.parity.harness import Check, find_data
-from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.resize import resize_for
 from workflow_scripts.lib.media.sampling import plan_frames
@@ -55,7 +55,7 @@ def check_lavis(tensors: dict[str, np.ndarray], data_path: Path | None) -> None:
     path = find_data(data_path, LAVIS_VIDEO)
     plan = plan_frames({"rule": "lavis_head", "n_frames": 6}, frame_times(path))
     assert plan.frame_idx.tolist() == tensors["lavis_head6__indices"].tolist()
-    frames = np.stack(list(decode_frames(path, plan.frame_idx, {"rule": "squash", "size": 224})))
+    frames = np.stack(list(decoded(path, plan.frame_idx, {"rule": "squash", "size": 224})))
     np.testing.assert_allclose(block_means(frames, 8), tensors["lavis_head6__grid8x8"], atol=MEAN_LEVELS)
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.decoded import decoded
 from tests.parity.harness import Check, has_files
 from workflow_scripts.lib.media.clip_windows import slowfast_positions
-from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.probe import frame_times, probe
 from workflow_scripts.lib.media.sampling import plan_frames
 from workflow_scripts.lib.media.sparse_sampling import is_constant
@@ -96,7 +96,7 @@ def check_slowfast(source: str, case: str, positions: list[int]) -> None:
 
 def check_frames(path: Path, indices: list[int] | range) -> None:
     """The decoder delivers the frames with these numbers."""
-    frames = decode_frames(path, np.array(indices, np.int64), {"rule": "squash", "size": 96})
+    frames = decoded(path, np.array(indices, np.int64), {"rule": "squash", "size": 96})
     assert [frame_number(frame) for frame in frames] == list(indices)
 
 

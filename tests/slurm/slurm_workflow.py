@@ -121,7 +121,7 @@ def finished_videos(folder: Path) -> int:
 
 def read_index(workflow: Workflow, feature: str) -> dict[str, Any]:
     """Return every stored row of a feature by video."""
-    from workflow_scripts.lib.store.features import FeatureStore
+    from workflow_scripts.lib.store.feature_store import FeatureStore
 
     store = FeatureStore(workflow.results / "demo/features" / feature)
     return {video_id: store[video_id].values for video_id in sorted(store)}

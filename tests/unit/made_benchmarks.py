@@ -14,7 +14,7 @@ import pytest
 from tests.unit.made_predictions import made_qvh
 from tests.unit.made_settings import settings_options
 from workflow_scripts import evaluate_external, import_annotations
-from workflow_scripts.lib.predictions.tables import SCHEMAS, answers_path
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, answers_path
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.tables import read_table, write_table
 

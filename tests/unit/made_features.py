@@ -9,7 +9,7 @@ import pytest
 import zarr
 
 from workflow_scripts.lib.store import shard_store
-from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_store import ShardContent, VideoRows, concatenate, publish_shard
 
 RECIPE = {"encoder": "clip", "params": {"size": 64}}

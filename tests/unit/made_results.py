@@ -12,7 +12,7 @@ from tests.unit.made_training import SPLIT_ENDS, made_item, made_settings, rows_
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
-from workflow_scripts.lib.store.features import write_index
+from workflow_scripts.lib.store.feature_store import write_index
 from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publish_shard
 from workflow_scripts.lib.store.tables import write_table
 

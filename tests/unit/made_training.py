@@ -15,7 +15,7 @@ import pyarrow as pa
 from models.systems.interface import Annotated, FeatureRows, Item
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.datasets.schema import QUERIES, TABLES, VIDEOS
-from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.store.tables import write_table
 from workflow_scripts.lib.training.data import TrainingData
 from workflow_scripts.lib.training.reader import Split

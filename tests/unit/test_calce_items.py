@@ -12,9 +12,9 @@ from tests.unit.made_benchmarks import run_entry_point
 from tests.unit.made_calce import TOKENS, WIDTH, made_config, made_item
 from tests.unit.made_settings import settings_options
 from workflow_scripts import check_annotations, import_annotations
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import AnnotationError, BadSourceFile, BadValue, UnknownQuery
 from workflow_scripts.lib.datasets.item_files import join_items
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.planning.plan import Plan
 
 SENTENCES = {"7": "A girl holds a red cup.", "8": "Two dogs run on the beach.", "9": "He opens the door."}

@@ -11,11 +11,11 @@ from models.systems.interface import Span
 from tests.unit.made_results import make_results
 from tests.unit.made_training import made_item, made_settings, made_training
 from tests.unit.test_training import reset
-from workflow_scripts.lib.datasets.transcript_files import write_index, write_shard
+from workflow_scripts.lib.datasets.transcript_files import write_shard, write_transcript_index
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.predictions.tables import write_answers
+from workflow_scripts.lib.predictions.answer_tables import write_answers
 from workflow_scripts.lib.training.checkpoint import Trained, write_checkpoint
-from workflow_scripts.lib.training.prior import Prior
+from workflow_scripts.lib.training.prior import PriorResults
 from workflow_scripts.lib.training.reader import Reader
 from workflow_scripts.lib.training.standardiser import Standardiser
 
@@ -78,7 +78,7 @@ def test_what_is_said_in_the_video_comes_with_the_query(tmp_path):
         "v20": {**failed, "segments": []},
     }
     write_shard(folder / "0000.parquet", "made", "tiny", found, {})
-    write_index([folder / "0000.parquet"], folder / "index.parquet")
+    write_transcript_index([folder / "0000.parquet"], folder / "index.parquet")
     split = reader(tmp_path / "made", transcript="speech").read("val")
     assert [item.told.transcript for item in split.items] == [[(0.5, 2.0, "a bell")], []]
     assert split.skipped == {"speech failed": 4}
@@ -113,18 +113,18 @@ def test_training_starts_from_the_weights_of_the_prior(tmp_path):
     state = {key: value.clone() for key, value in first.network.state_dict().items()}
     write_checkpoint(tmp_path / "first.safetensors", Trained(state, Standardiser({}), first.notes))
     settings = made_settings(prior={"checkpoint": str(tmp_path / "first.safetensors"), "answers": None})
-    prior = Prior(settings, seed=5)
+    prior = PriorResults(settings, seed=5)
     reset()
     second = made_training(tmp_path / "second", settings, seed=5, initial=prior.weights())
     assert all(torch.equal(second.network.state_dict()[key], value) for key, value in state.items())
     assert len(prior.checkpoint_digest) == 1
     reset()
     with pytest.raises(UserError, match=r"first.safetensors: holds weights of img, this is mrnet; name a prior of the"):
-        Prior(made_settings(prior=settings["prior"], config__system="mrnet"), seed=5).weights()
+        PriorResults(made_settings(prior=settings["prior"], config__system="mrnet"), seed=5).weights()
 
 
 def test_without_a_prior_nothing_is_taken_over():
-    prior = Prior(made_settings(), seed=0)
+    prior = PriorResults(made_settings(), seed=0)
     assert (prior.answers, prior.checkpoint, prior.checkpoint_digest, prior.weights()) == (None, None, [], None)
 
 
@@ -133,6 +133,6 @@ def test_the_places_of_the_prior_are_those_of_the_same_seed():
         "checkpoint": "results/made/first/seed{seed}/checkpoint.safetensors",
         "answers": "results/made/first/seed{seed}",
     }
-    prior = Prior(made_settings(prior=places), seed=7)
+    prior = PriorResults(made_settings(prior=places), seed=7)
     assert prior.answers == Path("results/made/first/seed7")
     assert prior.checkpoint == Path("results/made/first/seed7/checkpoint.safetensors")

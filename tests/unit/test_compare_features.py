@@ -10,14 +10,14 @@ from tests.unit.made_features import make_feature
 from workflow_scripts import compare_features
 from workflow_scripts.lib.reporting.comparison_page import render_comparison, summary
 from workflow_scripts.lib.reporting.comparison_plot import comparison_figure
-from workflow_scripts.lib.store.comparison import COMPARISON_SCHEMA, compare_rows, match_times
-from workflow_scripts.lib.store.features import FeatureRows
+from workflow_scripts.lib.store.feature_store import StoredRows
+from workflow_scripts.lib.store.row_comparison import COMPARISON_SCHEMA, compare_rows, match_times
 from workflow_scripts.lib.store.tables import read_table
 
 
-def rows(values: np.ndarray, stride_s: float = 1.0, start_s: float = 0.0) -> FeatureRows:
+def rows(values: np.ndarray, stride_s: float = 1.0, start_s: float = 0.0) -> StoredRows:
     edges = (start_s + stride_s * np.arange(len(values) + 1)).astype(np.float32)
-    return FeatureRows(np.asarray(values, np.float32), np.stack([edges[:-1], edges[1:]], 1), "ok", "")
+    return StoredRows(np.asarray(values, np.float32), np.stack([edges[:-1], edges[1:]], 1), "ok", "")
 
 
 VALUES = np.random.default_rng(0).standard_normal((20, 8))
@@ -54,7 +54,7 @@ def test_another_direction_and_another_width_show():
 
 
 def test_absent_empty_and_zero_rows_have_no_cosine():
-    empty = FeatureRows(np.zeros((0, 8), np.float32), np.zeros((0, 2), np.float32), "no_audio", "silent")
+    empty = StoredRows(np.zeros((0, 8), np.float32), np.zeros((0, 2), np.float32), "no_audio", "silent")
     assert compare_rows(rows(VALUES), None)["other_status"] == "absent"
     assert compare_rows(rows(VALUES), empty)["other_status"] == "no_audio"
     assert "cosine_mean" not in compare_rows(rows(VALUES), rows(0 * VALUES))
@@ -77,13 +77,13 @@ def test_the_table_has_a_row_per_video_of_either_and_the_pictures_show_it(tmp_pa
     assert "5 videos, 4 comparable, 5 of equal length" in caplog.text
 
 
-def compared(video_id: str, one: FeatureRows | None, other: FeatureRows | None) -> dict:
+def compared(video_id: str, one: StoredRows | None, other: StoredRows | None) -> dict:
     empty = dict.fromkeys(COMPARISON_SCHEMA.names)
     return empty | {"id": video_id} | compare_rows(one, other)
 
 
 def test_the_page_names_the_worst_video_first_and_escapes_names():
-    empty = FeatureRows(np.zeros((0, 8), np.float32), np.zeros((0, 2), np.float32), "no_audio", "silent")
+    empty = StoredRows(np.zeros((0, 8), np.float32), np.zeros((0, 2), np.float32), "no_audio", "silent")
     noisy = VALUES + np.random.default_rng(1).standard_normal(VALUES.shape)
     rows_of = [
         compared("equal", rows(VALUES), rows(VALUES)),

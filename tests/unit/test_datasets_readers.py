@@ -7,11 +7,11 @@ import json
 import pytest
 
 from workflow_scripts.lib.datasets import errors
-from workflow_scripts.lib.datasets.demo.plan import plan_demo
+from workflow_scripts.lib.datasets.annotation_tables import add_flags
+from workflow_scripts.lib.datasets.demo.event_plan import plan_demo
 from workflow_scripts.lib.datasets.demo.sources import source_files
 from workflow_scripts.lib.datasets.readers import known_formats, read_annotations, read_durations
-from workflow_scripts.lib.datasets.tables import add_flags
-from workflow_scripts.lib.datasets.validation import validate
+from workflow_scripts.lib.datasets.validation import validate_annotations
 
 QVH = {
     "qid": 2579,
@@ -190,7 +190,7 @@ def test_hirest_prompts_become_queries_of_each_video(tmp_path):
     ]
     assert json.loads(found.queries[1]["extra_json"]) == {"placeholder_bounds": [0, 0]}
     add_flags(found)
-    validate(found)
+    validate_annotations(found)
 
 
 def test_placeholder_bounds_of_the_test_split_are_no_moment(tmp_path):
@@ -338,7 +338,7 @@ def test_the_demo_reads_in_all_three_layouts(tmp_path):
         for row, plan in zip(found.videos, plans, strict=True):
             row["duration_s"] = plan.duration_cs / 100
         add_flags(found)
-        validate(found)
+        validate_annotations(found)
         assert not any(row["flags"] for row in (*found.moments, *found.steps))
 
 

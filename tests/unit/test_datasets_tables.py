@@ -13,6 +13,7 @@ from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 
 from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags, write_annotations
 from workflow_scripts.lib.datasets.durations import fill_durations
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
 from workflow_scripts.lib.datasets.schema import (
@@ -24,8 +25,7 @@ from workflow_scripts.lib.datasets.schema import (
     span_flags,
     videos_view,
 )
-from workflow_scripts.lib.datasets.tables import Annotations, add_flags, write_annotations
-from workflow_scripts.lib.datasets.validation import count_flags, refuse_flags, validate
+from workflow_scripts.lib.datasets.validation import count_flags, refuse_flags, validate_annotations
 from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.store.tables import read_table, write_table
 
@@ -60,7 +60,7 @@ def sample(spans=((1.0, 3.0), (4.0, 6.0)), duration_s=10.0):
 
 
 def test_good_annotations_pass():
-    validate(sample())
+    validate_annotations(sample())
 
 
 def change(table, row, **columns):
@@ -144,17 +144,17 @@ def test_every_broken_invariant_has_its_named_error(breakage, error):
     annotations = sample()
     breakage(annotations)
     with pytest.raises(DataError) as caught:
-        validate(annotations)
+        validate_annotations(annotations)
     assert type(caught.value) is error
 
 
 def test_two_spoken_queries_may_not_share_their_audio():
     annotations = sample()
     change("queries", 0, modality="speech", text=None, audio_path="a.wav")(annotations)
-    validate(annotations)
+    validate_annotations(annotations)
     repeat("queries", query_id="toy/train/8", ordinal=1)(annotations)
     with pytest.raises(errors.DuplicateAudio):
-        validate(annotations)
+        validate_annotations(annotations)
 
 
 def test_a_message_says_where_what_expected_and_remedy():
@@ -164,7 +164,7 @@ def test_a_message_says_where_what_expected_and_remedy():
         "toy.jsonl:1 (toy/train/7): EmptyQuery: found ' '; expected words. Write the query, or remove this entry."
     )
     with pytest.raises(errors.EmptyQuery) as caught:
-        validate(annotations)
+        validate_annotations(annotations)
     assert str(caught.value) == expected
 
 
@@ -172,23 +172,23 @@ def test_spans_in_frames_are_checked_with_the_frame_rate():
     annotations = sample(spans=[(1.0, 3.0)])
     annotations.videos[0].update(fps=25.0, num_frames=250)
     annotations.moments[0].update(raw_unit="frame", start_raw=25.0, end_raw=75.0)
-    validate(annotations)
+    validate_annotations(annotations)
 
 
 def test_gaps_between_steps_are_a_warning(caplog):
     annotations = sample()
     annotations.steps[1]["start_s"] = 2.5
-    validate(annotations)
+    validate_annotations(annotations)
     assert "StepGap: toy: 1 steps" in caplog.text
 
 
 def test_a_transcript_well_past_the_end_is_a_warning(caplog):
     annotations = sample()
     annotations.transcripts[1]["end_s"] = 11.0
-    validate(annotations)
+    validate_annotations(annotations)
     assert "TranscriptPastDuration" not in caplog.text
     annotations.transcripts[1]["end_s"] = 11.1
-    validate(annotations)
+    validate_annotations(annotations)
     assert "TranscriptPastDuration: toy: 1 segments" in caplog.text
 
 
@@ -209,7 +209,7 @@ def test_odd_spans_are_flagged_and_counted_and_errors_if_strict(span, flags, err
     annotations.saliency.clear()
     annotations.steps.clear()
     assert annotations.moments[0]["flags"] == flags
-    validate(annotations)
+    validate_annotations(annotations)
     assert count_flags(annotations) == {f"moments {flag}": 1 for flag in flags}
     if error is None:
         refuse_flags(annotations)

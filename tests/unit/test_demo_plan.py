@@ -9,9 +9,9 @@ from fractions import Fraction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflow_scripts.lib.datasets.demo import plan as plans
+from workflow_scripts.lib.datasets.demo import event_plan as plans
+from workflow_scripts.lib.datasets.demo.event_plan import picture_times, plan_demo, plan_digest, plan_video
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES
-from workflow_scripts.lib.datasets.demo.plan import frame_times, plan_demo, plan_digest, plan_video
 from workflow_scripts.lib.datasets.demo.sentences import prompt, video_queries
 from workflow_scripts.lib.datasets.demo.sources import highlight_rows, hirest_entry, saliency, source_files
 
@@ -120,7 +120,7 @@ def test_saliency_covers_the_complete_clips_that_overlap(start, length, tail):
 @settings(max_examples=60)
 @given(any_video)
 def test_frames_start_at_zero_and_end_with_the_video(video):
-    times = frame_times(video)
+    times = picture_times(video)
     assert times[0] == 0
     assert times == sorted(set(times))
     assert abs(float(times[-1]) - video.duration_cs / 100) < 0.4

@@ -11,8 +11,8 @@ import pytest
 
 from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets.demo.encode import encode_video, make_videos, read_digest
+from workflow_scripts.lib.datasets.demo.event_plan import plan_digest, plan_video
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES, recording_path, spoken_cs
-from workflow_scripts.lib.datasets.demo.plan import plan_digest, plan_video
 from workflow_scripts.lib.datasets.demo.render import RGB, SAMPLE_RATE, render_waveform
 
 PLANS = [plan_video(0, "train", index) for index in range(3)]

@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from workflow_scripts.lib.datasets.annotation_tables import add_flags, write_annotations
 from workflow_scripts.lib.datasets.charades_ids import charades_qid_map
 from workflow_scripts.lib.datasets.errors import BadValue
 from workflow_scripts.lib.datasets.item_files import join_items
 from workflow_scripts.lib.datasets.readers import read_annotations
 from workflow_scripts.lib.datasets.schema import MOMENTS, QUERIES, TABLES, VIDEOS, moments_view, videos_view
 from workflow_scripts.lib.datasets.source_files import read_json
-from workflow_scripts.lib.datasets.tables import add_flags, write_annotations
-from workflow_scripts.lib.datasets.validation import count_flags, validate
+from workflow_scripts.lib.datasets.validation import count_flags, validate_annotations
 
 STA, ACTIVITYNET, SPEECH = "charades_sta", "activitynet_captions", "activitynet_speech"
 END = "moments end_past_duration"
@@ -178,7 +178,7 @@ def imported(originals: Path, case: str):
         source_format, {split: originals / name for split, name in files.items()}, case.split(",")[0].split(" ")[0]
     )
     add_flags(found)
-    validate(found)
+    validate_annotations(found)
     return found
 
 

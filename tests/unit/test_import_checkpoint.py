@@ -15,7 +15,7 @@ from tests.unit.made_results import make_results
 from tests.unit.test_prediction import predict, run
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.checkpoint import build_system, read_checkpoint
-from workflow_scripts.lib.training.published import read_published
+from workflow_scripts.lib.training.published_checkpoints import read_published
 
 D = 128
 

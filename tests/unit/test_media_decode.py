@@ -2,25 +2,29 @@
 
 import subprocess
 import threading
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from tests.decoded import decoded
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import copy_streams, make_clip, rotated
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media import decode_program
-from workflow_scripts.lib.media.decode import decode_frames, resize_for
+from workflow_scripts.lib.media.decode import resize_for
 from workflow_scripts.lib.media.decode_program import select_expression
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
+from workflow_scripts.lib.media.frame_request import FrameClock
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import FrameTimes
 
 SQUASH = {"rule": "squash", "size": 96}
 
 
 def numbers(path, frame_idx, resize=SQUASH, decoder="auto"):
-    return [frame_number(frame) for frame in decode_frames(path, frame_idx, resize, decoder=decoder)]
+    return [frame_number(frame) for frame in decoded(path, frame_idx, resize, decoder=decoder)]
 
 
 @pytest.fixture(scope="module")
@@ -34,11 +38,11 @@ def test_planned_frames_come_in_order_and_repeated_ones_again(clip, wanted):
 
 
 def test_no_planned_frame_needs_no_file():
-    assert list(decode_frames("/does/not/exist.mp4", [], SQUASH)) == []
+    assert list(decoded("/does/not/exist.mp4", [], SQUASH)) == []
 
 
 def test_frames_are_writable_copies_of_their_own(clip):
-    frames = list(decode_frames(clip, [1, 2], SQUASH))
+    frames = list(decoded(clip, [1, 2], SQUASH))
     frames[0][:] = 7
     assert frame_number(frames[1]) == 2
     assert frames[0].dtype == np.uint8
@@ -55,9 +59,9 @@ def test_a_long_selection_travels_in_a_file(clip, monkeypatch):
 
 
 def test_the_selection_grows_with_runs_not_with_frames():
-    borders = (np.arange(200_001) - 0.5) / 30
-    assert len(select_expression("t", borders, np.arange(200_000))) < 200
-    assert len(select_expression("t", borders, np.arange(0, 200_000, 30))) < 150 * 200_000 // 30
+    media = FrameTimes(np.arange(200_000), Fraction(1, 30), 0, 200_000, None)
+    for chosen, length in ((np.arange(200_000), 200), (np.arange(0, 200_000, 30), 150 * 200_000 // 30)):
+        assert len(select_expression(FrameClock.of_frames(media, chosen), chosen)) < length
 
 
 def test_a_stream_that_starts_between_key_frames_is_not_shifted(clip, tmp_path):
@@ -72,8 +76,8 @@ def test_a_stream_that_starts_between_key_frames_is_not_shifted(clip, tmp_path):
 def test_rotation_is_applied_before_the_resize_rule(tmp_path, degrees):
     upright = make_clip(tmp_path / "a.mp4", n_frames=3, size=(96, 64))
     turned = rotated(upright, tmp_path / "b.mp4", degrees)
-    plain = next(decode_frames(upright, [2], {"rule": "hero", "size": 32}))
-    frame = next(decode_frames(turned, [2], {"rule": "hero", "size": 32}))
+    plain = next(decoded(upright, [2], {"rule": "hero", "size": 32}))
+    frame = next(decoded(turned, [2], {"rule": "hero", "size": 32}))
     expected = np.rot90(plain, degrees // 90)
     assert np.abs(frame.astype(int) - expected).mean() < 3
 
@@ -103,7 +107,7 @@ def test_a_truncated_file_delivers_what_exists_and_then_says_so(tmp_path):
     cut.write_bytes(whole.read_bytes()[: whole.stat().st_size * 7 // 10])
     delivered = []
     with pytest.raises(DecodeError, match="60 frames were planned, "):
-        delivered.extend(decode_frames(cut, range(60), {"rule": "squash", "size": 192}))
+        delivered.extend(decoded(cut, range(60), {"rule": "squash", "size": 192}))
     assert 10 < len(delivered) < 60
     assert [frame_number(frame) for frame in delivered[:10]] == list(range(10))
 
@@ -123,7 +127,7 @@ def test_an_abandoned_pass_leaves_no_process_and_no_thread(clip, monkeypatch):
     ffmpeg_exe()
     monkeypatch.setattr(subprocess, "Popen", recorded)
     before = threading.active_count()
-    frames = decode_frames(clip, range(40), SQUASH, decoder="ffmpeg")
+    frames = decoded(clip, range(40), SQUASH, decoder="ffmpeg")
     next(frames)
     frames.close()
     assert threading.active_count() == before
@@ -144,4 +148,4 @@ def test_a_program_that_is_not_ffmpeg_is_refused():
 def test_an_undecodable_file_ends_in_the_error_of_its_video(tmp_path):
     (tmp_path / "bad.mp4").write_text("no video")
     with pytest.raises(DecodeError, match=r"bad\.mp4"):
-        list(decode_frames(tmp_path / "bad.mp4", [0], SQUASH))
+        list(decoded(tmp_path / "bad.mp4", [0], SQUASH))

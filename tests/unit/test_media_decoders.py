@@ -4,13 +4,14 @@ import ffmpeg as ffmpeg_python
 import numpy as np
 import pytest
 
+from tests.decoded import decoded
 from tests.unit.made_clips import copy_streams, make_clip
 from tests.unit.test_media_bad_videos import garble
 from tests.unit.test_media_robustness import FRAGMENTED, TEN_PER_SECOND, write_clip
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media import decode, decode_program, decode_pyav
-from workflow_scripts.lib.media.decode import check_decoder, decode_frames
-from workflow_scripts.lib.media.frame_request import FrameRequest
+from workflow_scripts.lib.media.decode import check_decoder
+from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.resize import RESIZE_RULES
@@ -65,7 +66,7 @@ def delivered(path, frame_idx, resize, decoder):
     """Return what a decoder gives, and whether it says that frames are missing."""
     frames = []
     try:
-        frames.extend(decode_frames(path, frame_idx, resize, decoder=decoder))
+        frames.extend(decoded(path, frame_idx, resize, decoder=decoder))
     except DecodeError:
         return frames, True
     return frames, False
@@ -100,8 +101,8 @@ def test_pictures_that_change_their_size_on_the_way_are_nearly_the_same(tmp_path
     ]
     joined = tmp_path / "joined.ts"
     joined.write_bytes(b"".join(part.read_bytes() for part in parts))
-    alone = [frame for part in parts for frame in decode_frames(part, range(12), SQUASH)]
-    found, by_program = (list(decode_frames(joined, range(24), SQUASH, decoder=name)) for name in ("pyav", "ffmpeg"))
+    alone = [frame for part in parts for frame in decoded(part, range(12), SQUASH)]
+    found, by_program = (list(decoded(joined, range(24), SQUASH, decoder=name)) for name in ("pyav", "ffmpeg"))
     np.testing.assert_array_equal(found, alone)
     assert max(np.abs(a.astype(int) - b).mean() for a, b in zip(found, by_program, strict=True)) < edges
 
@@ -133,18 +134,18 @@ def test_both_decoders_turn_and_mirror_alike(tmp_path, turn):
     data[start : start + 36] = matrix
     clip.write_bytes(data)
     assert check_equal(clip, EVERY_THIRD, {"rule": "hero", "size": 32}) == len(EVERY_THIRD)
-    (frame,) = decode_frames(clip, [5], None, decoder="pyav")
+    (frame,) = decoded(clip, [5], None, decoder="pyav")
     assert frame.shape == ((96, 64, 3) if a == 0 else (64, 96, 3))
 
 
 def test_the_format_of_a_gpu_gives_the_same_frames(tmp_path):
     """NVDEC hands pictures over as NV12, where the processor's decoder has three planes."""
     clip = write_clip(tmp_path / "a.mp4", size=(98, 66))
-    media = frame_times(clip)
     chosen = np.array(EVERY_THIRD)
+    clock = FrameClock.of_frames(frame_times(clip), chosen)
     scale = "scale=48:48:flags=bicubic"
     plain, as_nv12 = (
-        np.stack(list(decode_program.ffmpeg_frames(FrameRequest(clip, 0, media, chosen, filters, (48, 48, 3)))))
+        np.stack(list(decode_program.ffmpeg_frames(FrameRequest(clip, 0, clock, chosen, filters, (48, 48, 3)))))
         for filters in (scale, f"format=nv12,{scale}")
     )
     np.testing.assert_array_equal(plain, as_nv12)
@@ -158,7 +159,7 @@ def test_nvdec_is_the_same_command_with_another_decoder(tmp_path, monkeypatch):
     clip = write_clip(tmp_path / "a.mp4")
     for decoder in ("ffmpeg", "nvdec"):
         with pytest.raises(DecodeError, match="0 could be decoded"):
-            next(decode_frames(clip, [3], SQUASH, decoder=decoder))
+            next(decoded(clip, [3], SQUASH, decoder=decoder))
     plain, on_gpu = commands
     where = on_gpu.index("-hwaccel")
     assert on_gpu[where : where + 2] == ["-hwaccel", "cuda"]
@@ -198,7 +199,7 @@ def test_the_processors_decoders_need_no_gpu(tmp_path):
 def test_an_abandoned_pass_closes_the_file(tmp_path, monkeypatch):
     opened, open_video = [], decode_pyav.open_video
     monkeypatch.setattr(decode_pyav, "open_video", lambda path: opened.append(open_video(path)) or opened[-1])
-    frames = decode_frames(write_clip(tmp_path / "a.mp4"), range(24), SQUASH, decoder="pyav")
+    frames = decoded(write_clip(tmp_path / "a.mp4"), range(24), SQUASH, decoder="pyav")
     next(frames)
     frames.close()
     with pytest.raises(AssertionError, match="not open"):
@@ -212,5 +213,5 @@ def test_a_program_is_started_only_where_it_is_worth_it(tmp_path, monkeypatch, n
     monkeypatch.setattr(decode, "ffmpeg_frames", lambda *_: used.append("program") or iter([]))
     monkeypatch.setattr(decode, "pyav_frames", lambda *_: used.append("here") or iter([]))
     with pytest.raises(DecodeError):
-        list(decode_frames(clip, range(n_chosen), SQUASH))
+        list(decoded(clip, range(n_chosen), SQUASH))
     assert used == ["program" if program else "here"]

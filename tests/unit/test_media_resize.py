@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.decoded import decoded
 from tests.unit.made_clips import make_clip
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.resize import RESIZE_RULES, bilinear_opencv, jpeg_roundtrip, resize_for
 
 NATIVE_RULES = ("clip_pil", "vf_i3d", "vslnet_charades", "vslnet_shortside")
@@ -69,11 +69,11 @@ def test_jpeg_changes_pixels_a_little():
 @pytest.mark.parametrize("name", NATIVE_RULES)
 def test_frames_are_decoded_at_native_size_for_rules_of_other_libraries(tmp_path, name):
     clip = make_clip(tmp_path / "a.mp4", n_frames=3, size=(96, 64))
-    (native,) = decode_frames(clip, [2], None)
+    (native,) = decoded(clip, [2], None)
     assert native.shape == (64, 96, 3)
-    (plain,) = decode_frames(clip, [2], {"rule": name, "size": 32})
+    (plain,) = decoded(clip, [2], {"rule": name, "size": 32})
     np.testing.assert_array_equal(plain, resize_for({"rule": name, "size": 32}, 96, 64).finish(native))
-    (through_jpeg,) = decode_frames(clip, [2], {"rule": name, "size": 32, "jpeg_roundtrip": True})
+    (through_jpeg,) = decoded(clip, [2], {"rule": name, "size": 32, "jpeg_roundtrip": True})
     expected = resize_for({"rule": name, "size": 32}, 96, 64).finish(jpeg_roundtrip(native))
     np.testing.assert_array_equal(through_jpeg, expected)
 

@@ -10,9 +10,9 @@ import av
 import numpy as np
 import pytest
 
+from tests.decoded import decoded
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import numbered_picture, state_zero_seconds
-from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.probe import frame_times, probe
 from workflow_scripts.lib.media.resize import RESIZE_RULES
@@ -44,7 +44,7 @@ def write_clip(path, times_ms=TEN_PER_SECOND, size=(96, 64), pix_fmt="yuv420p", 
 
 
 def numbers(path, frame_idx):
-    return [frame_number(frame) for frame in decode_frames(path, frame_idx, SQUASH)]
+    return [frame_number(frame) for frame in decoded(path, frame_idx, SQUASH)]
 
 
 def check_all_frames(path, n_frames=24):
@@ -69,7 +69,7 @@ def check_all_frames(path, n_frames=24):
 def test_the_coding_of_pixels_does_not_matter(tmp_path, coding):
     plain, other = write_clip(tmp_path / "plain.mp4"), write_clip(tmp_path / "other.mp4", **coding)
     check_all_frames(other)
-    pairs = zip(decode_frames(plain, PLANNED, None), decode_frames(other, PLANNED, None), strict=True)
+    pairs = zip(decoded(plain, PLANNED, None), decoded(other, PLANNED, None), strict=True)
     assert max(np.abs(a.astype(int) - b).mean() for a, b in pairs) < 3
 
 
@@ -83,7 +83,7 @@ def test_the_interlaced_clip_is_interlaced(tmp_path):
 def test_odd_sizes_become_squares_or_stay_whole(tmp_path, rule):
     clip = write_clip(tmp_path / "a.mkv", size=(97, 65), pix_fmt="yuv444p")
     assert (probe(clip).width, probe(clip).height) == (97, 65)
-    (frame,) = decode_frames(clip, [3], {"rule": rule, "size": 31})
+    (frame,) = decoded(clip, [3], {"rule": rule, "size": 31})
     assert frame.shape == ((35, 52, 3) if rule == "vf_i3d_whole" else (31, 31, 3))
 
 
@@ -97,9 +97,9 @@ def test_a_size_that_changes_on_the_way_does_not_garble_frames(tmp_path, resize)
     joined.write_bytes(small.read_bytes() + large.read_bytes())
     media = frame_times(joined)
     assert len(media.pts) == 24
-    frames = list(decode_frames(joined, [2, 14, 23], resize))
-    (first,) = decode_frames(small, [2], resize)
-    (later,) = decode_frames(large, [2], resize)
+    frames = list(decoded(joined, [2, 14, 23], resize))
+    (first,) = decoded(small, [2], resize)
+    (later,) = decoded(large, [2], resize)
     np.testing.assert_array_equal(frames[0], first)
     assert frames[1].shape == first.shape
     if first.shape == later.shape:
@@ -174,7 +174,7 @@ def test_sound_alone_is_an_error_of_its_video(tmp_path):
         output.mux(stream.encode())
     assert probe(path).status == "no_video_stream"
     with pytest.raises(DecodeError, match="no video stream"):
-        list(decode_frames(path, [0], SQUASH))
+        list(decoded(path, [0], SQUASH))
 
 
 def test_links_are_followed_or_named(tmp_path):

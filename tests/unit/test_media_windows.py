@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.decoded import decoded_rows
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import make_clip
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.clip_windows import hero_clips, i3d_chunks, windows_in, windows_in_blocks
-from workflow_scripts.lib.media.decode import decode_rows
 from workflow_scripts.lib.media.media_error import DecodeError, MediaError
 from workflow_scripts.lib.media.sampling import FramePlan, FrameTimes, plan_frames
 
@@ -192,16 +192,16 @@ def clip(tmp_path_factory):
 @pytest.mark.parametrize("rule", WINDOW_RULES, ids=str)
 def test_the_decoder_delivers_rows_with_their_frames(clip, rule):
     plan = plan_frames(rule, media(40, 10))
-    rows = decode_rows(clip, plan.frame_idx, plan.frames_per_row, SQUASH)
+    rows = decoded_rows(clip, plan.frame_idx, plan.frames_per_row, SQUASH)
     assert [[frame_number(frame) for frame in row] for row in rows] == rows_of(plan)
 
 
 def test_no_planned_row_needs_no_file():
-    assert list(decode_rows("/does/not/exist.mp4", [], [], SQUASH)) == []
+    assert list(decoded_rows("/does/not/exist.mp4", [], [], SQUASH)) == []
 
 
 def test_a_row_with_a_missing_frame_is_not_delivered(clip):
-    rows = decode_rows(clip, [0, 1, 39, 40], [2, 2], SQUASH)
+    rows = decoded_rows(clip, [0, 1, 39, 40], [2, 2], SQUASH)
     assert len(next(rows)) == 2
     with pytest.raises(DecodeError, match="could be decoded"):
         next(rows)

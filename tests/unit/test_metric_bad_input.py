@@ -14,7 +14,7 @@ from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics import errors
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.metrics.scored import Options
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
 NAN, INFINITE = float("nan"), float("inf")
 OF_MOMENTS = [name for name, rules in RULE_SETS.items() if rules.task == "moments"]
@@ -25,29 +25,29 @@ each_of_moments = pytest.mark.parametrize("rules", OF_MOMENTS)
 
 
 @pytest.fixture(scope="module")
-def split() -> Split:
+def split() -> AnnotatedSplit:
     """Two queries with one moment each, in videos of 20 s."""
     return windows_split({"q1": [[0, 10]], "q2": [[0, 10]]}, {"q1": 20.0, "q2": 20.0})
 
 
 @pytest.fixture(scope="module")
-def rated() -> Split:
+def rated() -> AnnotatedSplit:
     """The same with raters' saliency."""
     rows = [
         {"qid": i, "query": "what", "vid": f"abcdefghij{i}_0.0_20.0", "duration": 20, "relevant_windows": [[0, 10]]}
         | {"relevant_clip_ids": [0, 1, 2, 3, 4], "saliency_scores": [[4, 4, 4]] * 5}
         for i in (1, 2)
     ]
-    return Split.read(imported("qvhighlights", {"val": write_rows(rows)}), "val")
+    return AnnotatedSplit.read(imported("qvhighlights", {"val": write_rows(rows)}), "val")
 
 
 @pytest.fixture(scope="module")
-def hirest() -> Split:
+def hirest() -> AnnotatedSplit:
     """Two prompts with a video of 60 s each, whose moments have two steps."""
     steps = [{"index": i, "heading": "do it", "absolute_bounds": span} for i, span in enumerate(([10, 20], [20, 30]))]
     entry = {"relevant": True, "clip": True, "v_duration": 60.0, "bounds": [10, 30], "steps": steps}
     truth = {f"prompt {name}": {f"{name}.mp4": entry} for name in ("q1", "q2")}
-    return Split.read(imported("hirest", {"val": write_json_file(truth)}), "val")
+    return AnnotatedSplit.read(imported("hirest", {"val": write_json_file(truth)}), "val")
 
 
 def score(rules, split, windows, qid="q2", good=None, *, fields=None, **options):

@@ -16,7 +16,7 @@ from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_EPOCHS, N_SELECT, made_item
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.predictions.tables import SCHEMAS, read_answers, write_answers
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers, write_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items

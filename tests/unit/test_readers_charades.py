@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags, write_annotations
 from workflow_scripts.lib.datasets.charades_ids import CHARADES_QID_MAP, charades_qid_map
 from workflow_scripts.lib.datasets.readers import read_annotations
 from workflow_scripts.lib.datasets.schema import QUERIES
-from workflow_scripts.lib.datasets.tables import Annotations, add_flags, write_annotations
-from workflow_scripts.lib.datasets.validation import count_flags, validate
+from workflow_scripts.lib.datasets.validation import count_flags, validate_annotations
 from workflow_scripts.lib.store.tables import read_table
 
 # Made up, in the published form.
@@ -36,7 +36,7 @@ def read(tmp_path, text, split="train", **durations):
     found = read_annotations("charades_txt", files, "charades")
     if durations:
         add_flags(found)
-        validate(found)
+        validate_annotations(found)
     return found
 
 

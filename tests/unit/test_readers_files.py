@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from workflow_scripts.lib.configuration.schema import HELD_OUT
+from workflow_scripts.lib.datasets.annotation_tables import add_flags
 from workflow_scripts.lib.datasets.readers import known_formats, read_annotations
 from workflow_scripts.lib.datasets.source_files import content_sha256, read_text, stored_path
-from workflow_scripts.lib.datasets.tables import add_flags
-from workflow_scripts.lib.datasets.validation import count_flags, validate
+from workflow_scripts.lib.datasets.validation import count_flags, validate_annotations
 from workflow_scripts.lib.planning.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,7 +86,7 @@ def test_a_hirest_excerpt_reads_with_its_quirks():
     }
     found = read_annotations("hirest", {split: folder / name for split, name in names.items()}, "hirest")
     add_flags(found)
-    validate(found)
+    validate_annotations(found)
     assert count_flags(found)["moments zero_length"] == 1
     assert {row["split"] for row in found.moments} == {"train"}
     assert [row["text"] for row in found.steps if row["split"] == "test"] == [

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.annotation_tables import add_flags
 from workflow_scripts.lib.datasets.readers import read_annotations
-from workflow_scripts.lib.datasets.tables import add_flags
-from workflow_scripts.lib.datasets.validation import count_flags, validate
+from workflow_scripts.lib.datasets.validation import count_flags, validate_annotations
 
 # Made up; ids have the published forms.
 LINE = {"qid": 12404, "query": "person waves.", "duration": 30.96, "vid": "ABCDE", "relevant_windows": [[24.3, 30.4]]}
@@ -53,7 +53,7 @@ def read(tmp_path, source_format, content, name="a.json", dataset="toy", split="
     path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
     found = read_annotations(source_format, {split: path}, dataset)
     add_flags(found)
-    validate(found)
+    validate_annotations(found)
     return found
 
 
@@ -162,13 +162,13 @@ def test_a_video_of_both_validation_splits_is_one_row_and_none_of_train_is_in_th
     path.write_text(json.dumps(YOUTUBE))
     found = read_annotations("activitynet_captions", {"val_1": path, "val_2": path}, "toy")
     add_flags(found)
-    validate(found)
+    validate_annotations(found)
     assert [row["split"] for row in found.videos] == [["val_1", "val_2"]]
     assert [row["ordinal"] for row in found.queries] == [0, 1, 0, 1]
     leak = read_annotations("activitynet_captions", {"train": path, "val_1": path}, "toy")
     add_flags(leak)
     with pytest.raises(errors.SplitLeak):
-        validate(leak)
+        validate_annotations(leak)
 
 
 # TACoS

@@ -12,12 +12,12 @@ from workflow_scripts.collect_metrics import join_seeds
 from workflow_scripts.lib.metrics.rule_sets import apply_rules
 from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.predictions.references import Reference
-from workflow_scripts.lib.reporting.answers import Section, sections_of, timelines
 from workflow_scripts.lib.reporting.html import render_report
+from workflow_scripts.lib.reporting.shown_answers import AnsweredTask, sections_of, timelines
 from workflow_scripts.lib.reporting.table import metrics_table, tables_of
-from workflow_scripts.lib.scoring.annotated import Split
-from workflow_scripts.lib.scoring.baselines import best_constant
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result, counts, group_means, sections
+from workflow_scripts.lib.scoring.scored_baselines import best_constant
 
 GROUPS = {"q0": "picture", "q1": "sound"}
 QUESTION = moments([[[0.0, 10.0]], [[5.0, 10.0]]], [20.0, 20.0])
@@ -117,6 +117,18 @@ def test_the_table_has_a_row_for_baseline_system_and_ablation():
     assert [line.split("  ")[0] for line in lines[3:6]] == ["best constant span", "img", "img, audio set to zero"]
 
 
+def test_what_knows_only_the_order_and_other_settings_have_rows_of_their_own():
+    varied = {"queries_alone": {"metrics": {"R1@0.5": 30.0}, "groups": {}}}
+    order = {"metrics": {"R1@0.5": 90.0}, "groups": {}, "rule_sets": {}}
+    [table] = tables_of(metrics(baselines={"order_only": order}, variations=varied))
+    at = table.names.index("R1@0.5")
+    assert [(label, values[at]) for label, values in table.rows][:3] == [
+        ("order of the moments alone", 90.0),
+        ("img", 50.0),
+        ("img, queries alone", 30.0),
+    ]
+
+
 def test_every_task_has_its_table_and_each_draws_what_its_rule_set_names():
     steps = {"precision@0.5": 10.0, "precision@0.7": 20.0, "recall@0.5": 30.0, "recall@0.7": 40.0}
     section = metrics()["rule_sets"]["span_index"] | {"metrics": steps, "confidence": {}}
@@ -153,12 +165,14 @@ def test_a_report_without_annotated_moments_shows_the_predictions():
 
 
 @pytest.fixture
-def tasks(tmp_path, monkeypatch) -> Split:
+def tasks(tmp_path, monkeypatch) -> AnnotatedSplit:
     """Annotations with moments, steps and captions of steps."""
     steps = [{"index": i, "heading": f"<i>step {i}</i>", "absolute_bounds": [10 * i, 10 * i + 10]} for i in range(2)]
     entry = {"relevant": True, "clip": True, "v_duration": 40.0, "bounds": [0, 20], "steps": steps}
     (tmp_path / "val.json").write_text(json.dumps({"cook": {"video000000.mp4": entry}}))
-    return Split.read(import_tables(monkeypatch, tmp_path, "own", "hirest", {"val": tmp_path / "val.json"}), "val")
+    return AnnotatedSplit.read(
+        import_tables(monkeypatch, tmp_path, "own", "hirest", {"val": tmp_path / "val.json"}), "val"
+    )
 
 
 def test_the_report_has_a_section_for_every_task_that_was_answered(tasks):
@@ -193,7 +207,7 @@ def test_the_report_has_a_section_for_every_task_that_was_answered(tasks):
 
 
 def test_a_report_says_what_it_leaves_out():
-    text = render_report("title", metrics(), [], [Section("captions", [], 40)])
+    text = render_report("title", metrics(), [], [AnsweredTask("captions", [], 40)])
     assert "0 of 40 shown." in text
 
 

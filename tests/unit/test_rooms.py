@@ -1,6 +1,7 @@
 """Who may import whom (docs/layout.md): the rooms keep their doors shut."""
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,10 @@ ALLOWED = {
     "reporting": {"datasets", "metrics", "predictions", "scoring", "store"},
     "scoring": {"datasets", "metrics", "predictions", "store"},
 }
+
+
+DOUBLE_MODULES = {"errors"}
+"""Every room may have errors of its own."""
 
 
 def imported_rooms(path: Path) -> set[str]:
@@ -73,6 +78,27 @@ def test_models_import_nothing_from_the_workflow():
 def test_no_library_package_imports_snakemake():
     for path in (ROOT / "workflow_scripts").rglob("*.py"):
         assert "import snakemake" not in path.read_text(), path.relative_to(ROOT)
+
+
+def library_modules() -> list[Path]:
+    """Return the modules of the library; readers have the names of their formats, whatever else is called so."""
+    paths = (ROOT / "workflow_scripts" / "lib").rglob("*.py")
+    return [path for path in paths if path.name != "__init__.py" and path.parent.name != "readers"]
+
+
+def test_a_module_name_stands_for_one_module():
+    counts = Counter(path.stem for path in library_modules())
+    assert {name for name, count in counts.items() if count > 1} <= DOUBLE_MODULES
+
+
+def test_a_class_name_stands_for_one_class():
+    counts = Counter(
+        node.name
+        for path in library_modules()
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    )
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "workflow_scripts").glob("*.py")), ids=lambda path: path.name)

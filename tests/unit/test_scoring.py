@@ -34,8 +34,8 @@ from workflow_scripts.lib.metrics.bootstrap import confidence_interval
 from workflow_scripts.lib.metrics.errors import MissingPrediction
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.metrics.scored import Options
-from workflow_scripts.lib.predictions.tables import QUERY_SCORES_SCHEMA, read_answers
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.predictions.answer_tables import QUERY_SCORES_SCHEMA, read_answers
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
 from workflow_scripts.lib.scoring.tasks import TASKS, ask, rule_sets_of
@@ -291,7 +291,7 @@ def test_step_captions_are_scored_from_a_file_and_from_a_table(tmp_path, monkeyp
     described = [row | {"step_index": k, "rank": 0, "text": text, "score": None} for row, k, text in named]
     write_answer_tables(run, tables, {}, "val", steps=steps, captions=described)
     answers = {task: read_answers(run, task) for task in TASKS}
-    split = Split.read(tables, "val")
+    split = AnnotatedSplit.read(tables, "val")
     question, found = ask(split, answers, RULE_SETS["hirest_captions"])
     assert question.texts == [[text] for text in headings]
     assert found.texts == [[text] for text in own]
@@ -320,7 +320,7 @@ def test_what_was_not_asked_is_not_missed_in_any_task(tmp_path, monkeypatch):
     row = {"query_id": "", "video_id": "video2", "step_index": None, "rank": 0, "text": "a video2", "score": None}
     write_answer_tables(tmp_path / "run", tables, {}, "test", captions=[row])
     answers = {task: read_answers(tmp_path / "run", task) for task in TASKS}
-    question, _ = ask(Split.read(tables, "test"), answers, RULE_SETS["captions"])
+    question, _ = ask(AnnotatedSplit.read(tables, "test"), answers, RULE_SETS["captions"])
     assert question.ids == ["video2"]
 
 
@@ -339,7 +339,11 @@ def test_a_prompt_of_several_videos_is_asked_once_and_scored_against_all_of_them
     write_answer_tables(tmp_path / "run", tables, {}, "val", videos=rows)
     answers = {task: read_answers(tmp_path / "run", task) for task in TASKS}
     [scored], _ = score_run(
-        Split.read(tables, "val"), answers, {"thresholds": [0.5], "nms_thresholds": {}}, ["hirest_videos"], ["videos"]
+        AnnotatedSplit.read(tables, "val"),
+        answers,
+        {"thresholds": [0.5], "nms_thresholds": {}},
+        ["hirest_videos"],
+        ["videos"],
     )
     assert scored.question.videos == [["video000000.mp4", "video000001.mp4"], ["video000002.mp4"]]
     assert scored.scored.metrics["R@1"] == 50.0
@@ -367,7 +371,7 @@ def test_captions_of_videos_are_paired_with_all_their_references(tmp_path, monke
     tables = import_tables(monkeypatch, tmp_path, "msrvtt", "msrvtt", {"test": tmp_path / "msrvtt.json"})
     own = [{"image_id": "video2", "caption": "A dog is running."}, {"image_id": "video1", "caption": "a man sings"}]
     (tmp_path / "captions.json").write_text(json.dumps(own))
-    split = Split.read(tables, "test")
+    split = AnnotatedSplit.read(tables, "test")
     asked = split.captions()
 
     def read():

@@ -14,7 +14,7 @@ import torch
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.export import LAYOUTS, ExportForm, export_feature
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
 from workflow_scripts.lib.store.tables import read_table, write_table

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by, same_rows
-from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     VideoRows,
@@ -137,7 +137,7 @@ READER = """
     import threading
     from pathlib import Path
     import numpy as np
-    from workflow_scripts.lib.store.features import FeatureStore
+    from workflow_scripts.lib.store.feature_store import FeatureStore
     from workflow_scripts.lib.store.shard_store import StoreBeingRewritten, use_zarrs
 
     root, stop, way = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
@@ -244,7 +244,7 @@ def test_a_store_can_be_shared_by_threads(root, pipeline):
 def test_a_forked_child_opens_the_store_anew(root):
     script = f"""
         import os
-        from workflow_scripts.lib.store.features import FeatureStore
+        from workflow_scripts.lib.store.feature_store import FeatureStore
         store = FeatureStore({str(root)!r})
         before = store["a"].values
         child = os.fork()
@@ -259,7 +259,7 @@ def test_a_forked_child_with_zarrs_reads_what_is_in_memory_and_refuses_the_rest(
     pytest.importorskip("zarrs")
     script = f"""
         import os
-        from workflow_scripts.lib.store.features import FeatureStore
+        from workflow_scripts.lib.store.feature_store import FeatureStore
         from workflow_scripts.lib.store.shard_store import use_zarrs
         assert use_zarrs()
         cold, warm = FeatureStore({str(root)!r}), FeatureStore({str(root)!r}).preload()

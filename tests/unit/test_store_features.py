@@ -10,7 +10,7 @@ import zarr
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by, same_rows
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store import shard_store
-from workflow_scripts.lib.store.features import FeatureStore, UnknownId, write_index
+from workflow_scripts.lib.store.feature_store import FeatureStore, UnknownId, write_index
 from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     StoreDamaged,

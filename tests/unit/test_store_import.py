@@ -20,7 +20,7 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.imports import import_times
 from workflow_scripts.lib.extraction.settings import feature_settings
 from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source, read_pickle
-from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
 from workflow_scripts.lib.store.tables import write_table
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.features import FeatureStore, write_index
+from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
 from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.verification import Verified, failed_videos, repair_feature

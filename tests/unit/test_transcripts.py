@@ -6,7 +6,12 @@ import logging
 import pytest
 
 from workflow_scripts.lib.datasets.srt import parse_srt, srt_text
-from workflow_scripts.lib.datasets.transcript_files import video_states, write_index, write_shard, write_srt_files
+from workflow_scripts.lib.datasets.transcript_files import (
+    video_states,
+    write_shard,
+    write_srt_files,
+    write_transcript_index,
+)
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.record_files import update_records
 from workflow_scripts.lib.store.shard_job import Wanted
@@ -95,7 +100,7 @@ def test_a_shard_has_the_columns_of_the_canon_and_the_state_of_every_video(shard
 
 
 def test_the_index_tells_no_speech_no_sound_and_failure_apart(shards, tmp_path):
-    write_index(shards, tmp_path / "index.parquet")
+    write_transcript_index(shards, tmp_path / "index.parquet")
     rows = read_table(tmp_path / "index.parquet").to_pylist()
     assert [(row["video_id"], row["shard"], row["status"], row["speech_s"]) for row in rows] == [
         ("a", "0000", "no_speech", 0.0),

@@ -22,7 +22,7 @@ from tests.workflow.own_videos import (
     write_queries,
 )
 from tests.workflow.run_snakemake import Run, Workflow, wait_for_end
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shards import shard_of
 from workflow_scripts.lib.store.tables import read_table
 

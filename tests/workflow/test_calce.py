@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.lib.predictions.tables import read_answers
+from workflow_scripts.lib.predictions.answer_tables import read_answers
 
 pytestmark = pytest.mark.workflow
 

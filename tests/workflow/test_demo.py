@@ -7,7 +7,7 @@ import pytest
 
 from tests.workflow.conftest import TARGETS, TINY_DEMO
 from workflow_scripts.lib.configuration.recipe import random_seed
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shards import shard_name, shard_of
 from workflow_scripts.lib.store.tables import read_table
 

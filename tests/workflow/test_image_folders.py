@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.workflow.own_videos import own_videos, query
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 
 pytestmark = pytest.mark.workflow
 

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.made_clips import make_clip
 from tests.workflow.own_videos import LIGHT_INDEX, QUERIES, query, write_queries
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.made_clips import make_clip
 from tests.workflow.own_videos import LIGHT_FEATURE, LIGHT_INDEX, QUERIES, add_clip, own_videos, query, write_queries
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shards import shard_of
 from workflow_scripts.lib.store.tables import read_table
 

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from tests.workflow.own_videos import LIGHT_FEATURE
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow

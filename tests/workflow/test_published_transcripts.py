@@ -5,7 +5,7 @@ import pytest
 
 from tests.workflow.own_videos import own_videos, query
 from workflow_scripts.lib.datasets.srt import parse_srt, srt_text
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow

@@ -25,7 +25,7 @@ from tests.workflow.own_videos import (
     query,
 )
 from tests.workflow.run_snakemake import Workflow, wait_for_end
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shard_store import StoreDamaged, read_whole_shard
 from workflow_scripts.lib.store.shards import shard_of
 from workflow_scripts.lib.store.verification import verify_feature
@@ -56,6 +56,12 @@ def assert_same_rows(found: dict, expected: dict) -> None:
         assert found_values.shape == values.shape
         ulp = np.spacing(np.abs(values).astype(np.float16)).astype(np.float32)
         assert np.all(np.abs(found_values - values) <= ulp)
+
+
+def contents(workflow: Workflow) -> dict[Path, tuple[int, bytes]]:
+    """Return modification time and content of all results."""
+    files = [path for path in workflow.results.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
 
 
 def extraction_jobs(run) -> list[str]:
@@ -108,9 +114,14 @@ def test_a_video_encoded_anew_is_computed_alone(light, tmp_path):
 def test_a_deleted_shard_is_made_again_and_a_damaged_one_is_named_and_repaired_by_one_command(light, tmp_path):
     workflow = light.copy(tmp_path)
     root = (workflow.results / LIGHT_INDEX).parent
-    shutil.rmtree(root / "0001.zarr")
-    again = workflow.finish(*INDICES)
-    assert extraction_jobs(again) == [f"{LIGHT_FEATURE}/0001"]
+    for _ in range(2):
+        shutil.rmtree(root / "0001.zarr")
+        before = contents(workflow)
+        assert [extraction_jobs(workflow.plan(*INDICES)) for _ in range(2)] == [[f"{LIGHT_FEATURE}/0001"]] * 2
+        assert contents(workflow) == before
+        again = workflow.finish(*INDICES)
+        assert extraction_jobs(again) == [f"{LIGHT_FEATURE}/0001"]
+        assert workflow.plan(*INDICES).is_nothing_to_do
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE) == {"0000": (0, 2), "0001": (0, 2)}
     assert_same_rows(rows_of(workflow), rows_of(light.workflow))
 

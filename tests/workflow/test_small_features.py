@@ -6,7 +6,7 @@ import pytest
 from tests.encoder_table import ROOT
 from tests.workflow.run_snakemake import Workflow
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]

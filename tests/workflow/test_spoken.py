@@ -8,7 +8,7 @@ import pytest
 from tests.unit.test_extract_spoken import write_sound
 from tests.workflow.own_videos import add_clip
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.workflow.test_demo import changed
-from workflow_scripts.lib.predictions.tables import SCHEMAS, read_answers
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers
 
 pytestmark = pytest.mark.workflow
 

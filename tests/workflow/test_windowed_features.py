@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.fit_pca import main as fit_pca
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow

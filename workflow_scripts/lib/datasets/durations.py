@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import MissingDuration
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags
 from workflow_scripts.lib.datasets.durations import fill_durations
 from workflow_scripts.lib.datasets.item_files import join_items
 from workflow_scripts.lib.datasets.left_out import leave_out
 from workflow_scripts.lib.datasets.readers import read_annotations
-from workflow_scripts.lib.datasets.tables import Annotations, add_flags
-from workflow_scripts.lib.datasets.validation import refuse_flags, validate
+from workflow_scripts.lib.datasets.validation import refuse_flags, validate_annotations
 from workflow_scripts.lib.store.settings_files import add_settings_options
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def import_source(
         log.info("items: %d of %d queries have theirs from a file", n_joined, len(annotations.queries))
     left_out = leave_out(annotations, fill_durations(annotations, manifest))
     add_flags(annotations)
-    validate(annotations)
+    validate_annotations(annotations)
     if strict:
         refuse_flags(annotations)
     return annotations, left_out

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, UnknownQuery
 from workflow_scripts.lib.datasets.source_files import read_json, require, require_object, without_suffix
-from workflow_scripts.lib.datasets.tables import Annotations
 
 MIN_FITTING_SHARE = 0.8
 """Of the queries that are matched by number alone: nearly all published items are words of their sentence, and a fifth

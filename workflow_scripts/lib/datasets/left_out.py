@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from workflow_scripts.lib.datasets.tables import Annotations
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 
 METADATA_KEY = "left_out"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadFps, BadValue
 from workflow_scripts.lib.datasets.source_files import (
     extra_json,
@@ -21,7 +22,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_object,
     require_span,
 )
-from workflow_scripts.lib.datasets.tables import Annotations
 
 NameRule = Callable[[str, str], dict[str, Any]]
 """From the name of a video in the file, and file and entry, to `video_id`, `source_video_id`, ..."""

@@ -88,7 +88,7 @@ def video_states(path: Path) -> list[Row]:
     return json.loads(notes[VIDEOS_KEY])
 
 
-def write_index(shards: Iterable[Path], out: Path) -> None:
+def write_transcript_index(shards: Iterable[Path], out: Path) -> None:
     """Write one row per video of all shards: status, reason, language, number of segments, seconds of speech."""
     rows = [{**state, "shard": shard.stem} for shard in shards for state in video_states(shard)]
     write_table(out, pa.Table.from_pylist(sorted(rows, key=lambda row: row["video_id"]), schema=INDEX))

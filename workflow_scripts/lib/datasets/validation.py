@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from workflow_scripts.lib.datasets import errors
+from workflow_scripts.lib.datasets.annotation_tables import Annotations, Row
 from workflow_scripts.lib.datasets.schema import TABLES, span_flags
 from workflow_scripts.lib.datasets.source_files import without_suffix
-from workflow_scripts.lib.datasets.tables import Annotations, Row
 from workflow_scripts.lib.datasets.video_names import YOUTUBE_PREFIX
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ _CAPTION_KINDS = ("reference", "sound", "visual")
 _TRANSCRIPT_SOURCES = ("whisper", "srt", "human")
 
 
-def validate(annotations: Annotations) -> None:
+def validate_annotations(annotations: Annotations) -> None:
     """Check every invariant that does not depend on a choice.
 
     Parameters

@@ -46,7 +46,7 @@ def read_state_dict(path: Path) -> dict[str, Any]:
         return dict(torch.load(path, map_location="cpu", weights_only=True))
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_tensors(path: Path) -> dict[str, Any]:
     """Read the weights of a training checkpoint, bare or under one of the usual keys, `module.` removed."""
     import torch
 
@@ -101,7 +101,7 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "TorchScript archive": read_torchscript,
     "torch checkpoint, key `model`": read_model_entry,
     "torch checkpoint, key `model_state`": read_model_state_entry,
-    "torch checkpoint": read_checkpoint,
+    "torch checkpoint": read_tensors,
     "torch state dict": read_state_dict,
     "safetensors": read_safetensors,
     "Caffe2 pickle": read_caffe2,

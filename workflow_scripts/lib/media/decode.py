@@ -2,19 +2,16 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.decode_program import ffmpeg_frames, nvdec_frames, require_nvdec
 from workflow_scripts.lib.media.decode_pyav import pyav_frames
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
-from workflow_scripts.lib.media.frame_request import FrameRequest
+from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest, Video, existing_frames
 from workflow_scripts.lib.media.media_error import DecodeError
-from workflow_scripts.lib.media.probe import frame_times, open_video, video_stream
 from workflow_scripts.lib.media.resize import resize_for
 
 DECODERS = ("auto", "pyav", "ffmpeg", "nvdec")
@@ -24,7 +21,8 @@ _WORTH_A_PROCESS = 300
 
 
 def decode_frames(
-    path: Path | str,
+    video: Video,
+    clock: FrameClock,
     frame_idx: Sequence[int] | np.ndarray,
     resize: dict[str, Any] | None,
     ffmpeg: str | None = None,
@@ -34,8 +32,10 @@ def decode_frames(
 
     Parameters
     ----------
-    path : Path or str
-        The video.
+    video : Video
+        The file, and what its probe found.
+    clock : FrameClock
+        That of these frames.
     frame_idx : int (T,)
         Positions in presentation order, never decreasing. A repeated position yields the same frame again.
     resize : dict or None
@@ -69,28 +69,33 @@ def decode_frames(
         raise ValueError("frame_idx must not be negative or decrease")
     distinct, repeats = np.unique(wanted, return_counts=True)
     n_delivered = 0
-    for frame, n_times in zip(_distinct_frames(path, distinct, resize, ffmpeg, decoder), repeats, strict=False):
+    for frame, n_times in zip(_distinct_frames(video, clock, distinct, resize, ffmpeg, decoder), repeats, strict=False):
         for _ in range(n_times):
             yield frame
         n_delivered += 1
     if n_delivered < len(distinct):
-        raise DecodeError(f"{path}: {len(distinct)} frames were planned, {n_delivered} could be decoded.")
+        raise DecodeError(f"{video.path}: {len(distinct)} frames were planned, {n_delivered} could be decoded.")
 
 
 def _distinct_frames(
-    path: Path | str, wanted: np.ndarray, resize: dict[str, Any] | None, ffmpeg: str | None, decoder: str
+    video: Video,
+    clock: FrameClock,
+    wanted: np.ndarray,
+    resize: dict[str, Any] | None,
+    ffmpeg: str | None,
+    decoder: str,
 ) -> Iterator[np.ndarray]:
     """Yield the frames at increasing positions, as many as the decoder gives."""
-    media = frame_times(path)
-    chosen = wanted[wanted < len(media.pts)]
+    chosen = existing_frames(wanted, clock.n_frames)
+    if len(chosen) != len(clock.after):
+        raise ValueError(f"the clock is for {len(clock.after)} frames, {len(chosen)} are wanted")
     if len(chosen) == 0:
         return
-    stream_index, width, height = _first_picture(path)
-    picture = resize_for(resize, width, height)
-    shape = (picture.size, picture.size, 3) if picture.by == "ffmpeg" else (height, width, 3)
+    picture = resize_for(resize, video.width, video.height)
+    shape = (picture.size, picture.size, 3) if picture.by == "ffmpeg" else (video.height, video.width, 3)
     # A stream may change its size on the way: frames at native size take that of the first picture.
-    filters = picture.filters() or f"scale={width}:{height}:flags=bicubic"
-    request = FrameRequest(path, stream_index, media, chosen, filters, shape)
+    filters = picture.filters() or f"scale={video.width}:{video.height}:flags=bicubic"
+    request = FrameRequest(video.path, video.stream_index, clock, chosen, filters, shape)
     for frame in _run(decoder, request, ffmpeg):
         yield picture.finish(frame)
 
@@ -98,7 +103,7 @@ def _distinct_frames(
 def _run(decoder: str, request: FrameRequest, ffmpeg: str | None) -> Iterator[np.ndarray]:
     if decoder == "nvdec":
         return nvdec_frames(request, ffmpeg)
-    is_long = len(request.media.pts) + len(request.chosen) >= _WORTH_A_PROCESS
+    is_long = request.clock.n_frames + len(request.chosen) >= _WORTH_A_PROCESS
     if decoder == "ffmpeg" or (decoder == "auto" and is_long):
         return ffmpeg_frames(request, ffmpeg)
     return pyav_frames(request)
@@ -118,22 +123,6 @@ def check_decoder(decoder: str, ffmpeg: str | None = None) -> None:
         require_nvdec(ffmpeg)
     if decoder != "pyav":
         ffmpeg_exe(ffmpeg)
-
-
-def decode_rows(
-    path: Path | str,
-    frame_idx: Sequence[int] | np.ndarray,
-    frames_per_row: Sequence[int] | np.ndarray,
-    resize: dict[str, Any] | None,
-    ffmpeg: str | None = None,
-    decoder: str = "auto",
-) -> Iterator[np.ndarray]:
-    """Yield the frames of each planned row, uint8 (K, size, size, 3); see `decode_frames` and `frame_rows`."""
-
-    def deliver(positions: np.ndarray) -> Generator[np.ndarray, None, None]:
-        return decode_frames(path, positions, resize, ffmpeg, decoder)
-
-    return frame_rows(deliver, frame_idx, frames_per_row)
 
 
 def frame_rows(
@@ -183,18 +172,3 @@ def _first_needed_later(rows: list[np.ndarray]) -> list[int]:
         found.append(smallest)
         smallest = min(smallest, int(row.min()))
     return found[::-1]
-
-
-def _first_picture(path: Path | str) -> tuple[int, int, int]:
-    """Return the number of the video stream, and width and height after the rotation that the file asks for."""
-    with open_video(path) as container:
-        stream = video_stream(container)
-        stream.codec_context.thread_count = 1
-        try:
-            frame = next(container.decode(stream), None)
-        except av.FFmpegError as error:
-            raise DecodeError(f"{path}: no picture could be decoded ({error.strerror}).") from error
-        if frame is None:
-            raise DecodeError(f"{path}: no picture could be decoded.")
-        size = (frame.height, frame.width) if frame.rotation % 180 else (frame.width, frame.height)
-        return stream.index, *size

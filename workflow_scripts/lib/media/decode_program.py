@@ -11,7 +11,7 @@ import numpy as np
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe, file_url, read_blocks
-from workflow_scripts.lib.media.frame_request import FrameRequest
+from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest
 
 # The kernel takes at most 128 KiB per argument.
 _LONGEST_ARGUMENT = 100_000
@@ -83,19 +83,16 @@ def _command(request: FrameRequest, option: dict[str, str], acceleration: dict[s
 
 def filter_chain(request: FrameRequest) -> str:
     """Return ffmpeg filters that let the wanted frames through and resize them."""
-    variable = "t" if request.media.is_timed else "n"
-    return f"select='{select_expression(variable, request.borders(), request.chosen)}',{request.filters}"
+    return f"select='{select_expression(request.clock, request.chosen)}',{request.filters}"
 
 
-def select_expression(clock: str, borders: np.ndarray, chosen: np.ndarray) -> str:
+def select_expression(clock: FrameClock, chosen: np.ndarray) -> str:
     """Return an expression of ffmpeg's `select` filter that is true for the chosen frames only.
 
     Parameters
     ----------
-    clock : {"t", "n"}
-        The filter's variable that tells frames apart: seconds, or number.
-    borders : float64 (N + 1,)
-        Its value at the borders of the N frames, as `FrameRequest.borders` returns them.
+    clock : FrameClock
+        Of the chosen frames.
     chosen : int64 (K,)
         Distinct positions of frames, increasing.
 
@@ -107,16 +104,18 @@ def select_expression(clock: str, borders: np.ndarray, chosen: np.ndarray) -> st
     """
     firsts = np.concatenate([[0], np.flatnonzero(np.diff(chosen) > 1) + 1])
     lasts = np.concatenate([firsts[1:] - 1, [len(chosen) - 1]])
-    runs = [(borders[chosen[a]], borders[chosen[b] + 1]) for a, b in zip(firsts, lasts, strict=True)]
+    runs = [(clock.after[a], clock.until[b]) for a, b in zip(firsts, lasts, strict=True)]
+    # The filter's variables: seconds, or number.
+    value = "t" if clock.is_timed else "n"
 
     def tree(low: int, high: int) -> str:
         if high - low == 1:
-            return f"between({clock},{runs[low][0]:.7f},{runs[low][1]:.7f})"
+            return f"between({value},{runs[low][0]:.7f},{runs[low][1]:.7f})"
         middle = (low + high) // 2
         border = (runs[middle - 1][1] + runs[middle][0]) / 2
-        return f"if(lt({clock},{border:.7f}),{tree(low, middle)},{tree(middle, high)})"
+        return f"if(lt({value},{border:.7f}),{tree(low, middle)},{tree(middle, high)})"
 
-    return f"({tree(0, len(runs))})*(isnan(prev_selected_{clock})+gt({clock},prev_selected_{clock}))"
+    return f"({tree(0, len(runs))})*(isnan(prev_selected_{value})+gt({value},prev_selected_{value}))"
 
 
 @functools.cache

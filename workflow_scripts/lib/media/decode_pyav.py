@@ -31,27 +31,24 @@ def pyav_frames(request: FrameRequest) -> Iterator[np.ndarray]:
     The filters are those that the ffmpeg program is given, run by the same library, so that both deliver the same
     bytes. Packets that cannot be decoded are passed over, as the program does.
     """
-    borders = request.borders()
-    wanted = iter(request.chosen.tolist())
-    position = next(wanted)
+    clock, k = request.clock, 0
     picture: _Picture | None = None
     with open_video(request.path) as container:
         stream = container.streams[request.stream_index]
         stream.codec_context.thread_count = 1
         for number, frame in enumerate(_decoded(container, stream)):
             tick = frame.dts if frame.pts is None else frame.pts
-            clock = float(tick * frame.time_base) if request.media.is_timed else number
-            found = int(np.searchsorted(borders, clock)) - 1
-            while position is not None and position < found:
-                position = next(wanted, None)
-            if position is None:
+            value = float(tick * frame.time_base) if clock.is_timed else number
+            while k < len(clock.until) and value > clock.until[k]:
+                k += 1
+            if k == len(clock.until):
                 return
-            if position == found:
+            if value > clock.after[k]:
                 if picture is None or not picture.takes(frame):
                     picture = _Picture(frame, request.filters)
                 yield picture.rgb(frame)
-                position = next(wanted, None)
-                if position is None:
+                k += 1
+                if k == len(clock.until):
                     return
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -34,6 +35,8 @@ class MediaInfo:
         Why the status is not `ok`; else empty.
     container, codec : str or None
         Names of the demuxer and of the video codec.
+    stream_index : int or None
+        Number of the video stream in the container.
     duration_s : float or None
         Of the video stream; of the container, or from the packets, where the stream states none.
     fps_numerator, fps_denominator : int or None
@@ -41,7 +44,7 @@ class MediaInfo:
     n_frames : int or None
         Frames that are shown (edit lists applied).
     width, height : int or None
-        Pixels of the coded picture, before rotation.
+        Pixels of the first picture, before rotation.
     rotation : int or None
         Degrees, counter-clockwise, by which a player turns the picture: 0, 90, 180 or -90.
     start_s, video_start_s : float or None
@@ -56,6 +59,7 @@ class MediaInfo:
     reason: str = ""
     container: str | None = None
     codec: str | None = None
+    stream_index: int | None = None
     duration_s: float | None = None
     fps_numerator: int | None = None
     fps_denominator: int | None = None
@@ -77,7 +81,7 @@ def probe(path: Path | str) -> MediaInfo:
     Notes
     -----
     mp4 and mov carry an index of all frames, so that only the header and the first picture are read. Other containers
-    are demuxed to their end (every byte is read, nothing is decoded).
+    are demuxed to their end: every byte is read, and nothing but the first picture decoded.
     """
     try:
         n_bytes = Path(path).stat().st_size
@@ -86,8 +90,7 @@ def probe(path: Path | str) -> MediaInfo:
         if n_bytes == 0:
             return MediaInfo("empty", "the file has no bytes")
         with av.open(str(path), metadata_errors="replace") as container:
-            info = _describe(container, n_bytes)
-        return replace(info, **_first_frame(path)) if info.status == "ok" else info
+            return _describe(container, n_bytes)
     except FileNotFoundError:
         return MediaInfo("missing", "no such file")
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
@@ -144,14 +147,22 @@ def frame_times(path: Path | str) -> FrameTimes:
 
 
 def _demux(
-    container: av.container.InputContainer, stream: av.VideoStream, others: Iterable[av.stream.Stream] = ()
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    others: Iterable[av.stream.Stream] = (),
+    picture: "_FirstPicture | None" = None,
 ) -> tuple[list[int], int, float]:
-    """Return the times of the stream's frames, the end of the last one, and the last end in seconds of any stream."""
+    """Return the times of the stream's frames, the end of the last one, and the last end in seconds of any stream.
+
+    `picture`, if given, is shown the stream's packets.
+    """
     ticks: list[int] = []
     last, end, latest_s = -(2**62), 0, 0.0
     typical = 0 if not stream.average_rate else round(1 / (stream.average_rate * stream.time_base))
     try:
         for packet in container.demux(stream, *others):
+            if picture is not None and packet.stream.index == stream.index:
+                picture.look_at(packet)
             tick = packet.dts if packet.pts is None else packet.pts
             if tick is None or packet.size == 0:
                 continue
@@ -192,23 +203,36 @@ def _describe(container: av.container.InputContainer, n_bytes: int) -> MediaInfo
     info = replace(
         info,
         codec=stream.codec_context.name,
+        stream_index=stream.index,
         fps_numerator=rate.numerator if rate else None,
         fps_denominator=rate.denominator if rate else None,
         width=stream.codec_context.width,
         height=stream.codec_context.height,
         video_start_s=None if stream.start_time is None else float(stream.start_time * stream.time_base),
     )
-    return _extent(info, container, stream, n_bytes)
+    picture = _FirstPicture(stream)
+    info = _extent(info, container, stream, picture, n_bytes)
+    return replace(info, **picture.found()) if info.status == "ok" else info
 
 
-def _extent(info: MediaInfo, container: av.container.InputContainer, stream: av.VideoStream, n_bytes: int) -> MediaInfo:
-    """Add duration, number of frames, and whether the data reach as far as the header states."""
+def _extent(
+    info: MediaInfo,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    picture: "_FirstPicture",
+    n_bytes: int,
+) -> MediaInfo:
+    """Add duration, number of frames, and whether the data reach as far as the header states; find a picture."""
     stated_s = None if stream.duration is None else float(stream.duration * stream.time_base)
     has_index = info.container.startswith("mov") and stream.frames and stated_s
     index = list(stream.index_entries) if has_index else []
     if index and max(entry.pos + entry.size for entry in index) <= n_bytes:
+        for packet in container.demux(stream):
+            if not picture.look_at(packet):
+                break
         return replace(info, duration_s=stated_s, n_frames=sum(not entry.is_discard for entry in index))
-    ticks, end, latest_s = _demux(container, stream, [other for other in container.streams if other is not stream])
+    others = [other for other in container.streams if other is not stream]
+    ticks, end, latest_s = _demux(container, stream, others, picture)
     if not ticks:
         return replace(info, status="empty", reason="the video stream has no frames")
     seen_s = float(end * stream.time_base) - (info.start_s or 0.0)
@@ -222,21 +246,30 @@ def _extent(info: MediaInfo, container: av.container.InputContainer, stream: av.
     return info
 
 
-def _first_frame(path: Path | str) -> dict[str, int | str]:
-    """Decode one picture: a video that gives none is of no use, and the picture knows how it is rotated."""
-    problem = "no picture could be decoded"
-    with av.open(str(path), metadata_errors="replace") as container:
-        stream = video_stream(container)
+class _FirstPicture:
+    """Decodes packets until one gives a picture: a video that gives none is of no use, and it knows its rotation."""
+
+    def __init__(self, stream: av.VideoStream) -> None:
         stream.codec_context.thread_count = 1
-        for n_packets, packet in enumerate(container.demux(stream)):
-            try:
-                for frame in packet.decode():
-                    return {"rotation": int(frame.rotation), "width": frame.width, "height": frame.height}
-            except av.FFmpegError as error:
-                problem = f"no picture could be decoded ({_reason(error)})"
-            if n_packets >= _PACKETS_UNTIL_FIRST_FRAME:
-                break
-    return {"status": "unreadable", "reason": problem}
+        self._found: dict[str, Any] = {}
+        self._problem, self._n_packets = "no picture could be decoded", 0
+
+    def look_at(self, packet: av.Packet) -> bool:
+        """Take a packet if there is no picture yet; return whether further ones are wanted."""
+        if self._found or self._n_packets > _PACKETS_UNTIL_FIRST_FRAME:
+            return False
+        self._n_packets += 1
+        try:
+            for frame in packet.decode():
+                self._found = {"rotation": int(frame.rotation), "width": frame.width, "height": frame.height}
+                return False
+        except av.FFmpegError as error:
+            self._problem = f"no picture could be decoded ({_reason(error)})"
+        return True
+
+    def found(self) -> dict[str, Any]:
+        """Return what is known of the picture, or that there is none."""
+        return self._found or {"status": "unreadable", "reason": self._problem}
 
 
 def _reason(error: Exception) -> str:

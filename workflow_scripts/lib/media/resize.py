@@ -23,7 +23,7 @@ _C3D_ASPECT = 4 / 3
 _PILLOW_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
-class Resize(NamedTuple):
+class PictureResize(NamedTuple):
     """A resize rule applied to a picture of known size.
 
     Attributes
@@ -86,61 +86,61 @@ class Resize(NamedTuple):
         return np.asarray(picture)
 
 
-def _squash(size: int, width: int, height: int) -> Resize:
+def _squash(size: int, width: int, height: int) -> PictureResize:
     """Both sides to `size`, aspect ratio lost, bilinear: what decord and LAVIS do."""
-    return Resize(size, size, size, "bilinear", "ffmpeg")
+    return PictureResize(size, size, size, "bilinear", "ffmpeg")
 
 
-def _hero(size: int, width: int, height: int) -> Resize:
+def _hero(size: int, width: int, height: int) -> PictureResize:
     """Shorter side to `size`, the other truncated, bicubic, centre crop: what HERO's video loaders do."""
     width, height = _shorter_side_to(size, width, height)
-    return Resize(size, width, height, "bicubic", "ffmpeg", left=(width - size) // 2, top=(height - size) // 2)
+    return PictureResize(size, width, height, "bicubic", "ffmpeg", left=(width - size) // 2, top=(height - size) // 2)
 
 
-def _clip_pil(size: int, width: int, height: int) -> Resize:
+def _clip_pil(size: int, width: int, height: int) -> PictureResize:
     """Shorter side to `size`, Pillow bicubic, centre crop: what OpenAI's CLIP and HiREST's EVA-CLIP see."""
     width, height = _shorter_side_to(size, width, height)
     # Python's round, as torchvision: halves to even.
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return Resize(size, width, height, "bicubic", "pillow", left=left, top=top)
+    return PictureResize(size, width, height, "bicubic", "pillow", left=left, top=top)
 
 
-def _vf_i3d(size: int, width: int, height: int) -> Resize:
+def _vf_i3d(size: int, width: int, height: int) -> PictureResize:
     """Shorter side to 8/7 of `size`, Pillow bilinear, centre crop: video_features' I3D (256 and 224)."""
     width, height = _shorter_side_to(size + size // _VF_I3D_MARGIN, width, height)
-    return Resize(size, width, height, "bilinear", "pillow", left=(width - size) // 2, top=(height - size) // 2)
+    return PictureResize(size, width, height, "bilinear", "pillow", left=(width - size) // 2, top=(height - size) // 2)
 
 
-def _vf_i3d_whole(size: int, width: int, height: int) -> Resize:
+def _vf_i3d_whole(size: int, width: int, height: int) -> PictureResize:
     """The same without the cut: video_features computes optical flow before it cuts."""
     width, height = _shorter_side_to(size + size // _VF_I3D_MARGIN, width, height)
-    return Resize(size, width, height, "bilinear", "pillow", is_cut=False)
+    return PictureResize(size, width, height, "bilinear", "pillow", is_cut=False)
 
 
-def _c3d(size: int, width: int, height: int) -> Resize:
+def _c3d(size: int, width: int, height: int) -> PictureResize:
     """To 171 x 128 for a `size` of 112, aspect ratio lost, OpenCV bilinear, centre crop: what Caffe's C3D sees."""
     height = size + size // _C3D_MARGIN
     width = round(height * _C3D_ASPECT)
-    return Resize(size, width, height, "bilinear", "opencv", left=(width - size) // 2, top=(height - size) // 2)
+    return PictureResize(size, width, height, "bilinear", "opencv", left=(width - size) // 2, top=(height - size) // 2)
 
 
-def _vslnet_charades(size: int, width: int, height: int) -> Resize:
+def _vslnet_charades(size: int, width: int, height: int) -> PictureResize:
     """Enlarge pictures whose shorter side is below `size` + 2, OpenCV bilinear, centre crop: VSLNet's Charades."""
     shorter = min(width, height)
     missing = size + _VSLNET_MARGIN - shorter
     return _vslnet(size, width, height, 1 + missing / shorter if missing > 0 else 1.0)
 
 
-def _vslnet_shortside(size: int, width: int, height: int) -> Resize:
+def _vslnet_shortside(size: int, width: int, height: int) -> PictureResize:
     """Shorter side to `size`, OpenCV bilinear, centre crop: VSLNet's ActivityNet and TACoS."""
     shorter = min(width, height)
     return _vslnet(size, width, height, 1 + (size - shorter) / shorter)
 
 
-def _vslnet(size: int, width: int, height: int, scale: float) -> Resize:
+def _vslnet(size: int, width: int, height: int, scale: float) -> PictureResize:
     width, height = round(width * scale), round(height * scale)
     left, top = round((width - size) / 2), round((height - size) / 2)
-    return Resize(size, width, height, "bilinear", "opencv", left=left, top=top, scale=scale)
+    return PictureResize(size, width, height, "bilinear", "opencv", left=left, top=top, scale=scale)
 
 
 def _shorter_side_to(side: int, width: int, height: int) -> tuple[int, int]:
@@ -161,7 +161,7 @@ RESIZE_RULES = {
 }
 
 
-def resize_for(rule: dict[str, Any] | None, width: int, height: int) -> Resize:
+def resize_for(rule: dict[str, Any] | None, width: int, height: int) -> PictureResize:
     """Apply a resize rule, given as in a feature file, to a picture as displayed.
 
     Parameters
@@ -179,7 +179,7 @@ def resize_for(rule: dict[str, Any] | None, width: int, height: int) -> Resize:
         If the rule is unknown or its size is not a whole number from 1.
     """
     if rule is None:
-        return Resize(0, width, height, "", "nobody")
+        return PictureResize(0, width, height, "", "nobody")
     name, size = rule.get("rule"), rule.get("size")
     if name not in RESIZE_RULES:
         raise UserError(f"resize: unknown rule {name!r}. Known: {', '.join(sorted(RESIZE_RULES))}.")

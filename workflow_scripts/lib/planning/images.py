@@ -4,15 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.datasets.listing import stat_signature
+from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shards import read_shard_list
 
 
-class Images:
+class ImageFolders:
     """The folders of images."""
 
     def __init__(self, configuration: Configuration, downloads: Downloads, datasets: Datasets) -> None:

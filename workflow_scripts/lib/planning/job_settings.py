@@ -8,10 +8,10 @@ again if one of the settings changes.
 from collections.abc import Callable
 from typing import Any
 
-from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
-from workflow_scripts.lib.planning.features import Features
-from workflow_scripts.lib.planning.images import Images
+from workflow_scripts.lib.planning.feature_plan import Features
+from workflow_scripts.lib.planning.images import ImageFolders
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.store.settings_files import settings_key
 
@@ -20,7 +20,7 @@ class JobSettings:
     """Settings by rule; the further arguments are the names that tell a rule's jobs apart."""
 
     def __init__(
-        self, files: PlannedFiles, datasets: Datasets, features: Features, images: Images, downloads: Downloads
+        self, files: PlannedFiles, datasets: Datasets, features: Features, images: ImageFolders, downloads: Downloads
     ) -> None:
         self._files = files
         annotations = ("{dataset}/annotations/settings.json", datasets.annotation_source)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.external import External
-from workflow_scripts.lib.planning.features import Features
-from workflow_scripts.lib.planning.images import Images
+from workflow_scripts.lib.planning.feature_plan import Features
+from workflow_scripts.lib.planning.images import ImageFolders
 from workflow_scripts.lib.planning.job_settings import JobSettings
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
-from workflow_scripts.lib.planning.systems import Systems
+from workflow_scripts.lib.planning.system_plan import Systems
 
 
 class Plan:
@@ -36,7 +36,7 @@ class Plan:
         self.downloads = Downloads(self.configuration, files, fetch_first)
         self.datasets = Datasets(self.configuration, files, self.downloads)
         self.features = Features(self.configuration, files, self.downloads, self.datasets)
-        self.images = Images(self.configuration, self.downloads, self.datasets)
+        self.images = ImageFolders(self.configuration, self.downloads, self.datasets)
         self.jobs = JobSettings(files, self.datasets, self.features, self.images, self.downloads)
         self.systems = Systems(self.configuration, files, self.features)
         self.external = External(self.configuration, files)

@@ -7,13 +7,13 @@ from typing import Any
 from markupsafe import Markup
 
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
-from workflow_scripts.lib.reporting.answers import Section
 from workflow_scripts.lib.reporting.page import TEMPLATES, svg_markup
+from workflow_scripts.lib.reporting.shown_answers import AnsweredTask
 from workflow_scripts.lib.reporting.table import published_rows, tables_of
 
 
 def render_report(
-    title: str, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], sections: Sequence[Section]
+    title: str, metrics: Mapping[str, Any], history: Sequence[Mapping[str, Any]], sections: Sequence[AnsweredTask]
 ) -> str:
     """Return the report.
 

@@ -19,7 +19,7 @@ from workflow_scripts.lib.store.tables import read_table
 
 
 @dataclass(frozen=True)
-class Split:
+class AnnotatedSplit:
     """The canonical tables of one split, read once.
 
     Attributes
@@ -36,7 +36,7 @@ class Split:
     videos_asked: frozenset[str] | None = None
 
     @classmethod
-    def read(cls, folder: Path, name: str, kinds: Collection[str] | None = None) -> "Split":
+    def read(cls, folder: Path, name: str, kinds: Collection[str] | None = None) -> "AnnotatedSplit":
         """Read a split, or only its queries of some kinds.
 
         Raises
@@ -59,10 +59,12 @@ class Split:
         every = read_table(self.folder / f"{name}.parquet")
         return every.filter(pc.equal(every["split"], self.name))
 
-    def only(self, query_ids: Collection[str], videos: Collection[str] | None = None) -> "Split":
+    def only(self, query_ids: Collection[str], videos: Collection[str] | None = None) -> "AnnotatedSplit":
         """Return the split with some of its queries and, if they are named, some of its videos."""
         asked = pc.is_in(self.queries["query_id"], pa.array(query_ids, pa.string()))
-        return Split(self.folder, self.name, self.queries.filter(asked), None if videos is None else frozenset(videos))
+        return AnnotatedSplit(
+            self.folder, self.name, self.queries.filter(asked), None if videos is None else frozenset(videos)
+        )
 
     def extra(self) -> dict[str, Mapping[str, Any]]:
         """Return the extra fields of every query by its id."""

@@ -8,13 +8,13 @@ import numpy as np
 from workflow_scripts.lib.datasets.source_files import without_suffix
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.questions import Captions
-from workflow_scripts.lib.scoring.annotated import Split, step_id
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 
 PER_STEP = 4
 ENDINGS = (".jpg", ".jpeg", ".png")
 
 
-def with_pictures(question: Captions, split: Split, folder: Path, about_steps: bool) -> Captions:
+def with_pictures(question: Captions, split: AnnotatedSplit, folder: Path, about_steps: bool) -> Captions:
     """Return the question with the pictures of every video, or of every step.
 
     Parameters

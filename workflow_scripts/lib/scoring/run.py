@@ -10,15 +10,15 @@ import pyarrow.compute as pc
 
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
-from workflow_scripts.lib.predictions.tables import OWN, variants_in
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.predictions.answer_tables import OWN, variants_in
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.pictures import with_pictures
 from workflow_scripts.lib.scoring.results import Result, group_means, options_of
 from workflow_scripts.lib.scoring.tasks import Tables, ask, tasks_of
 
 
 def score_run(
-    split: Split,
+    split: AnnotatedSplit,
     tables: Tables,
     evaluation: Mapping[str, Any],
     rules: Iterable[str],
@@ -61,7 +61,7 @@ def score_run(
     return results, left_out
 
 
-def grouped(result: Result, split: Split, group_by: str | None) -> dict[str, dict[str, float]]:
+def grouped(result: Result, split: AnnotatedSplit, group_by: str | None) -> dict[str, dict[str, float]]:
     """Return the metrics of every group of queries, named by a field of their extra data."""
     if group_by is None:
         return {}
@@ -71,7 +71,7 @@ def grouped(result: Result, split: Split, group_by: str | None) -> dict[str, dic
 
 
 def score_variants(
-    split: Split, tables: Tables, prefix: str, evaluation: Mapping[str, Any], results: Iterable[Result]
+    split: AnnotatedSplit, tables: Tables, prefix: str, evaluation: Mapping[str, Any], results: Iterable[Result]
 ) -> dict[str, dict[str, Any]]:
     """Return what each variant of a prefix scores by the rule sets that scored the system itself.
 
@@ -99,7 +99,7 @@ def _has(table: pa.Table, variant: str) -> bool:
     return pc.any(pc.equal(table["variant"], variant)).as_py() or False
 
 
-def score_means(split: Split, scores: pa.Table, group_by: str | None) -> dict[str, dict[str, Any]]:
+def score_means(split: AnnotatedSplit, scores: pa.Table, group_by: str | None) -> dict[str, dict[str, Any]]:
     """Return mean, and means of groups, of every score that a system gives for queries.
 
     Parameters

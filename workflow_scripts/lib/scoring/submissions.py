@@ -30,7 +30,7 @@ from workflow_scripts.lib.metrics.questions import Answers, Captions, Moments, Q
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.metrics.windows import Windows, as_float, list_windows, pad_windows
-from workflow_scripts.lib.scoring.annotated import Split, step_id
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 from workflow_scripts.lib.scoring.json_values import checked_list, checked_object, checked_text, read_values, shown
 
 WINDOW_FIELDS = ("pred_relevant_windows", "candidates")
@@ -106,7 +106,7 @@ class Read:
 
 
 def read_submission(
-    path: Path, split: Split, rules: str, question: Question, leniency: Leniency
+    path: Path, split: AnnotatedSplit, rules: str, question: Question, leniency: Leniency
 ) -> tuple[Question, Answers]:
     """Read predictions for a rule set.
 
@@ -153,7 +153,7 @@ def read_submission(
 
 
 def _moments(
-    path: Path, split: Split, question: Moments, leniency: Leniency, needs_scores: bool
+    path: Path, split: AnnotatedSplit, question: Moments, leniency: Leniency, needs_scores: bool
 ) -> tuple[Moments, Spans]:
     find, read, unknown = _finder(split), Read(path), []
     for place, name, record in _query_records(path):
@@ -253,7 +253,7 @@ def _query_records(path: Path) -> Iterator[tuple[str, dict[str, Any], Mapping[st
                 yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
 
 
-def _finder(split: Split) -> Callable[[Mapping[str, Any], str], str | None]:
+def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | None]:
     """Return a function from what names a query in a file to its id; None for a query that is not there."""
     rows = split.queries.select(["query_id", "source_query_id", "video_id", "ordinal", "text"]).to_pylist()
     ids = {row["query_id"] for row in rows}
@@ -283,19 +283,19 @@ def _finder(split: Split) -> Callable[[Mapping[str, Any], str], str | None]:
 # Steps, captions, videos
 
 
-def _query_of_file(split: Split) -> dict[str, str]:
+def _query_of_file(split: AnnotatedSplit) -> dict[str, str]:
     ids, videos = split.queries["query_id"].to_pylist(), split.queries["video_id"].to_pylist()
     return dict(zip(videos, ids, strict=True))
 
 
-def _by_file(path: Path, split: Split) -> Iterator[tuple[str, str | None, str, Mapping[str, Any]]]:
+def _by_file(path: Path, split: AnnotatedSplit) -> Iterator[tuple[str, str | None, str, Mapping[str, Any]]]:
     query_of = _query_of_file(split)
     for name, entry in require_object(read_json(path), str(path)).items():
         place = f"{path}:{name}"
         yield name, query_of.get(without_suffix(name)), place, checked_object(entry, place)
 
 
-def _read_steps(path: Path, split: Split, leniency: Leniency) -> tuple[Read, list[str]]:
+def _read_steps(path: Path, split: AnnotatedSplit, leniency: Leniency) -> tuple[Read, list[str]]:
     read, unknown = Read(path), []
     for name, query_id, place, entry in _by_file(path, split):
         if "bounds" not in entry:
@@ -316,7 +316,7 @@ def _bounds(step: Any, place: str, leniency: Leniency) -> list[float]:
     return values
 
 
-def _read_step_captions(path: Path, split: Split) -> tuple[Read, list[str]]:
+def _read_step_captions(path: Path, split: AnnotatedSplit) -> tuple[Read, list[str]]:
     read, unknown = Read(path), []
     for name, query_id, place, entry in _by_file(path, split):
         if "captions" not in entry:

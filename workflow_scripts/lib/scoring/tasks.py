@@ -9,15 +9,15 @@ import pyarrow.compute as pc
 
 from workflow_scripts.lib.metrics.questions import Captions, Moments, Question, Rankings, Spans, Steps
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, RuleSet
-from workflow_scripts.lib.predictions.answers import (
+from workflow_scripts.lib.predictions.answer_readers import (
     read_captions,
     read_rankings,
     read_saliency,
     read_spans,
     read_steps,
 )
-from workflow_scripts.lib.predictions.tables import SCHEMAS
-from workflow_scripts.lib.scoring.annotated import Split, step_id
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 
 Tables = Mapping[str, pa.Table]
 
@@ -36,36 +36,36 @@ class Task:
 
     schema: pa.Schema
     unannotated: str
-    question: Callable[[Split, RuleSet], Question]
-    read: Callable[[Tables, Any, Split, RuleSet], Any]
+    question: Callable[[AnnotatedSplit, RuleSet], Question]
+    read: Callable[[Tables, Any, AnnotatedSplit, RuleSet], Any]
 
 
-def _moments(split: Split, rules: RuleSet) -> Moments:
+def _moments(split: AnnotatedSplit, rules: RuleSet) -> Moments:
     return split.moments(rules.view)
 
 
-def _read_moments(tables: Tables, question: Moments, split: Split, rules: RuleSet) -> Spans:
+def _read_moments(tables: Tables, question: Moments, split: AnnotatedSplit, rules: RuleSet) -> Spans:
     moments, clips = tables["moments"], read_saliency(tables["highlights"], question)
     if not moments.num_rows and clips is not None:
         return Spans(None, clips)
     return Spans(read_spans(moments, question, keeps_unreadable=rules.keeps_unreadable).windows, clips)
 
 
-def _read_steps(tables: Tables, question: Steps, split: Split, rules: RuleSet) -> Steps:
+def _read_steps(tables: Tables, question: Steps, split: AnnotatedSplit, rules: RuleSet) -> Steps:
     return read_steps(tables["steps"], question)
 
 
-def _captions(split: Split, rules: RuleSet) -> Captions:
+def _captions(split: AnnotatedSplit, rules: RuleSet) -> Captions:
     return split.step_captions() if rules.about_steps else split.captions()
 
 
-def _read_captions(tables: Tables, question: Captions, split: Split, rules: RuleSet) -> Captions:
+def _read_captions(tables: Tables, question: Captions, split: AnnotatedSplit, rules: RuleSet) -> Captions:
     if rules.about_steps:
         return read_captions(tables["captions"], question, lambda row: step_id(row["query_id"], row["step_index"]))
     return read_captions(tables["captions"], question, lambda row: row["video_id"])
 
 
-def _read_rankings(tables: Tables, question: Rankings, split: Split, rules: RuleSet) -> Rankings:
+def _read_rankings(tables: Tables, question: Rankings, split: AnnotatedSplit, rules: RuleSet) -> Rankings:
     return read_rankings(tables["videos"], question, split.prompts(), split.source_names())
 
 
@@ -90,7 +90,7 @@ def rule_sets_of(task: str) -> list[str]:
     return [name for name, rules in RULE_SETS.items() if task in tasks_of(rules)]
 
 
-def ask(split: Split, tables: Tables, rules: RuleSet) -> tuple[Question, Any]:
+def ask(split: AnnotatedSplit, tables: Tables, rules: RuleSet) -> tuple[Question, Any]:
     """Return what a rule set asks of a split, as far as it was put to the system, and the system's answers.
 
     Parameters
@@ -110,7 +110,7 @@ def ask(split: Split, tables: Tables, rules: RuleSet) -> tuple[Question, Any]:
     return question, task.read(tables, question, asked, rules)
 
 
-def _asked(split: Split, tables: Tables, rules: RuleSet) -> Split:
+def _asked(split: AnnotatedSplit, tables: Tables, rules: RuleSet) -> AnnotatedSplit:
     """Return the part of a split that has answers."""
     chosen = pa.concat_tables([tables[task].select(["query_id", "video_id"]) for task in tasks_of(rules)])
     if rules.task == "captions":

@@ -8,20 +8,20 @@ from datetime import datetime
 
 from workflow_scripts.lib.store.cache import CachedRecipe, prune_cache, read_cache
 from workflow_scripts.lib.store.export import ExportForm, export_feature
-from workflow_scripts.lib.store.listing import (
+from workflow_scripts.lib.store.inventory import (
     describe_feature,
     describe_rows,
     feature_root,
     features_table,
     find_features,
-    summarise,
+    summarise_feature,
 )
 from workflow_scripts.lib.store.verification import Verified, failed_videos, repair_feature, verify_feature
 
 
 def list_features(args: argparse.Namespace) -> None:
     """`ls`."""
-    print(features_table([summarise(root) for root in find_features(args.folder)]))
+    print(features_table([summarise_feature(root) for root in find_features(args.folder)]))
 
 
 def show(args: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import atomic_path
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.id_patterns import (
     QUERY_COLUMNS,
     VIDEO_FIELDS,

@@ -11,7 +11,7 @@ import zarr
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import file_sha256
-from workflow_scripts.lib.store.listing import shard_attributes
+from workflow_scripts.lib.store.inventory import shard_attributes
 from workflow_scripts.lib.store.shard_job import FAILED
 from workflow_scripts.lib.store.shard_store import (
     Publication,

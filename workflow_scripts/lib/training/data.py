@@ -8,10 +8,10 @@ from typing import Any
 from models.systems.interface import Item
 from workflow_scripts.lib.configuration.schema import HELD_OUT
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.store.shard_store import use_zarrs
 from workflow_scripts.lib.training.checkpoint import learns_by_steps, system_config
-from workflow_scripts.lib.training.prior import Prior
+from workflow_scripts.lib.training.prior import PriorResults
 from workflow_scripts.lib.training.reader import Reader, Split
 
 
@@ -39,7 +39,7 @@ class TrainingData:
         return [self.train.digest, self.select.digest, *(item.text for item in self.also_fitted)]
 
 
-def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: Prior) -> TrainingData:
+def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: PriorResults) -> TrainingData:
     """Read what a system is trained on.
 
     Parameters

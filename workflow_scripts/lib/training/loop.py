@@ -26,7 +26,7 @@ from workflow_scripts.lib.training.data import TrainingData
 from workflow_scripts.lib.training.prediction import Asking, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches, TrainingSamples
-from workflow_scripts.lib.training.selection import Selection
+from workflow_scripts.lib.training.selection import CheckpointSelection
 from workflow_scripts.lib.training.standardiser import Standardiser
 from workflow_scripts.lib.training.state import Progress, StateFolder
 
@@ -96,7 +96,7 @@ class Training:
             log.info("%s: %d queries, left out: %s", role, len(split.items), dict(split.skipped) or "none")
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
-        self.choice = Selection(self.config, select, data.annotated)
+        self.choice = CheckpointSelection(self.config, select, data.annotated)
         self.progress = Progress(settings["runtime"]["num_workers"], self.n_processes)
         self._build(train, settings["runtime"], initial, base)
         self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]

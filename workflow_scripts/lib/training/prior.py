@@ -9,7 +9,7 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 
 
-class Prior:
+class PriorResults:
     """What one seed of a system takes over from its prior.
 
     Parameters

@@ -16,12 +16,12 @@ from workflow_scripts.lib.datasets.durations import duration_differences
 from workflow_scripts.lib.datasets.left_out import left_out_queries
 from workflow_scripts.lib.datasets.schema import videos_view
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.predictions.tables import read_answers
-from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.predictions.answer_tables import read_answers
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.store.digest import digest_json
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.tables import read_table
-from workflow_scripts.lib.training.annotated import AnnotatedItems
+from workflow_scripts.lib.training.annotated_items import AnnotatedItems
 from workflow_scripts.lib.training.checkpoint import system_config
 from workflow_scripts.lib.training.rows import RowsInStore
 from workflow_scripts.lib.training.transcripts import Transcripts

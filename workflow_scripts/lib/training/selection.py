@@ -8,8 +8,8 @@ import torch
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
-from workflow_scripts.lib.predictions.tables import SCHEMAS, answers_table
-from workflow_scripts.lib.scoring.annotated import Split as AnnotatedSplit
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, answers_table
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import refusing_readably
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.tasks import tasks_of
@@ -21,7 +21,7 @@ NAMES = {"run_id": "", "system": "", "dataset": "", "split": ""}
 """Of answers that are scored and not kept."""
 
 
-class Selection:
+class CheckpointSelection:
     """Scores of a network on the selection split, and which of two is better.
 
     Parameters

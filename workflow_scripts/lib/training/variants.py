@@ -8,7 +8,7 @@ import torch
 
 from models.systems.interface import Item, captions_of
 from workflow_scripts.lib.configuration.layers import merge
-from workflow_scripts.lib.predictions.tables import FLOOR, VARIATION, ZERO
+from workflow_scripts.lib.predictions.answer_tables import FLOOR, VARIATION, ZERO
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, system_class, system_config
 from workflow_scripts.lib.training.prediction import Answered, Asking, predict_items
 

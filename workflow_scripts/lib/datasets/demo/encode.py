@@ -11,7 +11,7 @@ import numpy as np
 from av.codec.context import Flags
 from tqdm import tqdm
 
-from workflow_scripts.lib.datasets.demo.plan import VideoPlan, frame_times, plan_digest
+from workflow_scripts.lib.datasets.demo.event_plan import VideoPlan, picture_times, plan_digest
 from workflow_scripts.lib.datasets.demo.render import (
     HEIGHT,
     SAMPLE_RATE,
@@ -115,7 +115,7 @@ def _add_audio_stream(container: av.container.OutputContainer) -> av.AudioStream
 
 def _encode_pictures(container: av.container.OutputContainer, stream: av.VideoStream, plan: VideoPlan) -> None:
     time_base = stream.codec_context.time_base
-    for time, pixels in zip(frame_times(plan), render_frames(plan), strict=True):
+    for time, pixels in zip(picture_times(plan), render_frames(plan), strict=True):
         frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         frame.time_base = time_base
         frame.pts = int(time / time_base)

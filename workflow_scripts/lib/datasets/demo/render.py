@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import av
 import numpy as np
 
+from workflow_scripts.lib.datasets.demo.event_plan import Event, VideoPlan, picture_times
 from workflow_scripts.lib.datasets.demo.phrases import recording_path
-from workflow_scripts.lib.datasets.demo.plan import Event, VideoPlan, frame_times
 
 WIDTH, HEIGHT = 128, 96
 SAMPLE_RATE = 16_000
@@ -35,7 +35,7 @@ def render_frames(plan: VideoPlan) -> Iterator[np.ndarray]:
         uint8, (96, 128, 3), RGB.
     """
     empty = np.full((HEIGHT, WIDTH, 3), plan.shade, dtype=np.uint8)
-    for time in frame_times(plan):
+    for time in picture_times(plan):
         now_cs = time * 100
         event = next((e for e in plan.events if e.start_cs <= now_cs < e.end_cs), None)
         if event is None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from workflow_scripts.lib.datasets.demo.plan import Event, Look, VideoPlan
+from workflow_scripts.lib.datasets.demo.event_plan import Event, Look, VideoPlan
 
 # Two ways to say each thing; an event's `template` picks one.
 LOOK_SENTENCES = {

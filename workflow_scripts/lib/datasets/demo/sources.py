@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.lib.datasets.demo.plan import SPLITS, VideoPlan, plan_digest, plan_record
+from workflow_scripts.lib.datasets.demo.event_plan import SPLITS, VideoPlan, plan_digest, plan_record
 from workflow_scripts.lib.datasets.demo.sentences import (
     audiovisual_caption,
     prompt,

@@ -10,8 +10,8 @@ import pkgutil
 from pathlib import Path
 from types import ModuleType
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import UnknownFormat
-from workflow_scripts.lib.datasets.tables import Annotations
 
 
 def known_formats() -> list[str]:

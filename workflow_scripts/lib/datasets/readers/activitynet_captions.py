@@ -7,8 +7,8 @@ windows are clipped (to within 0.01 s), are read too.
 
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.sentence_layouts import read_text_queries
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.datasets.video_names import activitynet_video
 
 VERSION = 1

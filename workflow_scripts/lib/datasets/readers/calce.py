@@ -8,10 +8,10 @@ fields, such as the `stage1_result` of the files for stage 2, are kept in `extra
 
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSourceFile
 from workflow_scripts.lib.datasets.sentence_layouts import add_query
 from workflow_scripts.lib.datasets.source_files import read_json, require_object
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.datasets.video_names import file_video
 
 VERSION = 1

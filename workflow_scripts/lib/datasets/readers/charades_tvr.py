@@ -7,8 +7,8 @@ dataset, where videos are called by their file names, can be read too. CALCE's f
 
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.sentence_layouts import read_text_queries
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.datasets.video_names import file_video
 
 VERSION = 1

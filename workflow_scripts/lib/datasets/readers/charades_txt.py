@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, MissingDuration, MissingKey
 from workflow_scripts.lib.datasets.source_files import (
     extra_json,
@@ -21,7 +22,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_duration,
     require_object,
 )
-from workflow_scripts.lib.datasets.tables import Annotations
 
 VERSION = 1
 

@@ -6,8 +6,8 @@ videos in the layouts of HiREST and UniQ4Cap.
 
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.readers import hirest, qvhighlights, uniq4cap
-from workflow_scripts.lib.datasets.tables import Annotations
 
 VERSION = 1
 

@@ -8,6 +8,7 @@ the split's name with `_steps` added, e.g. `test_steps`.
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import UnknownVideo
 from workflow_scripts.lib.datasets.source_files import (
     extra_json,
@@ -18,7 +19,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_span,
     without_suffix,
 )
-from workflow_scripts.lib.datasets.tables import Annotations
 
 VERSION = 1
 

@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import DuplicateVideo, UnknownVideo
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json, require, require_object
-from workflow_scripts.lib.datasets.tables import Annotations
 
 VERSION = 1
 

@@ -15,9 +15,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, BadVideoId, DuplicateQuery, MissingKey
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json_lines, read_text, require, without_suffix
-from workflow_scripts.lib.datasets.tables import Annotations
 
 VERSION = 1
 

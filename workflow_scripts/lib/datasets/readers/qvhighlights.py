@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSaliency
 from workflow_scripts.lib.datasets.source_files import (
     extra_json,
@@ -16,7 +17,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_duration,
     require_span,
 )
-from workflow_scripts.lib.datasets.tables import Annotations
 
 VERSION = 1
 

@@ -8,10 +8,10 @@ by start; the number in an audio file's name is the sentence's place, from 1, in
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue
 from workflow_scripts.lib.datasets.sentence_layouts import add_sentences
 from workflow_scripts.lib.datasets.source_files import read_json, require_object, require_span
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.datasets.video_names import any_video
 
 VERSION = 1

@@ -6,8 +6,8 @@ lighthouse, whose times are in seconds and clipped, are read too.
 
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.sentence_layouts import read_text_queries
-from workflow_scripts.lib.datasets.tables import Annotations
 from workflow_scripts.lib.datasets.video_names import file_video
 
 VERSION = 1

@@ -5,15 +5,15 @@ from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.schema import Dataset
-from workflow_scripts.lib.datasets.demo.plan import plan_demo, plan_digest
-from workflow_scripts.lib.datasets.listing import (
+from workflow_scripts.lib.datasets.demo.event_plan import plan_demo, plan_digest
+from workflow_scripts.lib.datasets.readers import read_durations
+from workflow_scripts.lib.datasets.source_files import stored_path
+from workflow_scripts.lib.datasets.video_folder import (
     AnnotatedVideos,
     annotated_videos,
     list_videos,
     stat_signature,
 )
-from workflow_scripts.lib.datasets.readers import read_durations
-from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles

@@ -1,20 +1,20 @@
 """What the rules ask about a feature: settings, recipe, weights, resources, where its rows or transcripts come from."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import feature_recipe, published_weights, sampling_name
 from workflow_scripts.lib.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature, VisualFeature
-from workflow_scripts.lib.datasets.listing import stat_signature
+from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, weight_path
-from workflow_scripts.lib.planning.datasets import Datasets
+from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.id_patterns import pattern_fields
+from workflow_scripts.lib.store.lost_shards import LOST_FILE, read_times_lost
 from workflow_scripts.lib.store.settings_files import settings_key
 from workflow_scripts.lib.store.shards import read_shard_list
 
@@ -32,6 +32,7 @@ class Features:
         self._downloads, self._datasets = downloads, datasets
         self._settings: dict[tuple[str, str], dict[str, Any]] = {}
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
+        self._times_lost: dict[tuple[str, str], int] = {}
         self._asked: set[tuple[str, str]] = set()
 
     # Which there are
@@ -61,8 +62,6 @@ class Features:
 
     def settings(self, dataset: str, feature: str) -> str:
         """Return the file with the resolved settings of a feature's extraction jobs, brought up to date."""
-        # Here too: Snakemake does not see files that come into a folder after it has first looked there.
-        self.lost_shards(dataset, feature)
         place = f"{dataset}/{self._folder(feature)}/settings.json"
         return self._files.settings(place, lambda: self._job_settings(dataset, feature))
 
@@ -196,24 +195,21 @@ class Features:
         """Return the tables of the shards of a speech feature."""
         return self._shards(dataset, feature)
 
-    def lost_shards(self, dataset: str, feature: str) -> str:
-        """Return the file that counts how often shards were missing behind a finished index.
+    def times_lost(self, dataset: str, feature: str) -> int:
+        """Return how often shards were missing behind a finished index, now included.
 
-        Snakemake does not make a missing file again if what was made from it is there. This file changes when a shard
-        is found missing, so that the index is made again, and with it the shard.
+        Snakemake does not make a missing file again if what was made from it is there. This number is a parameter of
+        the index: while a shard is missing it is another than the one that the index was made with, so that the index
+        is made again, and with it the shard. The job writes it beside the index; planning writes nothing.
         """
-        folder = RESULTS / dataset / self._folder(feature)
-        return self._files.json(folder / "lost.json", lambda: self._count_lost(dataset, feature, folder))
-
-    def _count_lost(self, dataset: str, feature: str, folder: Path) -> dict[str, int]:
-        path = folder / "lost.json"
-        counts = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if (folder / "index.parquet").is_file():
-            files = self._shards(dataset, feature)
-            for shard, file in zip(self._datasets.shards(dataset), files, strict=True):
-                if not Path(file).is_file():
-                    counts[shard] = counts.get(shard, 0) + 1
-        return counts
+        asked = (dataset, feature)
+        if asked not in self._times_lost:
+            folder = RESULTS / dataset / self._folder(feature)
+            is_lost = (folder / "index.parquet").is_file() and not all(
+                Path(file).is_file() for file in self._shards(dataset, feature)
+            )
+            self._times_lost[asked] = read_times_lost(folder / LOST_FILE) + is_lost
+        return self._times_lost[asked]
 
     def _shards(self, dataset: str, feature: str) -> list[str]:
         last_written = "{shard}.parquet" if self._makes_transcripts(feature) else "{shard}.zarr/zarr.json"

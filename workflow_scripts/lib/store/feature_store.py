@@ -50,7 +50,7 @@ class UnknownId(UserError, KeyError):
     __str__ = Exception.__str__
 
 
-class FeatureRows(NamedTuple):
+class StoredRows(NamedTuple):
     """One video's (or query's) rows of a feature.
 
     Attributes
@@ -164,7 +164,7 @@ class FeatureStore:
     def __contains__(self, video_id: object) -> bool:
         return video_id in self._shard_of
 
-    def __getitem__(self, video_id: str) -> FeatureRows:
+    def __getitem__(self, video_id: str) -> StoredRows:
         shard_name = self._shard_of.get(video_id)
         if shard_name is None:
             raise self._unknown(video_id)
@@ -239,7 +239,7 @@ class _Shard:
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
             raise damaged(path, "a file of its arrays is missing")
 
-    def read(self, video_id: str, key: str, dim: int) -> FeatureRows:
+    def read(self, video_id: str, key: str, dim: int) -> StoredRows:
         """Return the rows of one video as of this publication."""
         video = self.videos.get(video_id)
         if video is None or video.key != key:
@@ -254,7 +254,7 @@ class _Shard:
             with self._of_one_publication(), reading(self.path):
                 values = np.asarray(self._features[video.start : video.stop])
                 self._require_complete(values)
-        return FeatureRows(
+        return StoredRows(
             values.astype(np.float32), self._times[video.start : video.stop].copy(), video.status, video.reason
         )
 

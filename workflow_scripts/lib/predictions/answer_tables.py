@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from workflow_scripts.lib.datasets.schema import columns
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.predictions.checks import check_answers
+from workflow_scripts.lib.predictions.answer_checks import check_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
 
 FOLDER, QUERY_SCORES = "answers", "query_scores.parquet"

@@ -1,7 +1,7 @@
 """Which file of a folder is which video."""
 
 from tests.unit.made_clips import make_clip
-from workflow_scripts.lib.datasets.listing import MISSING, list_videos
+from workflow_scripts.lib.datasets.video_folder import MISSING, list_videos
 from workflow_scripts.lib.media.survey import survey_videos, video_files
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workflow_scripts.lib.store.features import FeatureRows, FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore, StoredRows
 
 COMPARISON_SCHEMA = pa.schema(
     [
@@ -36,13 +36,13 @@ def compare_stores(store: FeatureStore, other: FeatureStore) -> Iterator[dict[st
         yield {"id": video_id} | compare_rows(_rows_or_none(store, video_id), _rows_or_none(other, video_id))
 
 
-def _rows_or_none(store: FeatureStore, video_id: str) -> FeatureRows | None:
+def _rows_or_none(store: FeatureStore, video_id: str) -> StoredRows | None:
     if video_id not in store:
         return None
     return store[video_id]
 
 
-def compare_rows(rows: FeatureRows | None, other: FeatureRows | None) -> dict[str, Any]:
+def compare_rows(rows: StoredRows | None, other: StoredRows | None) -> dict[str, Any]:
     """Return the columns of `COMPARISON_SCHEMA` but the id; None stands for an id that a feature does not have."""
     statuses = {"status": rows.status if rows else ABSENT, "other_status": other.status if other else ABSENT}
     n_rows, n_other = (len(side.values) if side else 0 for side in (rows, other))

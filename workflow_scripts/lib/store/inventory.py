@@ -9,7 +9,7 @@ from typing import Any
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import digest_json
-from workflow_scripts.lib.store.features import FeatureStore
+from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shard_store import reading
 from workflow_scripts.lib.store.tables import read_table
 
@@ -96,7 +96,7 @@ def feature_root(name: str, results: Path) -> Path:
     )
 
 
-def summarise(root: Path) -> FeatureSummary:
+def summarise_feature(root: Path) -> FeatureSummary:
     """Return what is in a feature folder; a feature that is not complete yet has no index and fewer numbers."""
     shards = sorted(path for path in root.glob("*.zarr") if (path / "zarr.json").is_file())
     n_bytes = sum(path.stat().st_size for shard in shards for path in shard.rglob("*") if path.is_file())
@@ -141,7 +141,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 def describe_feature(root: Path) -> str:
     """Return sizes and recipe of a feature as text."""
-    summary = summarise(root)
+    summary = summarise_feature(root)
     recipe = FeatureStore(root).recipe
     text = json.dumps(recipe, indent=2, sort_keys=True, ensure_ascii=False)
     return f"{features_table([summary])}\n\nrecipe {summary.recipe_digest}\n{text}"

@@ -192,7 +192,7 @@ def plan_digest(plan: VideoPlan) -> str:
     return digest_json({"plan": plan_record(plan), "render_version": RENDER_VERSION})
 
 
-def frame_times(plan: VideoPlan) -> list[Fraction]:
+def picture_times(plan: VideoPlan) -> list[Fraction]:
     """Return the presentation time in seconds of every frame, from 0 to just before the video's duration."""
     end = Fraction(plan.duration_cs, 100)
     if plan.frame_rate != "variable":

@@ -7,7 +7,7 @@ from typing import Any
 
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.predictions.references import Reference
-from workflow_scripts.lib.scoring.annotated import Split, step_id
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 
 MAX_VIDEOS = 12
 MAX_RANKS = 5
@@ -16,7 +16,7 @@ MIN_BAR_PERCENT = 0.3
 
 
 @dataclass(frozen=True)
-class Section:
+class AnsweredTask:
     """The answers to one task.
 
     Attributes
@@ -32,11 +32,11 @@ class Section:
 
 
 def sections_of(
-    split: Split,
+    split: AnnotatedSplit,
     references: Sequence[Reference],
     answers: Mapping[str, Sequence[Mapping[str, Any]]],
     scores: Sequence[Mapping[str, Any]] = (),
-) -> list[Section]:
+) -> list[AnsweredTask]:
     """Return a section for every task that has answers.
 
     Parameters
@@ -58,7 +58,7 @@ def sections_of(
     return found
 
 
-def _annotated_steps(split: Split) -> list[Mapping[str, Any]]:
+def _annotated_steps(split: AnnotatedSplit) -> list[Mapping[str, Any]]:
     return split.table("steps").select(["query_id", "start_s", "end_s", "text"]).to_pylist()
 
 
@@ -68,7 +68,7 @@ def timelines(
     scores: Sequence[Mapping[str, Any]] = (),
     steps: Sequence[Mapping[str, Any]] = (),
     annotated_steps: Sequence[Mapping[str, Any]] = (),
-) -> Section:
+) -> AnsweredTask:
     """Return the first videos with their queries and scores; spans and steps as percent of the video's duration."""
     scores_of: dict[str, list[str]] = defaultdict(list)
     for row in scores:
@@ -98,7 +98,7 @@ def timelines(
                 }
             )
         shown.append({"video_id": video_id, "duration_s": queries[0].duration_s, "queries": rows})
-    return Section("moments", shown, len(by_video))
+    return AnsweredTask("moments", shown, len(by_video))
 
 
 def _by_query(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
@@ -118,7 +118,9 @@ def _share(span: tuple[float, float], query: Reference) -> dict[str, Any]:
     return {"left": min(left, 100 - width), "width": width, "start": span[0], "end": span[1]}
 
 
-def _highlights(split: Split, references: Sequence[Reference], rows: Sequence[Mapping[str, Any]]) -> Section:
+def _highlights(
+    split: AnnotatedSplit, references: Sequence[Reference], rows: Sequence[Mapping[str, Any]]
+) -> AnsweredTask:
     """Return rows of cells, 0 to 1, of the clips of the first queries: what was predicted and how they are rated."""
     rated: dict[str, dict[int, float]] = defaultdict(dict)
     for row in split.table("saliency").to_pylist():
@@ -135,7 +137,7 @@ def _highlights(split: Split, references: Sequence[Reference], rows: Sequence[Ma
                 "annotated": _scaled([points.get(i, 0.0) for i in range(len(row["scores"]))]) if points else [],
             }
         )
-    return Section("highlights", shown, len(rows))
+    return AnsweredTask("highlights", shown, len(rows))
 
 
 def _scaled(values: Sequence[float]) -> list[float]:
@@ -143,7 +145,7 @@ def _scaled(values: Sequence[float]) -> list[float]:
     return [(value - low) / (high - low) if high > low else 0.0 for value in values]
 
 
-def _captions(split: Split, rows: Sequence[Mapping[str, Any]]) -> Section:
+def _captions(split: AnnotatedSplit, rows: Sequence[Mapping[str, Any]]) -> AnsweredTask:
     texts = _reference_texts(split.captions) | _reference_texts(split.step_captions)
     first = [row for row in rows if row["rank"] == 0]
     shown = []
@@ -151,7 +153,7 @@ def _captions(split: Split, rows: Sequence[Mapping[str, Any]]) -> Section:
         is_step = row["step_index"] is not None
         name = step_id(row["query_id"], row["step_index"]) if is_step else row["video_id"]
         shown.append({"name": name, "text": row["text"], "references": texts.get(name, [])})
-    return Section("captions", shown, len(first))
+    return AnsweredTask("captions", shown, len(first))
 
 
 def _reference_texts(question: Callable[[], Any]) -> dict[str, Sequence[str]]:
@@ -162,7 +164,7 @@ def _reference_texts(question: Callable[[], Any]) -> dict[str, Sequence[str]]:
     return dict(zip(asked.ids, asked.texts, strict=True))
 
 
-def _rankings(split: Split, rows: Sequence[Mapping[str, Any]]) -> Section:
+def _rankings(split: AnnotatedSplit, rows: Sequence[Mapping[str, Any]]) -> AnsweredTask:
     prompts, names = split.prompts(), split.source_names()
     asked = split.rankings()
     relevant = dict(zip(asked.ids, map(set, asked.videos), strict=True))
@@ -172,4 +174,4 @@ def _rankings(split: Split, rows: Sequence[Mapping[str, Any]]) -> Section:
         prompt = prompts.get(query_id, query_id)
         videos = [names[row["video_id"]] for row in sorted(own, key=lambda row: row["rank"])]
         shown.append({"text": prompt, "videos": [(name, name in relevant.get(prompt, ())) for name in videos]})
-    return Section("videos", shown, len(ranked))
+    return AnsweredTask("videos", shown, len(ranked))

@@ -6,12 +6,12 @@ from typing import Any
 from workflow_scripts.lib.metrics.baselines import constant_span, order_only
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result
 from workflow_scripts.lib.scoring.run import grouped
 
 
-def best_constant(results: Sequence[Result], split: Split, group_by: str | None) -> dict[str, Any] | None:
+def best_constant(results: Sequence[Result], split: AnnotatedSplit, group_by: str | None) -> dict[str, Any] | None:
     """Return the scores of the best constant span, chosen on the very queries it is scored on (so: generous).
 
     Parameters
@@ -40,7 +40,7 @@ def best_constant(results: Sequence[Result], split: Split, group_by: str | None)
     }
 
 
-def order_baseline(results: Sequence[Result], train: Split) -> dict[str, Any] | None:
+def order_baseline(results: Sequence[Result], train: AnnotatedSplit) -> dict[str, Any] | None:
     """Return the scores of the best answer that knows only a query's rank among the starts of its video's moments.
 
     Every threshold has spans of its own, learnt on `train`; None where nothing is annotated there.

@@ -12,7 +12,7 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path, weights_settings
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
-from workflow_scripts.lib.planning.features import Features
+from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 
