@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 
+from models.systems.interface import Span
 from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags, write_annotations
@@ -18,7 +18,6 @@ from workflow_scripts.lib.datasets.durations import fill_durations
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY, leave_out, left_out_queries
 from workflow_scripts.lib.datasets.schema import (
     MOMENTS,
-    PREDICTIONS,
     TABLES,
     VIDEOS,
     moments_view,
@@ -27,6 +26,8 @@ from workflow_scripts.lib.datasets.schema import (
 )
 from workflow_scripts.lib.datasets.validation import count_flags, refuse_flags, validate_annotations
 from workflow_scripts.lib.errors import DataError
+from workflow_scripts.lib.predictions.answer_checks import check_answers
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, answers_table
 from workflow_scripts.lib.store.tables import read_table, write_table
 
 
@@ -378,33 +379,40 @@ def test_flags_are_counted_by_the_import_and_refused_by_the_check(tmp_path):
 
 
 def predicted(rank, start_s=1.0, end_s=2.0, score=0.5, query_id="q"):
-    return {"query_id": query_id, "rank": rank, "start_s": start_s, "end_s": end_s, "score": score}
+    return Span(query_id, "v", rank, start_s, end_s, score)
 
 
 @pytest.mark.parametrize(
-    ("rows", "needs_score", "error"),
+    ("spans", "error"),
     [
-        ([predicted(0), predicted(1)], True, None),
-        ([predicted(0, None, None, None)], False, None),
-        ([predicted(0, query_id="z")], False, errors.UnknownQuery),
-        ([predicted(0), predicted(2)], False, errors.BadRank),
-        ([predicted(0, math.nan)], False, errors.NonFiniteSpan),
-        ([predicted(0, None)], False, errors.NonFiniteSpan),
-        ([predicted(0, 3.0)], False, errors.ReversedSpan),
-        ([predicted(0, score=math.inf)], False, errors.NonFiniteScore),
-        ([predicted(0, score=None)], True, errors.MissingScore),
-        ([], False, errors.MissingPrediction),
+        ([predicted(0), predicted(1)], None),
+        ([predicted(0, None, None, None)], None),
+        ([predicted(0, score=None)], None),
+        ([predicted(0, query_id="z")], errors.UnknownQuery),
+        ([predicted(0), predicted(2)], errors.BadRank),
+        ([predicted(0, math.nan)], errors.NonFiniteSpan),
+        ([predicted(0, None)], errors.NonFiniteSpan),
+        ([predicted(0, 3.0)], errors.ReversedSpan),
+        ([predicted(0, score=math.inf)], errors.NonFiniteScore),
+        ([], errors.MissingPrediction),
     ],
 )
-def test_predictions_are_complete_ranked_and_finite(rows, needs_score, error):
+def test_predictions_are_complete_ranked_and_finite(spans, error):
+    table = answers_table("moments", spans, {})
     if error is None:
-        validate_predictions(rows, {"q"}, "run", needs_score)
+        check_answers("moments", table, {"q"}, "run")
     else:
         with pytest.raises(DataError) as caught:
-            validate_predictions(rows, {"q"}, "run", needs_score)
+            check_answers("moments", table, {"q"}, "run")
         assert type(caught.value) is error
 
 
-def test_the_table_of_predictions_has_the_columns_of_the_specification():
-    optional = [column.name for column in PREDICTIONS if column.nullable]
-    assert optional == ["start_s", "end_s", "score", "text", "step_index"]
+def test_the_tables_of_answers_have_the_columns_of_the_specification():
+    optional = {task: [column.name for column in schema if column.nullable] for task, schema in SCHEMAS.items()}
+    assert optional == {
+        "moments": ["start_s", "end_s", "score", "text"],
+        "highlights": [],
+        "steps": [],
+        "captions": ["step_index", "score"],
+        "videos": [],
+    }

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from workflow_scripts.lib.datasets.prediction_checks import validate_predictions
 
+from models.systems.interface import Span
 from tests.unit.made_results import make_results
 from workflow_scripts.lib.datasets.durations import duration_differences
 from workflow_scripts.lib.datasets.errors import UnknownQuery
 from workflow_scripts.lib.datasets.readers import read_annotations
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.predictions.answer_checks import check_answers
+from workflow_scripts.lib.predictions.answer_tables import answers_table
 from workflow_scripts.lib.predictions.references import annotations_folder
 from workflow_scripts.lib.training.reader import Reader
 
@@ -95,9 +97,9 @@ def test_predictions_of_one_numbering_are_refused_by_the_other(tmp_path):
     text = read_annotations("charades_txt", {"test": tmp_path / "text.txt"}, "charades").queries
     tvr = read_annotations("charades_tvr", {"test": tmp_path / "tvr.jsonl"}, "charades_tvr").queries
     assert [(row["query_id"]) for row in text + tvr] == ["charades/test/qid_12408", "charades_tvr/test/12404"]
-    rows = [{"query_id": row["query_id"], "rank": 0, "start_s": 1.0, "end_s": 2.0, "score": 1.0} for row in tvr]
+    answers = answers_table("moments", [Span(row["query_id"], "v", 0, 1.0, 2.0) for row in tvr], {})
     with pytest.raises(UnknownQuery, match="charades_tvr/test/12404"):
-        validate_predictions(rows, {row["query_id"] for row in text}, "run")
+        check_answers("moments", answers, {row["query_id"] for row in text}, "run")
 
 
 def test_the_numbers_of_both_families_never_make_one_id(tmp_path):
