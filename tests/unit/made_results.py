@@ -26,6 +26,7 @@ SETTINGS = {
         "evaluation": {
             "rules": ["span_index"],
             "nms_thresholds": {},
+            "reversed": "refuse",
             "published": {},
             "group_by": "kind",
             "zero_streams": ["audio"],
