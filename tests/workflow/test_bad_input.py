@@ -128,6 +128,7 @@ def test_a_video_that_a_sampling_rule_cannot_use_is_failed_with_the_reason_and_t
 def test_an_empty_query_is_found_in_its_line(tmp_path):
     workflow = own_videos(tmp_path, [query("a.mp4"), query("a.mp4", "  ")])
     workflow.finish(MANIFEST)
+    workflow.plan(QUERIES)
     before = finished_files(workflow)
     message = the_error(workflow.run(QUERIES))
     assert f"{tmp_path}/queries.jsonl:2 (clips/test/a#1): EmptyQuery: found '  '; expected words." in message
@@ -236,6 +237,7 @@ def test_a_job_without_write_permission_says_for_what_and_goes_on_once_it_has_it
     locked = workflow.results / "clips/annotations"
     locked.mkdir()
     (locked / "notes.txt").write_text("about these annotations")
+    workflow.plan(QUERIES)
     before = finished_files(workflow)
     locked.chmod(0o555)
     message = the_error(workflow.run(QUERIES))
