@@ -12,6 +12,7 @@ from tests.unit.made_results import make_results
 from workflow_scripts.lib.datasets.durations import duration_differences
 from workflow_scripts.lib.datasets.errors import UnknownQuery
 from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.datasets.schema import TABLES
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.predictions.answer_checks import check_answers
@@ -28,7 +29,7 @@ def plan(config=TVR) -> Plan:
 
 
 def test_a_system_reads_the_queries_of_the_family_it_names_and_the_videos_of_the_dataset():
-    tables = [f"results/charades_tvr/annotations/{table}.parquet" for table in ("videos", "queries", "moments")]
+    tables = [f"results/charades_tvr/annotations/{table}.parquet" for table in TABLES]
     assert plan().systems.tables("charades", "img_clip_slowfast") == tables
     text = set(plan().configuration.system("charades", "img_clip_slowfast").streams["text"].names)
     for path in plan().systems.feature_indices("charades", "img_clip_slowfast"):
