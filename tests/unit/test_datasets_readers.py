@@ -9,7 +9,7 @@ import pytest
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.annotation_tables import add_flags
 from workflow_scripts.lib.datasets.demo.event_plan import plan_demo
-from workflow_scripts.lib.datasets.demo.sources import source_files
+from workflow_scripts.lib.datasets.demo.sources import source_files, write_sources
 from workflow_scripts.lib.datasets.readers import known_formats, read_annotations, read_durations
 from workflow_scripts.lib.datasets.validation import validate_annotations
 
@@ -428,3 +428,23 @@ def test_one_mention_of_a_duration_is_enough(tmp_path):
         assert video["duration_s"] == 20.0
     with pytest.raises(errors.DuplicateVideo, match="duration_s 21"):
         read_plain(tmp_path, "video,query,duration\na,x,20\na,y,21\n")
+
+
+def test_the_demo_has_the_queries_of_two_layouts_and_the_captions_of_a_third(tmp_path):
+    plans = plan_demo(0, {"train": 2, "val": 1, "test": 1})
+    write_sources(tmp_path, plans)
+    layouts = {"": "highlight_{}.jsonl", "_hirest": "hirest_{}.json", "_captions": "captions_{}.json"}
+    files = {
+        f"{split}{suffix}": tmp_path / name.format(split)
+        for split in ("train", "val", "test")
+        for suffix, name in layouts.items()
+    }
+    found = read_annotations("demo", files, "demo_tasks")
+    assert sorted(row["video_id"] for row in found.videos) == sorted(plan.video_id for plan in plans)
+    prompts = [row for row in found.queries if "#" in row["query_id"]]
+    assert 0 < len(prompts) < len(found.queries)
+    assert {row["query_id"] for row in found.steps} <= {row["query_id"] for row in prompts}
+    assert {row["video_id"] for row in found.captions} == {plan.video_id for plan in plans}
+    places = [(row["video_id"], row["ordinal"]) for row in found.queries]
+    assert len(set(places)) == len(places)
+    assert found.saliency

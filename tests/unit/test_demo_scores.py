@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.made_benchmarks import run_entry_point
 from workflow_scripts import evaluate, import_annotations
-from workflow_scripts.lib.datasets.demo.plan import plan_demo
+from workflow_scripts.lib.datasets.demo.event_plan import plan_demo
 from workflow_scripts.lib.datasets.demo.sources import write_sources
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.atomic import write_json
