@@ -38,7 +38,7 @@ def import_tables(
 ) -> Path:
     """Return the folder of the canonical tables of source files."""
     folder = results / dataset / "annotations"
-    source = {"format": reader, "files": {split: str(path) for split, path in files.items()}, "items": []}
+    source = {"format": reader, "files": [[split, str(path)] for split, path in files.items()], "items": []}
     known = settings_options(folder / "settings.json", source)
     run_entry_point(monkeypatch, import_annotations, *known, "--dataset", dataset, "--out", folder)
     return folder

@@ -134,7 +134,7 @@ def test_items_are_imported_with_the_annotations(tmp_path, monkeypatch):
     bare = [{**row, "duration": 30, "relevant_windows": [[1, 2]]} for row in rows()]
     source.write_text(json.dumps([{key: row[key] for key in row if key != "items"} for row in bare]))
     (tmp_path / "items.json.gz").write_bytes(gzip.compress(json.dumps(by_number("Charades")).encode()))
-    settings = {"format": "calce", "files": {"test": str(source)}, "items": [str(items)]}
+    settings = {"format": "calce", "files": [["test", str(source)]], "items": [str(items)]}
     given = (*settings_options(tmp_path / "settings.json", settings), "--dataset", "mine")
     run_entry_point(monkeypatch, check_annotations, *given, "--out", tmp_path / "checked.txt")
     run_entry_point(monkeypatch, import_annotations, *given, "--out", tmp_path / "tables")

@@ -349,7 +349,7 @@ def test_queries_of_unusable_videos_are_left_out_and_counted_by_kind_and_reason(
 
 def run_on(source, name, out):
     """Run an entry point on a list of queries."""
-    settings = {"format": "plain", "files": {"test": str(source)}, "items": []}
+    settings = {"format": "plain", "files": [["test", str(source)]], "items": []}
     known = settings_options(source.with_suffix(".settings.json"), settings)
     command = [sys.executable, "-m", f"workflow_scripts.{name}", *known, "--dataset", "mine", "--out", str(out)]
     return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -93,7 +93,13 @@ def test_a_name_of_any_form_arrives_as_it_was_written(plan):
     names = {"dataset": "clips"}
     probe = read_settings(Path(jobs.file("probe_media", **names)), jobs.key("probe_media", **names))
     source = read_settings(Path(jobs.file("import_annotations", **names)), jobs.key("import_annotations", **names))
-    assert (probe["videos"], source["files"]) == (AWKWARD, files)
+    assert (probe["videos"], source["files"]) == (AWKWARD, [["test", files["test"]]])
+
+
+def test_splits_keep_their_order_which_is_that_of_the_tables(plan):
+    jobs, names = plan().jobs, {"dataset": "demo"}
+    source = read_settings(Path(jobs.file("import_annotations", **names)), jobs.key("import_annotations", **names))
+    assert [split for split, _ in source["files"]] == ["train", "val", "test"]
 
 
 @pytest.mark.parametrize(

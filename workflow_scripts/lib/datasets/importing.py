@@ -26,7 +26,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def split_paths(source: Mapping[str, Any]) -> dict[str, Path]:
     """Return the file of every split that the settings of an import name."""
-    return {split: Path(path) for split, path in source["files"].items()}
+    return {split: Path(path) for split, path in source["files"]}
 
 
 def item_paths(source: Mapping[str, Any]) -> list[Path]:
@@ -42,7 +42,7 @@ def import_source(
     Parameters
     ----------
     source : dict
-        `format`, the name of a reader; `files`, the source file of every split; `items`, files with noun phrases of
+        `format`, the name of a reader; `files`, pairs of split and source file; `items`, files with noun phrases of
         the queries (`join_items`).
     dataset : key of the dataset
     manifest : media manifest, for durations that the files leave open

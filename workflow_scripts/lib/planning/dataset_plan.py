@@ -140,9 +140,10 @@ class Datasets:
         return [f"{RESULTS}/{dataset}/media/manifest.parquet"]
 
     def annotation_files_by_split(self, dataset: str) -> dict[str, Any]:
-        """Return the format of a dataset's annotations and the file of every split."""
+        """Return the format of a dataset's annotations and the file of every split, in order."""
         source = self._dataset(dataset).annotations
-        return {"format": source.format, "files": dict(source.files)}
+        # The tables have this order, which a mapping in a settings file does not keep.
+        return {"format": source.format, "files": [list(pair) for pair in source.files.items()]}
 
     def annotation_source(self, dataset: str) -> dict[str, Any]:
         """Return what the tables of a dataset are made from."""
