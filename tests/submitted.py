@@ -95,10 +95,23 @@ def windows_split(windows: Mapping[str, Sequence[Sequence[float]]], durations_s:
 
 
 def submit(
-    rules: str, split: Split, path: Path, options: Options | None = None, *, allow_missing=False, empty_as_miss=False
+    rules: str,
+    split: Split,
+    path: Path,
+    options: Options | None = None,
+    question: Question | None = None,
+    *,
+    allow_missing: bool = False,
+    empty_as_miss: bool = False,
 ) -> Submitted:
-    """Read a file of predictions as `evaluate_external` does."""
+    """Read a file of predictions as `evaluate_external` does.
+
+    Parameters
+    ----------
+    question : about queries of the split; None is what the rule set asks of it
+    """
     rule_set, options = RULE_SETS[rules], options or Options()
-    question = split.question(rule_set.task, rule_set.view, rule_set.about_steps)
+    if question is None:
+        question = split.question(rule_set.task, rule_set.view, rule_set.about_steps)
     leniency = Leniency.of(rules, options, allow_missing=allow_missing, empty_as_miss=empty_as_miss)
     return Submitted(rules, *read_submission(path, split, rules, question, leniency), options)
