@@ -19,6 +19,7 @@ from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.metrics.scored import Options, Scored
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
+from workflow_scripts.lib.scoring.tasks import TASKS
 
 DATASET = "made"
 _numbers = count()
@@ -99,12 +100,19 @@ def submit(
     split: AnnotatedSplit,
     path: Path,
     options: Options | None = None,
+    question: Question | None = None,
     *,
-    allow_missing=False,
-    empty_as_miss=False,
+    allow_missing: bool = False,
+    empty_as_miss: bool = False,
 ) -> Submitted:
-    """Read a file of predictions as `evaluate_external` does."""
+    """Read a file of predictions as `evaluate_external` does.
+
+    Parameters
+    ----------
+    question : about queries of the split; None is what the rule set asks of it
+    """
     rule_set, options = RULE_SETS[rules], options or Options()
-    question = split.question(rule_set.task, rule_set.view, rule_set.about_steps)
+    if question is None:
+        question = TASKS[rule_set.task].question(split, rule_set)
     leniency = Leniency.of(rules, options, allow_missing=allow_missing, empty_as_miss=empty_as_miss)
     return Submitted(rules, *read_submission(path, split, rules, question, leniency), options)

@@ -3,8 +3,8 @@
 Made-up predictions of the size of the benchmarks: QVHighlights val (1,550 queries, 10 windows, 75 clips) and
 ActivityNet Captions val_2 (17,031 queries, 100 candidates). The published QVHighlights script needs about 21 s for
 this (eight workers on two cores). The evaluators use one thread: they make no matrix products. The same ActivityNet
-predictions are scored as `evaluate` reads them (a table), as `evaluate_external` does (a file), and from rows of lists,
-each in a process of its own, whose largest memory is printed.
+predictions are scored as `evaluate` reads them (a table) and as `evaluate_external` does (a file), each in a process of
+its own, whose largest memory is printed. Last, the search for the best constant span under several rule sets.
 """
 
 import json
@@ -21,18 +21,20 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tests.unit.made_predictions import made_candidates, made_qvh
+from tests.unit.made_predictions import made_candidates, made_qvh, moments, qvh_answers, qvh_question
 from tests.unit.plain_metrics import plain_qvh, plain_ranked
-from workflow_scripts.evaluate import COLUMNS
 from workflow_scripts.lib.datasets.schema import TABLES
-from workflow_scripts.lib.metrics.qvhighlights import evaluate as evaluate_qvh
-from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN, evaluate, evaluate_rows
-from workflow_scripts.lib.metrics.rule_sets import Options, apply_rules
+from workflow_scripts.lib.metrics.baselines import constant_span
+from workflow_scripts.lib.metrics.questions import Spans
+from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options
+from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, answers_path, read_answers
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
-from workflow_scripts.lib.store.tables import read_table, write_table
+from workflow_scripts.lib.store.tables import write_table
 
 QVH_QUERIES = 1550
 QVH_OFFICIAL_S = 21.0
@@ -59,16 +61,18 @@ def peak_mb() -> float:
 def main() -> None:
     logging.disable(logging.WARNING)
     predictions, annotations = made_qvh(QVH_QUERIES)
-    fast_s = timed(lambda: evaluate_qvh(predictions, annotations))
+    question = qvh_question(annotations)
+    answers = qvh_answers(predictions, question)
+    fast_s = timed(lambda: apply_rules("qvhighlights", question, answers, Options()))
     loop_s = timed(lambda: plain_qvh(predictions, annotations), 1)
     print(f"QVHighlights, {QVH_QUERIES} queries x 10 windows: {fast_s:.3f} s")
     print(f"  plain loop {loop_s:.1f} s ({loop_s / fast_s:.0f} x)")
     print(f"  published script {QVH_OFFICIAL_S:.0f} s ({QVH_OFFICIAL_S / fast_s:.0f} x)")
     candidates, reference = made_candidates(RANKED_QUERIES, CANDIDATES)
-    ids = [str(i) for i in range(RANKED_QUERIES)]
+    single = moments(reference[:, None], [240.0] * RANKED_QUERIES)
     some = candidates.rows(np.arange(LOOP_QUERIES))
-    for rule in (TAN, MMN):
-        fast_s = timed(lambda rule=rule: evaluate(ids, candidates, reference, rule, 0.5), 1)
+    for name, rule in (("2d_tan_strict", TAN), ("mmn_float32", MMN)):
+        fast_s = timed(lambda name=name: apply_rules(name, single, Spans(candidates), Options()), 1)
         loop_s = timed(lambda rule=rule: plain_ranked(some.spans, reference[:LOOP_QUERIES], rule, 0.5), 1)
         loop_s *= RANKED_QUERIES / LOOP_QUERIES
         print(f"R@1, R@5, mIoU ({rule.name}), {RANKED_QUERIES} queries x {CANDIDATES} candidates: {fast_s:.2f} s")
@@ -77,9 +81,12 @@ def main() -> None:
     print("the same as files, with reading and 95 % intervals:")
     with tempfile.TemporaryDirectory() as folder:
         in_own_process(write_files, Path(folder))
-        for name, function in (("predictions.parquet", score_table), ("a file of JSON lines", score_file)):
+        for name, function in (("tables of answers", score_table), ("a file of JSON lines", score_file)):
             print(f"  {name}: {in_own_process(function, Path(folder))}")
-    print(f"  rows of lists in memory, without intervals: {in_own_process(score_rows, None)}")
+    print("the best constant span:")
+    for name, asked in (("span_index", single), ("mmn_float32", single), ("qvhighlights", question)):
+        seconds = timed(lambda name=name, asked=asked: constant_span(name, asked, Options()), 1)
+        print(f"  {name}, {len(asked.ids)} queries: {seconds:.1f} s")
 
 
 def in_own_process(function: Callable[[Any], float], argument: Any) -> str:
@@ -120,9 +127,17 @@ def write_files(folder: Path) -> float:
         "end_s": spans[:, 1],
         "score": scores,
         "text": pa.nulls(len(scores), pa.string()),
-        "step_index": pa.nulls(len(scores), pa.int16()),
+        "is_readable": np.full(len(scores), True),
+        **{name: pa.array([""] * len(scores)) for name in ("run_id", "system", "dataset", "split", "variant")},
     }
-    write_table(folder / "predictions.parquet", pa.table(predicted))
+    for task, schema in SCHEMAS.items():
+        columns = (
+            [pa.array(predicted[name]).cast(schema.field(name).type) for name in schema.names]
+            if task == "moments"
+            else []
+        )
+        table = pa.Table.from_arrays(columns, schema=schema) if columns else schema.empty_table()
+        write_table(answers_path(folder, task), table)
     with (folder / "predictions.jsonl").open("w") as file:
         for i, query in enumerate(ids):
             windows = np.column_stack([candidates.spans[i], candidates.scores[i]]).tolist()
@@ -134,10 +149,10 @@ def score_table(folder: Path) -> float:
     """Return the seconds from a table of predictions to numbers with intervals."""
     logging.disable(logging.WARNING)
     start = time.perf_counter()
-    predictions = read_table(folder / "predictions.parquet", COLUMNS)
+    answers = {task: read_answers(folder, task) for task in SCHEMAS}
     split = AnnotatedSplit.read(folder / "annotations", "val_2")
     evaluation = {"thresholds": [0.3, 0.5, 0.7], "nms_thresholds": {}}
-    [result] = score_run(split, predictions, folder / "none", evaluation, ["mmn_float32"])
+    [result], _ = score_run(split, answers, evaluation, ["mmn_float32"], ["moments"])
     result.section()
     return time.perf_counter() - start
 
@@ -147,23 +162,10 @@ def score_file(folder: Path) -> float:
     logging.disable(logging.WARNING)
     start = time.perf_counter()
     split = AnnotatedSplit.read(folder / "annotations", "val_2")
-    question = split.question("moments", "clip")
+    question = split.moments("clip")
     path = folder / "predictions.jsonl"
-    question, answers = read_submission(path, split, "moments", question, Leniency(), needs_scores=True)
+    question, answers = read_submission(path, split, "mmn_float32", question, Leniency())
     Result("mmn_float32", question, Options(), apply_rules("mmn_float32", question, answers, Options())).section()
-    return time.perf_counter() - start
-
-
-def score_rows(_: None) -> float:
-    """Return the seconds that `evaluate_rows` takes; the rows are in memory."""
-    logging.disable(logging.WARNING)
-    candidates, reference = made_candidates(RANKED_QUERIES, CANDIDATES)
-    rows = [
-        {"vid": i, "sentence_index": 0, "gt": span.tolist(), "candidates": np.column_stack([spans, scores]).tolist()}
-        for i, (span, spans, scores) in enumerate(zip(reference, candidates.spans, candidates.scores, strict=True))
-    ]
-    start = time.perf_counter()
-    evaluate_rows(rows, MMN, 0.5)
     return time.perf_counter() - start
 
 

@@ -13,10 +13,14 @@ from tests.parity.metric_cases import (
     judge,
     read_json,
     read_rows,
+    submitted,
 )
-from workflow_scripts.lib.metrics.calce import evaluate, parse_windows
+from tests.submitted import windows_split
+from workflow_scripts.lib.metrics.calce import parse_windows
+from workflow_scripts.lib.scoring.annotated import Split
 
 ENDINGS = (".preds.jsonl",)
+RULES = "calce"
 
 
 def claims(folder: Path) -> bool:
@@ -42,16 +46,24 @@ def _parsing_files(folder: Path) -> list[Path]:
 
 def check_case(folder: Path, name: str, data_path: Path | None) -> None:
     expected = read_json(folder / f"{name}{EXPECTED}")
-    rows = read_rows(case_file(folder, name, *ENDINGS))
+    path = case_file(folder, name, *ENDINGS)
+    rows = read_rows(path)
     ids = {str(row["qid"]) for row in rows if "qid" in row}
-    scores = judge(expected, lambda: evaluate(rows, **expected.get("options", {})), ids)
-    if scores is None or "official" not in expected:
+    found = judge(expected, lambda: submitted(RULES, split_of(rows), path, expected), ids)
+    if found is None or "official" not in expected:
         return
+    _, scored = found
     official = dict(expected["official"])
     for key in ("R1", "mAP", "invalid_pred_num", "total"):
         if key in official:
-            assert scores.official[key] == official.pop(key), key
-    assert_equal_numbers(scores.official, official)
+            assert scored.official[key] == official.pop(key), key
+    assert_equal_numbers(scored.official, official)
+
+
+def split_of(rows: list[dict]) -> Split:
+    """Return the annotated windows of the rows as a split; the videos end with the latest annotated moment."""
+    windows = {str(row["qid"]): row["relevant_windows"] for row in rows if "qid" in row and "relevant_windows" in row}
+    return windows_split(windows, {query: max(end for _, end in found) + 1 for query, found in windows.items()})
 
 
 def check_parsing(path: Path, data_path: Path | None) -> None:

@@ -16,7 +16,10 @@ from tests.parity.metric_cases import (
     read_json,
     read_rows,
 )
-from workflow_scripts.lib.metrics.captions import METRICS, evaluate
+from tests.submitted import write_rows
+from workflow_scripts.lib.metrics.captions import METRICS, tokenized
+from workflow_scripts.lib.metrics.scored import Options, Scored
+from workflow_scripts.lib.scoring.caption_lines import ALL, read_caption_lines
 
 ENDINGS = (".jsonl", ".preds.jsonl", ".rows.jsonl")
 TOLERANCE = 1e-6
@@ -36,17 +39,26 @@ def checks(folder: Path) -> list[Check]:
 def check_case(folder: Path, name: str, data_path: Path | None) -> None:
     expected = read_json(folder / f"{name}{EXPECTED}")
     rows = read_rows(case_file(folder, name, *ENDINGS))
-    columns = [[row.get(key) for row in rows] for key in ("id", "candidate", "references", "group")]
-    scores = judge(expected, lambda: evaluate(*columns), {str(i) for i in columns[0]})
-    if scores is None:
+    fields = {"id": "id", "caption": "candidate", "references": "references", "group": "group"}
+    lines = [{ours: row[theirs] for ours, theirs in fields.items() if theirs in row} for row in rows]
+    ids = {str(row["id"]) for row in rows if "id" in row}
+    found = judge(expected, lambda: scored(lines), ids)
+    if found is None:
         return
     for group, metrics in expected.get("metrics", {}).items():
-        check_metrics(scores.metrics[group], metrics, group)
+        n = len(found[group].per_query["CIDEr"])
+        check_metrics(found[group].metrics | {"n": n}, metrics, group)
+    texts = tokenized([row["candidate"] for row in rows], [row["references"] for row in rows])
     for i, row in enumerate(rows):
-        tokenized = scores.tokenized[i]
-        assert tokenized[0] == row.get("tokenized_candidate", tokenized[0]), row["id"]
-        assert tokenized[1] == row.get("tokenized_references", tokenized[1]), row["id"]
-        check_metrics({m: scores.per_caption[m][i] for m in METRICS}, {m: row[m] for m in METRICS if m in row}, i)
+        assert texts.own_tokens[i] == row.get("tokenized_candidate", texts.own_tokens[i]), row["id"]
+        assert texts.reference_tokens[i] == row.get("tokenized_references", texts.reference_tokens[i]), row["id"]
+        own = {metric: found[ALL].per_query[metric][i] for metric in METRICS}
+        check_metrics(own, {metric: row[metric] for metric in METRICS if metric in row}, i)
+
+
+def scored(lines: list[dict]) -> dict[str, Scored]:
+    """Return the scores of all captions and of every group."""
+    return read_caption_lines(write_rows(lines)).scored("captions", Options())
 
 
 def check_metrics(found: dict, expected: dict, where: str) -> None:

@@ -20,7 +20,11 @@ from models.systems.img.losses import quarter_cosine
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import build_vocabulary
 from tests.parity.harness import Check, find_data, has_files, in_group
-from workflow_scripts.lib.metrics.span_index import evaluate, hull_iou
+from tests.unit.made_predictions import moments
+from tests.unit.made_predictions import spans as made_spans
+from workflow_scripts.lib.metrics.rule_sets import apply_rules
+from workflow_scripts.lib.metrics.scored import Options, Scored
+from workflow_scripts.lib.metrics.span_index import hull_iou
 
 METRIC_NAMES = {"r1i3": "R1@0.3", "r1i5": "R1@0.5", "r1i7": "R1@0.7", "miou": "mIoU"}
 ANNOTATIONS = "annotations/charades_audiomatter/charades_audiomatter_qid.txt"
@@ -86,10 +90,14 @@ def check_metrics(folder: Path, content: dict, data_path: Path | None) -> None:
     records = content["metric_records"]
     spans = [steps_to_seconds(r["pred_s_ind"], r["pred_e_ind"], r["v_len"], r["duration"]) for r in records]
     assert spans == [(r["v_pre_s"], r["v_pre_e"]) for r in records]
-    reference = np.array([[r["s_time"], r["e_time"]] for r in records])
-    scores = evaluate([str(i) for i in range(len(records))], np.array(spans, dtype=np.float64), reference)
-    np.testing.assert_allclose(scores.iou, [r["iou"] for r in records], rtol=0, atol=1e-9)
-    _compare_metrics(scores.metrics, content["metrics"])
+    scored = _scored(spans, [(r["s_time"], r["e_time"]) for r in records], [r["duration"] for r in records])
+    np.testing.assert_allclose(scored.per_query["mIoU"], [r["iou"] for r in records], rtol=0, atol=1e-9)
+    _compare_metrics(scored.metrics, content["metrics"])
+
+
+def _scored(spans: list[tuple[float, float]], annotated: list[tuple[float, float]], durations_s: list[float]) -> Scored:
+    question, answers = moments([[span] for span in annotated], durations_s), made_spans([[span] for span in spans])
+    return apply_rules("span_index", question, answers, Options())
 
 
 def _compare_metrics(ours: dict[str, float], stored: dict[str, float]) -> None:
@@ -164,9 +172,8 @@ def check_real_annotations(folder: Path, content: dict, data_path: Path | None) 
         rows.append((number, n_steps, *steps, len(tokenise(sentence))))
         spans.append(steps_to_seconds(*steps, n_steps, duration_s))
     np.testing.assert_array_equal(np.array(rows), expected)
-    reference = np.array([row[1:3] for row in annotated])
-    scores = evaluate([str(row[0]) for row in rows], np.array(spans, dtype=np.float64), reference)
-    _compare_metrics(scores.metrics, content["oracle_on_real_annotations"])
+    scored = _scored(spans, [row[1:3] for row in annotated], [row[3] for row in annotated])
+    _compare_metrics(scored.metrics, content["oracle_on_real_annotations"])
 
 
 SECTIONS = {

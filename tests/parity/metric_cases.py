@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from tests.parity.harness import in_group
-from workflow_scripts.lib.metrics.errors import PredictionError
+from tests.submitted import Submitted, submit
+from workflow_scripts.lib.errors import DataError
+from workflow_scripts.lib.metrics.questions import Question
+from workflow_scripts.lib.metrics.scored import Options, Scored
+from workflow_scripts.lib.scoring.annotated import Split
 
 EXACT = 1e-9
 """Relative tolerance of numbers that the reference computes in float64."""
@@ -79,16 +83,32 @@ def judge(expected: dict, evaluate: Callable[[], Any], ids: set[str] | None = No
     if not allowed:
         try:
             return evaluate()
-        except PredictionError as error:
+        except DataError as error:
             logging.info("%s", error)
             return None
-    with pytest.raises(PredictionError) as caught:
+    with pytest.raises(DataError) as caught:
         evaluate()
     names = {error.__name__ for error in type(caught.value).__mro__}
     assert allowed & names, f"{caught.value!r}"
     if ids:
         assert any(i in str(caught.value) for i in ids), f"{caught.value!r} names no query"
     return None
+
+
+def submitted(
+    rules: str, split: Split, path: Path, expected: dict, question: Question | None = None
+) -> tuple[Submitted, Scored]:
+    """Read a file of predictions and score it, under the options that an expected file names.
+
+    Parameters
+    ----------
+    expected : content of the expected file; its `options` are those of a prediction file or of `Options`
+    question : see `submit`
+    """
+    options = dict(expected.get("options", {}))
+    accepted = {key: options.pop(key) for key in ("allow_missing", "empty_as_miss") if key in options}
+    submission = submit(rules, split, path, Options(**options), question, **accepted)
+    return submission, submission.scored()
 
 
 def assert_equal_numbers(found: Any, expected: Any, rel: float = EXACT, absolute: float = 0.0, where: str = "") -> None:

@@ -27,7 +27,7 @@ from models.systems.mrnet.network import MrnetNetwork
 from models.systems.mrnet.retention import query_positions
 from models.systems.mrnet.system import System
 from tests.parity.harness import Check, in_group
-from workflow_scripts.lib.metrics.score_maps import MapScores, VideoMaps, evaluate
+from tests.score_maps import MapScores, VideoMaps, evaluate
 
 TOLERANCE = {"atol": 1e-5, "rtol": 1e-5}
 LOSS_TOLERANCE = {"atol": 0.0, "rtol": 1e-5}

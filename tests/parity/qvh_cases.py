@@ -4,6 +4,8 @@ import math
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from tests.parity.harness import Check, find_data
 from tests.parity.metric_cases import (
     EXPECTED,
@@ -14,11 +16,16 @@ from tests.parity.metric_cases import (
     judge,
     read_json,
     read_rows,
+    submitted,
 )
-from workflow_scripts.lib.metrics.qvhighlights import evaluate
+from tests.submitted import Submitted, imported, write_rows
+from workflow_scripts.lib.metrics.qvhighlights import LENGTH_RANGES, exact_numbers, score_highlights, score_ranges
+from workflow_scripts.lib.metrics.window_ap import THRESHOLDS
+from workflow_scripts.lib.scoring.annotated import Split
 
 ENDINGS = (".preds.jsonl",)
 ANNOTATIONS = "annotations/qvhighlights/highlight_val_release.jsonl"
+RULES, SPLIT = "qvhighlights", "val"
 
 
 def claims(folder: Path) -> bool:
@@ -33,20 +40,24 @@ def checks(folder: Path) -> list[Check]:
 
 def check_case(folder: Path, name: str, data_path: Path | None) -> None:
     expected = read_json(folder / f"{name}{EXPECTED}")
-    rows = read_rows(case_file(folder, name, *ENDINGS))
+    path = case_file(folder, name, *ENDINGS)
+    rows = read_rows(path)
     truth = annotations_for(expected, rows, data_path)
     ids = {str(row["qid"]) for row in [*rows, *truth] if "qid" in row}
-    scores = judge(expected, lambda: evaluate(rows, truth, **expected.get("options", {})), ids)
-    if scores is None:
+    split = Split.read(imported("qvhighlights", {SPLIT: write_rows(truth)}), SPLIT)
+    found = judge(expected, lambda: submitted(RULES, split, path, expected), ids)
+    if found is None:
         return
+    submission, scored = found
     if "official" in expected:
-        assert scores.official == expected["official"]
+        assert scored.official == expected["official"]
     if "exact_full_range" in expected:
-        found = scores.exact | scores.exact.get("full", {})
+        numbers = exact(submission)
+        found = numbers | numbers.get("full", {}) | {"MR-mIoU": scored.metrics.get("mIoU")}
         assert_equal_numbers(found, expected["exact_full_range"])
     per_query = case_file(folder, name, ".per_query.jsonl")
     if per_query:
-        check_per_query(scores.per_query, read_rows(per_query))
+        check_per_query(columns(submission), read_rows(per_query))
 
 
 def annotations_for(expected: dict, rows: list[dict], data_path: Path | None) -> list[dict]:
@@ -60,16 +71,45 @@ def annotations_for(expected: dict, rows: list[dict], data_path: Path | None) ->
     return [row for row in truth if row["qid"] in qids]
 
 
-def check_per_query(columns: dict, expected: list[dict]) -> None:
-    row_of = {query_id: i for i, query_id in enumerate(columns["query_id"])}
+def _parts(submission: Submitted) -> tuple[dict, dict]:
+    """Return the scores by range of lengths and by minimum rating, as the rule set computes them."""
+    question, answers, options = submission.question, submission.answers, submission.options
+    ranges, highlights = {}, {}
+    if answers.windows is not None:
+        windows = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
+        ranges = score_ranges(windows, question.targets, LENGTH_RANGES, options)
+    if answers.clips is not None:
+        highlights = score_highlights(answers.clips, question.ratings)
+    return ranges, highlights
+
+
+def exact(submission: Submitted) -> dict:
+    """Return the numbers before they are rounded."""
+    return exact_numbers(*_parts(submission))
+
+
+def columns(submission: Submitted) -> dict[str, np.ndarray]:
+    """Return the values of every query: `qid`, `AP@t`, `IoU`, `HL-AP-<rating>`, `HL-Hit1-<rating>`."""
+    ranges, highlights = _parts(submission)
+    found = {"qid": np.array([name.rpartition("/")[2] for name in submission.question.ids])}
+    if "full" in ranges:
+        scores = ranges["full"].scores
+        found |= {f"AP@{t}": scores.ap[:, i] for i, t in enumerate(THRESHOLDS)} | {"IoU": scores.iou}
+    for name, scores in highlights.items():
+        found |= {f"HL-AP-{name}": scores.ap, f"HL-Hit1-{name}": scores.hit}
+    return found
+
+
+def check_per_query(found: dict, expected: list[dict]) -> None:
+    row_of = {query_id: i for i, query_id in enumerate(found["qid"])}
     for row in expected:
         i = row_of[str(row["qid"])]
         for threshold, value in row.get("ap", {}).items():
-            assert math.isclose(columns[f"AP@{threshold}"][i], value, rel_tol=1e-9, abs_tol=1e-12), row["qid"]
+            assert math.isclose(found[f"AP@{threshold}"][i], value, rel_tol=1e-9, abs_tol=1e-12), row["qid"]
         if "top1_iou" in row:
-            assert math.isclose(columns["IoU"][i], row["top1_iou"], rel_tol=1e-9, abs_tol=1e-12), row["qid"]
+            assert math.isclose(found["IoU"][i], row["top1_iou"], rel_tol=1e-9, abs_tol=1e-12), row["qid"]
         for level in ("Fair", "Good", "VeryGood"):
             if f"hl_ap_{level}" in row:
                 mean = sum(row[f"hl_ap_{level}"]) / len(row[f"hl_ap_{level}"])
-                assert math.isclose(columns[f"HL-AP-{level}"][i], mean, rel_tol=1e-9, abs_tol=1e-12), row["qid"]
-                assert columns[f"HL-Hit1-{level}"][i] == row[f"hl_hit1_{level}"]
+                assert math.isclose(found[f"HL-AP-{level}"][i], mean, rel_tol=1e-9, abs_tol=1e-12), row["qid"]
+                assert found[f"HL-Hit1-{level}"][i] == row[f"hl_hit1_{level}"]

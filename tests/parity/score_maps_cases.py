@@ -18,7 +18,7 @@ from tests.parity.metric_cases import (
     judge,
     read_json,
 )
-from workflow_scripts.lib.metrics.score_maps import MapScores, VideoMaps, evaluate
+from tests.score_maps import MapScores, VideoMaps, evaluate
 
 
 def claims(folder: Path) -> bool:

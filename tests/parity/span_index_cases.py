@@ -12,9 +12,10 @@ import pytest
 
 from models.systems.img.targets import span_to_steps, steps_to_seconds
 from tests.parity.harness import Check, in_group
-from workflow_scripts.lib.metrics.errors import PredictionError
-from workflow_scripts.lib.metrics.span_index import evaluate
+from tests.parity.metric_cases import judge, submitted
+from tests.submitted import DATASET, windows_split, write_rows
 
+RULES = "span_index"
 METRIC_TOLERANCE = 1e-6
 
 
@@ -74,17 +75,22 @@ def check_seconds(rows: list[dict], expected: dict) -> None:
 
 def check_metrics(rows: list[dict], expected: dict) -> None:
     ids = [str(row.get("qid", i)) for i, row in enumerate(rows)]
-    predicted = np.array([[float(row["pred_start"]), float(row["pred_end"])] for row in rows])
-    reference = np.array([row["gt_used"] for row in rows])
-    if "tool_error" in expected:
-        with pytest.raises(PredictionError) as caught:
-            evaluate(ids, predicted, reference)
-        assert expected["tool_error"] in [error.__name__ for error in type(caught.value).__mro__]
+    durations_s = dict(zip(ids, (row["duration"] for row in rows), strict=True))
+    # As they are used, clipped to the video.
+    split = windows_split(dict(zip(ids, ([row["gt_used"]] for row in rows), strict=True)), durations_s)
+    answers = [
+        {"qid": query, "pred_relevant_windows": [[row["pred_start"], row["pred_end"]]]}
+        for query, row in zip(ids, rows, strict=True)
+    ]
+    found = judge(expected, lambda: submitted(RULES, split, write_rows(answers), expected), set(ids))
+    if found is None:
         return
-    scores = evaluate(ids, predicted, reference)
-    np.testing.assert_allclose(scores.iou, [row["iou"] for row in rows], rtol=0, atol=METRIC_TOLERANCE)
+    submission, scored = found
+    iou_of = dict(zip(submission.question.ids, scored.per_query["mIoU"], strict=True))
+    found = [iou_of[f"{DATASET}/test/{query}"] for query in ids]
+    np.testing.assert_allclose(found, [row["iou"] for row in rows], rtol=0, atol=METRIC_TOLERANCE)
     official = dict(expected["metrics"])
     assert len(rows) == official.pop("n", len(rows))
-    assert scores.metrics == pytest.approx(official, rel=0, abs=METRIC_TOLERANCE)
+    assert scored.metrics == pytest.approx(official, rel=0, abs=METRIC_TOLERANCE)
     for name, text in expected.get("printed", {}).items():
-        assert f"{scores.metrics[name]:.2f}" == text, name
+        assert f"{scored.metrics[name]:.2f}" == text, name

@@ -61,7 +61,7 @@ def qvh_files(folder: Path, n_queries: int = N_QUERIES) -> tuple[Path, list[dict
 
 
 def sentence_files(folder: Path, dataset: str) -> tuple[Path, list[dict]]:
-    """Write an annotation file of two sentences per video; return it with rows as `evaluate_rows` takes them.
+    """Write an annotation file of two sentences per video; return it with rows of ranked candidates.
 
     Moments lie inside their videos; those of TACoS are in frames.
     """

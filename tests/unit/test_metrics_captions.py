@@ -1,6 +1,7 @@
 """Caption scores: what needs Java is checked first; numbers are in the parity cases."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ def without_java(monkeypatch, tmp_path):
 def test_java_that_does_not_start_is_one_message(without_java):
     with pytest.raises(captions.JavaUnavailable, match=r"(?s)no room for the heap.*make setup"):
         captions.check_java()
+
+
+def test_a_meteor_that_ends_says_what_java_said_and_is_started_anew(tmp_path, monkeypatch):
+    program = tmp_path / "java"
+    program.write_text("#!/bin/sh\necho started >> starts\necho 'no room for the heap' >&2\nexit 1\n")
+    program.chmod(0o755)
+    started = tmp_path / "starts"
+    program.write_text(program.read_text().replace("starts", str(started)))
+    monkeypatch.setattr(captions, "check_java", lambda: program)
+    monkeypatch.setattr(captions, "_meteor", cache(captions._meteor.__wrapped__))
+    for n in (1, 2):
+        with pytest.raises(captions.JavaUnavailable, match="no room for the heap"):
+            captions.score_tokens(["a man"], [["a man"]])
+        assert started.read_text().count("started") == n
 
 
 def test_java_comes_with_the_installation():
@@ -79,8 +94,9 @@ GOOD = {"id": 1, "caption": "a", "references": ["a"]}
 @pytest.mark.parametrize(
     ("row", "error"),
     [
-        ({"caption": None}, "caption"),
-        ({"references": [3]}, "2:references: expected texts"),
+        ({"caption": None}, r"2:caption \(of 2\)"),
+        ({"references": [3]}, r"2:references \(of 2\)"),
+        ({"references": "a"}, r"2:references \(of 2\): expected a list"),
         ({"id": 1}, "caption 1"),
         ({"images": ["nowhere.png"]}, "2:images: .*nowhere"),
     ],

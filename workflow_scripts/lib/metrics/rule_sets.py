@@ -227,7 +227,7 @@ def apply_rules(name: str, question: Question, answers: Answers, options: Option
     """
     rules = RULE_SETS[name]
     _require_one_answer_each(question, answers)
-    if rules.needs_scores and answers.windows is not None and answers.windows.scores is None:
+    if rules.needs_scores and answers.windows is not None and not answers.windows.is_ranked:
         raise MissingScore(f"the rule set {name} ranks windows by their scores and there are none")
     return rules.score(question, answers, options)
 

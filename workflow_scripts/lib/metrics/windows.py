@@ -38,6 +38,11 @@ class Windows:
         """Bool (N, K), True where there is a window."""
         return np.arange(self.spans.shape[1]) < self.counts[:, None]
 
+    @property
+    def is_ranked(self) -> bool:
+        """Whether every window has a score."""
+        return self.scores is not None or not self.counts.any()
+
     def rows(self, chosen: np.ndarray) -> "Windows":
         """Return the windows of some queries, given as indices or bool (N,)."""
         scores = None if self.scores is None else self.scores[chosen]

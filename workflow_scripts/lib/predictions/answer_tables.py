@@ -60,7 +60,14 @@ def answers_table(task: str, answers: Iterable[Any], names: Mapping[str, str]) -
     answers : of the answer type of the task (`models.systems.interface`)
     names : run_id, system, dataset and split of all rows
     """
-    return pa.Table.from_pylist([{**names, **asdict(answer)} for answer in answers], schema=SCHEMAS[task])
+    given, schema = list(answers), SCHEMAS[task]
+    columns = [
+        pa.array([names.get(field.name, "")] * len(given), field.type)
+        if field.name in _RUN and field.name != "variant"
+        else pa.array([getattr(answer, field.name) for answer in given], field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def write_answers(

@@ -9,10 +9,11 @@ import numpy as np
 
 from workflow_scripts.lib.datasets.source_files import read_json_lines, require
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.metrics.errors import BadReference, DuplicateQuery, refuse_duplicates
+from workflow_scripts.lib.metrics.errors import DuplicateQuery, refuse_duplicates
 from workflow_scripts.lib.metrics.questions import Captions
 from workflow_scripts.lib.metrics.rule_sets import apply_rules
 from workflow_scripts.lib.metrics.scored import Options, Scored
+from workflow_scripts.lib.scoring.json_values import checked_list, checked_text
 
 ALL = "all"
 
@@ -58,10 +59,10 @@ def read_caption_lines(path: Path) -> CaptionLines:
     rows: list[dict[str, Any]] = []
     pictures: list[list[Path]] = []
     for where, row in read_json_lines(path):
-        for field, kind in (("id", (str, int)), ("caption", str), ("references", list)):
-            require(row, field, kind, where)
-        if not all(isinstance(text, str) for text in row["references"]):
-            raise BadReference(f"{where}:references: expected texts")
+        name = require(row, "id", (str, int), where)
+        checked_text(row.get("caption"), f"{where}:caption (of {name})")
+        for text in checked_list(row.get("references"), f"{where}:references (of {name})"):
+            checked_text(text, f"{where}:references (of {name})")
         rows.append(row)
         pictures.append([path.parent / name for name in row.get("images", [])])
         missing = [picture for picture in pictures[-1] if not picture.is_file()]
