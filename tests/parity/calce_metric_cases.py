@@ -17,7 +17,7 @@ from tests.parity.metric_cases import (
 )
 from tests.submitted import windows_split
 from workflow_scripts.lib.metrics.calce import parse_windows
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
 ENDINGS = (".preds.jsonl",)
 RULES = "calce"
@@ -60,7 +60,7 @@ def check_case(folder: Path, name: str, data_path: Path | None) -> None:
     assert_equal_numbers(scored.official, official)
 
 
-def split_of(rows: list[dict]) -> Split:
+def split_of(rows: list[dict]) -> AnnotatedSplit:
     """Return the annotated windows of the rows as a split; the videos end with the latest annotated moment."""
     windows = {str(row["qid"]): row["relevant_windows"] for row in rows if "qid" in row and "relevant_windows" in row}
     return windows_split(windows, {query: max(end for _, end in found) + 1 for query, found in windows.items()})

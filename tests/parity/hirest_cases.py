@@ -22,7 +22,7 @@ from tests.unit.made_predictions import moments, spans
 from workflow_scripts.lib.metrics.errors import PlaceholderReference
 from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.metrics.step_boundaries import prepare_steps
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
 ENDINGS = (".pred.json", ".preds.json")
 SPLITS = ("hirest/all_data_val.json", "hirest/all_data_test.json", "hirest/all_data_train.json")
@@ -69,14 +69,14 @@ def read_annotations(data_path: Path | None, source: str) -> dict:
 
 
 @cache
-def split_of(data_path: Path | None, source: str) -> Split:
+def split_of(data_path: Path | None, source: str) -> AnnotatedSplit:
     """Return the split that an annotation file belongs to, imported with its steps."""
     if source in STEPS:
         source = SPLITS[STEPS.index(source)]
     files = {SPLIT: write_json_file(read_annotations(data_path, source))}
     if source == SPLITS[1]:
         files[f"{SPLIT}_steps"] = write_json_file(read_annotations(data_path, STEPS[1]))
-    return Split.read(imported("hirest", files), SPLIT)
+    return AnnotatedSplit.read(imported("hirest", files), SPLIT)
 
 
 def check_case(folder: Path, name: str, data_path: Path | None) -> None:

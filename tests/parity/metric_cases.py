@@ -14,7 +14,7 @@ from tests.submitted import Submitted, submit
 from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics.questions import Question
 from workflow_scripts.lib.metrics.scored import Options, Scored
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
 EXACT = 1e-9
 """Relative tolerance of numbers that the reference computes in float64."""
@@ -96,7 +96,7 @@ def judge(expected: dict, evaluate: Callable[[], Any], ids: set[str] | None = No
 
 
 def submitted(
-    rules: str, split: Split, path: Path, expected: dict, question: Question | None = None
+    rules: str, split: AnnotatedSplit, path: Path, expected: dict, question: Question | None = None
 ) -> tuple[Submitted, Scored]:
     """Read a file of predictions and score it, under the options that an expected file names.
 

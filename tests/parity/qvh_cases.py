@@ -21,7 +21,7 @@ from tests.parity.metric_cases import (
 from tests.submitted import Submitted, imported, write_rows
 from workflow_scripts.lib.metrics.qvhighlights import LENGTH_RANGES, exact_numbers, score_highlights, score_ranges
 from workflow_scripts.lib.metrics.window_ap import THRESHOLDS
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
 ENDINGS = (".preds.jsonl",)
 ANNOTATIONS = "annotations/qvhighlights/highlight_val_release.jsonl"
@@ -44,7 +44,7 @@ def check_case(folder: Path, name: str, data_path: Path | None) -> None:
     rows = read_rows(path)
     truth = annotations_for(expected, rows, data_path)
     ids = {str(row["qid"]) for row in [*rows, *truth] if "qid" in row}
-    split = Split.read(imported("qvhighlights", {SPLIT: write_rows(truth)}), SPLIT)
+    split = AnnotatedSplit.read(imported("qvhighlights", {SPLIT: write_rows(truth)}), SPLIT)
     found = judge(expected, lambda: submitted(RULES, split, path, expected), ids)
     if found is None:
         return

@@ -22,7 +22,7 @@ from tests.submitted import DATASET, windows_split, write_rows
 from tests.unit.made_predictions import moments
 from workflow_scripts.lib.metrics.questions import Moments
 from workflow_scripts.lib.metrics.ranked_spans import MMN, TAN, kept_iou
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
 ENDINGS = (".preds.jsonl",)
 RULES = {"2d_tan_strict": TAN, "mmn_float32": MMN}
@@ -79,7 +79,7 @@ def with_id(row: dict) -> dict:
     return names | {key: value for key, value in row.items() if key not in ("vid", "sentence_index")}
 
 
-def asked(rows: list[dict]) -> tuple[Split, Moments]:
+def asked(rows: list[dict]) -> tuple[AnnotatedSplit, Moments]:
     """Return the queries of the rows as a split, and their annotated moments as they are: no view cuts or drops any."""
     named = {row["qid"]: row for row in map(with_id, rows) if "qid" in row and "gt" in row}
     # Without a duration nothing lies outside: past every candidate that a float32 can hold.
