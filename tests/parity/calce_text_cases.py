@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.layers.word_pieces import BERT_VOCABULARY
 from models.systems.calce import prompt
 from models.systems.calce.annotations import merge_stage1
 from models.systems.calce.captions import Caption, Speech, read_srt, select
@@ -23,7 +24,7 @@ from workflow_scripts.lib.media.sparse_sampling import lavis_edges, lavis_head
 from workflow_scripts.lib.metrics.calce import parse_windows
 
 NAME, ENDING = "text_cases", ".json"
-TOKENIZERS = ("t5_tokenizer.json.gz", "bert_base_uncased_vocab.txt")
+TOKENIZERS = {path.name: path for path in (FOLDER / "t5_tokenizer.json.gz", BERT_VOCABULARY)}
 SINGLE = 1e-6
 """Relative tolerance of times, which the cases hold as float32 with seven decimals."""
 DOUBLE = 1e-12
@@ -54,7 +55,7 @@ def _bind(check: Callable[[Any], None], cases: Any) -> Callable[[Path | None], N
 
 def check_same_file(path: Path) -> None:
     """Our tokenizer file holds the same; the compressed one need not have the same bytes."""
-    assert read_text(path) == read_text(FOLDER / path.name)
+    assert read_text(path) == read_text(TOKENIZERS[path.name])
 
 
 def check_unknown(kind: str, cases: Any) -> None:

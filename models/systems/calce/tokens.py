@@ -1,4 +1,4 @@
-"""The two tokenizers of CALCE, read from files beside this module, and the way it writes numbers.
+"""The two tokenizers of CALCE, and the way it writes numbers.
 
 Reproduces tjhd1475/CALCE (after sudo-Boris/mr-Blip, `lavis/models/blip2_mr_models`): Flan-T5 reads every second of a
 video as one token, and numbers that its vocabulary cannot write as one are replaced by a neighbour.
@@ -11,10 +11,9 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
+
+from models.layers.word_pieces import bert_vocabulary, word_piece_tokenizer
 
 FOLDER = Path(__file__).parent / "tokenizers"
 MAX_TOKENS = 200
@@ -121,13 +120,8 @@ def t5() -> T5Text:
 @cache
 def bert() -> BertText:
     """Return the tokenizer of bert-base-uncased."""
-    vocabulary = (FOLDER / "bert_base_uncased_vocab.txt").read_text(encoding="utf-8").splitlines()
-    numbers = {word: number for number, word in enumerate(vocabulary)}
-    tokenizer = Tokenizer(WordPiece(numbers, unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    tokenizer.add_special_tokens(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
-    ends = [(token, numbers[token]) for token in ("[CLS]", "[SEP]")]
+    tokenizer = word_piece_tokenizer(bert_vocabulary())
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     tokenizer.enable_truncation(MAX_TOKENS)
     return BertText(tokenizer)
