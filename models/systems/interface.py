@@ -164,14 +164,17 @@ class Saliency:
 
 @dataclass(frozen=True)
 class Step:
-    """One step (seconds) of the given moment of a query; steps count from 0."""
+    """One step (seconds) of the given moment of a query; steps count from 0.
+
+    A moment in which no step was found has one row, of number 0, whose start and end are None.
+    """
 
     task: ClassVar[str] = "steps"
     query_id: str
     video_id: str
     step_index: int
-    start_s: float
-    end_s: float
+    start_s: float | None
+    end_s: float | None
     variant: str = ""
 
 
@@ -248,10 +251,10 @@ class System:
         """
         return list(items)
 
-    def batches(self, units: Sequence[Any], size: int, rng: random.Random) -> list[list[int]] | None:
+    def batches(self, units: Sequence[Any], size: int, rng: random.Random, epoch: int) -> list[list[int]] | None:
         """Return which units share a batch, as lists of their numbers; None: any, in random order.
 
-        Asked once per epoch of training. Every epoch must have equally many batches.
+        Asked once per epoch of training, counted from 0. Every epoch must have equally many batches.
         """
         return None
 

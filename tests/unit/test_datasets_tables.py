@@ -412,7 +412,7 @@ def test_the_tables_of_answers_have_the_columns_of_the_specification():
     assert optional == {
         "moments": ["start_s", "end_s", "score", "text"],
         "highlights": [],
-        "steps": [],
+        "steps": ["start_s", "end_s"],
         "captions": ["step_index", "score"],
         "videos": [],
     }

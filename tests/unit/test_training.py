@@ -358,7 +358,7 @@ class Grouping:
     def __init__(self, n_more: int = 0) -> None:
         self.asked, self.n_more = 0, n_more
 
-    def batches(self, units, size, rng):
+    def batches(self, units, size, rng, epoch):
         kinds = sorted(set(units))
         groups = [[i for i, unit in enumerate(units) if unit == kind][:size] for kind in kinds]
         rng.shuffle(groups)

@@ -184,6 +184,14 @@ class Config(_Section):
     data: DataConfig = Field(default_factory=DataConfig, description="Inputs.")
     train: TrainConfig = Field(default_factory=TrainConfig, description="Optimisation.")
     decoding: DecodingConfig = Field(default_factory=DecodingConfig, description="Decoding.")
+    tasks: tuple[Literal["moments", "steps", "captions"], ...] = Field(
+        ("moments", "steps", "captions"), min_length=1, description="What is trained and answered, in this order."
+    )
+
+    @property
+    def captions_of(self) -> tuple[str, ...]:
+        """Captions are those of steps."""
+        return ("steps",)
 
     @model_validator(mode="after")
     def _check_combination(self) -> Self:

@@ -67,10 +67,12 @@ def read_saliency(highlights: pa.Table, question: Moments) -> ClipScores | None:
 
 
 def read_steps(steps: pa.Table, question: Steps) -> Steps:
-    """Return the predicted steps of the queries that are asked, in their order."""
+    """Return the predicted steps of the queries that are asked, in their order; a row without span says: no step."""
     found: dict[str, list[list[float]]] = {}
     for row in _sorted(steps, ("step_index",)):
-        found.setdefault(row["query_id"], []).append([row["start_s"], row["end_s"]])
+        own = found.setdefault(row["query_id"], [])
+        if row["start_s"] is not None:
+            own.append([row["start_s"], row["end_s"]])
     return Steps(question.ids, question.video_ids, _of_all(found, question.ids, "queries"))
 
 

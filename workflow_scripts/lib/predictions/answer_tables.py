@@ -35,7 +35,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     ),
     "highlights": columns(**_RUN, query_id=_TEXT, video_id=_TEXT, scores=pa.list_(pa.float32())),
     "steps": columns(
-        **_RUN, query_id=_TEXT, video_id=_TEXT, step_index=pa.int32(), start_s=pa.float64(), end_s=pa.float64()
+        **_RUN, query_id=_TEXT, video_id=_TEXT, step_index=pa.int32(), start_s=(pa.float64(),), end_s=(pa.float64(),)
     ),
     "captions": columns(
         **_RUN,

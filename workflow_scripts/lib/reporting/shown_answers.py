@@ -109,7 +109,8 @@ def _by_query(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, 
 
 
 def _step_bars(rows: Iterable[Mapping[str, Any]], query: Reference) -> list[dict[str, Any]]:
-    return [_share((row["start_s"], row["end_s"]), query) | {"text": row.get("text", "")} for row in rows]
+    spans = [row for row in rows if row["start_s"] is not None]
+    return [_share((row["start_s"], row["end_s"]), query) | {"text": row.get("text", "")} for row in spans]
 
 
 def _share(span: tuple[float, float], query: Reference) -> dict[str, Any]:

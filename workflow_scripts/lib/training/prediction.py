@@ -142,7 +142,8 @@ def _first_spans(spans: Iterable[Any]) -> dict[str, tuple[float, float]]:
 def _steps(steps: Iterable[Any]) -> dict[str, tuple[tuple[float, float], ...]]:
     found: dict[str, tuple[tuple[float, float], ...]] = {}
     for step in steps:
-        found[step.query_id] = (*found.get(step.query_id, ()), (step.start_s, step.end_s))
+        if step.start_s is not None:
+            found[step.query_id] = (*found.get(step.query_id, ()), (step.start_s, step.end_s))
     return found
 
 

@@ -50,7 +50,7 @@ class EpochBatches:
         UserError
             the system makes more or fewer batches than in the first epoch
         """
-        own = self.system.batches(self.units, self.size, random.Random(f"{self.seed}/{epoch}/batches"))
+        own = self.system.batches(self.units, self.size, random.Random(f"{self.seed}/{epoch}/batches"), epoch)
         if own is None:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
             order = torch.randperm(len(self.units), generator=generator).tolist()

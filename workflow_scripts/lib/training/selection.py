@@ -70,8 +70,10 @@ class CheckpointSelection:
         network.eval()
         sums: dict[str, list[float]] = {}
         with torch.inference_mode():
-            for number, part in enumerate(batches(system.units(self._select.items), asking.batch_size)):
-                rng = random.Random(f"{asking.seed}/select/{number}")
+            units, size = system.units(self._select.items), asking.batch_size
+            groups = system.batches(units, size, random.Random(asking.seed), 0) or batches(range(len(units)), size)
+            for number, group in enumerate(groups):
+                part, rng = [units[i] for i in group], random.Random(f"{asking.seed}/select/{number}")
                 batch = system.collate([system.sample(prepared(unit, asking.prepare), rng) for unit in part])
                 for name, value in system.loss(network, to_device(batch, asking.device), 0).items():
                     sums.setdefault(name, []).append(value.item())
