@@ -72,7 +72,7 @@ def write_rows(rows: Iterable[Any]) -> Path:
 
 def imported(source_format: str, files: Mapping[str, Path]) -> Path:
     """Import annotation files and return the folder of the canonical tables."""
-    source = {"format": source_format, "files": {split: str(path) for split, path in files.items()}, "items": []}
+    source = {"format": source_format, "files": [[split, str(path)] for split, path in files.items()], "items": []}
     annotations, _ = import_source(source, DATASET, None, strict=False)
     folder = new_path("")
     write_annotations(folder, annotations, {})

@@ -57,6 +57,13 @@ def test_the_constant_span_may_hit_any_of_several_moments_where_the_rule_set_all
     assert constant_span("span_index", question, Options())[0].recall == 50.0
 
 
+def test_the_grid_in_seconds_goes_to_the_latest_end_of_any_moment():
+    question = moments([[[0, 1], [100, 120]], [[5, 6], [100, 120]]])
+    found, _ = constant_span("qvhighlights", question, Options())
+    assert (found.unit, found.recall) == ("seconds", 100.0)
+    assert found.end <= 120.0
+
+
 def test_the_thresholds_that_are_reported_do_not_change_the_choice():
     question = made(40, 1, 3)
     assert (

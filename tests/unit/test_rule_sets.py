@@ -183,6 +183,13 @@ def test_hirest_hits_where_the_quotient_is_the_threshold():
     assert metrics("hirest_moments", pair) == {"R@0.5": 100.0, "R@0.7": 0.0}
 
 
+def test_steps_on_the_threshold_are_not_covered():
+    # Steps are covered above the threshold only, which a union of 1e9 s reaches exactly, see above.
+    long_s = 1e9
+    pair = Pair(Steps(["q0"], ["v0"], [[[0.0, long_s]]]), Steps(["q0"], ["v0"], [[[0.0, long_s / 2]]]))
+    assert set(metrics("hirest_steps_raw", pair).values()) == {0.0}
+
+
 @pytest.mark.parametrize("rules", ["qvhighlights", "calce"])
 def test_official_recalls_count_an_overlap_on_the_threshold(rules):
     predicted, annotated = ON_THRESHOLD[0.5]

@@ -69,7 +69,7 @@ def score(question: Moments, answers: Spans, options: Options) -> Scored:
     """
     predicted = answers.windows
     is_unreadable = (predicted.spans == UNREADABLE).all(axis=-1)
-    is_invalid = (predicted.spans[:, 0] == UNREADABLE[0]).any(axis=-1) & (predicted.counts > 0)
+    is_invalid = (predicted.spans[:, 0] == UNREADABLE[0]).any(axis=-1)
     cautions = window_cautions(question.ids, predicted, question.durations_s, is_unreadable)
     many = np.flatnonzero(predicted.counts > MANY_WINDOWS)
     cautions += caution("ManyWindows", len(many), (question.ids[i] for i in many))

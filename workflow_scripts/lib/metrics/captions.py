@@ -142,6 +142,8 @@ def _meteor_scores(truth: dict[int, list[str]], result: dict[int, list[str]]) ->
         return meteor.compute_score(truth, result)
     except (ValueError, BrokenPipeError) as error:
         _meteor.cache_clear()
+        # The scorer leaves its lock closed, and would wait for it when it is deleted.
+        meteor.lock.release()
         meteor.meteor_p.kill()
         output = meteor.meteor_p.stderr.read().decode(errors="replace")
         raise JavaUnavailable(f"METEOR ended: {output[-2000:] or error}. It needs 2 GB of memory.") from error
