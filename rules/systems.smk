@@ -105,6 +105,7 @@ rule evaluate:
     input:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
         annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
+        models=lambda wc: PLAN.systems.metric_models(wc.dataset, wc.system),
         answers=expand(
             "results/{{dataset}}/{{system}}/seed{{seed}}/{{split}}/answers/{task}.parquet",
             task=TASKS,
@@ -118,7 +119,7 @@ rule evaluate:
     log:
         "results/{dataset}/logs/{system}/evaluate_seed{seed}_{split}.log",
     conda:
-        "../envs/media.yaml"
+        "../envs/networks.yaml"
     params:
         key=lambda wc: PLAN.systems.evaluation_key(wc.dataset, wc.system),
     shell:

@@ -18,7 +18,7 @@ from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.planning.benchmarks import scoring
 from workflow_scripts.lib.planning.plan import Plan
-from workflow_scripts.lib.scoring.annotated import Split
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.pictures import with_pictures
 from workflow_scripts.lib.scoring.results import Result, options_of
 
@@ -71,6 +71,14 @@ def test_the_options_of_a_dataset_and_of_a_prediction_file_reach_the_settings(tm
     assert all(path.startswith("weights/") for path in planned.external.models("hirest", "plain"))
     assert planned.external.key("hirest", "plain") != planned.external.key("hirest", "own")
     assert scoring(planned.configuration, "hirest", None)["reversed"] == "miss"
+
+
+def test_a_system_is_scored_by_the_options_of_its_dataset_and_waits_for_the_models(tmp_path, monkeypatch):
+    systems = plan(tmp_path, monkeypatch, evaluation={"also": ["SPICE"], "empty_windows": "identical"}).systems
+    evaluation = json.loads(Path(systems.settings("hirest", "img")).read_text())["config"]["evaluation"]
+    assert evaluation["empty_windows"] == "identical"
+    assert systems.metric_models("hirest", "img") == evaluation["models"]["SPICE"] != []
+    assert plan(tmp_path, monkeypatch).systems.metric_models("hirest", "img") == []
 
 
 @pytest.mark.parametrize(
@@ -161,7 +169,7 @@ def made_pictures(folder: Path, counts: dict[str, int]) -> Path:
 
 
 @pytest.fixture
-def captioned() -> Split:
+def captioned() -> AnnotatedSplit:
     content = {
         "videos": [
             {"video_id": f"video{i}", "split": "test", "id": i, "category": 1, "url": "u"}
@@ -170,18 +178,18 @@ def captioned() -> Split:
         ],
         "sentences": [{"video_id": f"video{i}", "caption": "a dog", "sen_id": i} for i in (1, 2)],
     }
-    return Split.read(imported("msrvtt", {"test": write_json_file(content)}), "test")
+    return AnnotatedSplit.read(imported("msrvtt", {"test": write_json_file(content)}), "test")
 
 
 def test_a_video_is_shown_by_all_its_pictures_in_the_order_of_their_numbers(tmp_path, captioned):
     folder = made_pictures(tmp_path / "pictures", {"video2.mp4": 11})
-    question = with_pictures(captioned.question("captions", "raw"), captioned, folder, about_steps=False)
+    question = with_pictures(captioned.captions(), captioned, folder, about_steps=False)
     names = dict(zip(question.ids, [[path.name for path in shown] for shown in question.pictures], strict=True))
     assert names == {"video1": [], "video2": [f"f_{i}.jpg" for i in range(11)]}
 
 
 def test_a_folder_without_pictures_of_the_videos_is_named(tmp_path, captioned):
-    question = captioned.question("captions", "raw")
+    question = captioned.captions()
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         with_pictures(question, captioned, tmp_path / "nowhere", about_steps=False)
     with pytest.raises(UserError, match="no folder with pictures"):

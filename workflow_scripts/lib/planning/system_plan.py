@@ -163,6 +163,11 @@ class Systems:
             )
         return file
 
+    def metric_models(self, dataset: str, name: str) -> list[str]:
+        """Return the files of the models that further metrics of captions need (`evaluation.also` of the dataset)."""
+        models = self._evaluation(dataset, self._system(dataset, name))["models"]
+        return [path for paths in models.values() for path in paths]
+
     def feature_indices(self, dataset: str, name: str) -> list[str]:
         """Return the indices of the features that a system reads."""
         owners = self._feature_owners(dataset, name)
