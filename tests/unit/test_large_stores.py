@@ -1,5 +1,7 @@
 """What is told about disk space before anything runs."""
 
+import pytest
+
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.planning.plan import Plan
 
@@ -26,3 +28,21 @@ def test_a_store_that_is_there_is_not_announced(tmp_path, monkeypatch):
     index.parent.mkdir(parents=True)
     index.touch()
     assert told(tmp_path, monkeypatch, "blip2_tokens") == []
+
+
+class FetchFirst(Exception):
+    """Nothing more can be planned before a file is there."""
+
+
+def test_what_has_to_be_fetched_first_does_not_stop_the_call(tmp_path, monkeypatch):
+    """From a fresh clone: the annotations that name the videos are not there yet."""
+    (tmp_path / "data/qvh/videos").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+
+    def fetch_first(file):
+        raise FetchFirst(file)
+
+    plan = Plan({}, ROOT / "config", fetch_first).features
+    with pytest.raises(FetchFirst, match="highlight_train"):
+        plan.row_shards("qvh", "blip2_tokens")
+    assert plan.large_stores() == []

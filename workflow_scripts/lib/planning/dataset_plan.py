@@ -76,6 +76,10 @@ class Datasets:
             self._shards[dataset] = self._list_shards(dataset)
         return self._shards[dataset]
 
+    def is_listed(self, dataset: str) -> bool:
+        """Return whether the videos of a dataset have been listed in this call."""
+        return dataset in self._shards
+
     def shard_list(self, dataset: str, shard: str) -> str:
         """Return the list of a shard's videos.
 

@@ -181,7 +181,9 @@ class Features:
         for dataset, name in sorted(self._asked):
             feature = self._feature(dataset, name)
             n_rows = isinstance(feature, VisualFeature) and feature.sampling.n_frames
-            if not n_rows or (RESULTS / dataset / "features" / name / "index.parquet").is_file():
+            is_there = (RESULTS / dataset / "features" / name / "index.parquet").is_file()
+            # Videos that only annotations which are fetched first can name are not known when the jobs begin.
+            if not n_rows or is_there or not self._datasets.is_listed(dataset):
                 continue
             lists = (self._datasets.shard_list(dataset, shard) for shard in self._datasets.shards(dataset))
             n_videos = sum(len(read_shard_list(path)) for path in lists)
