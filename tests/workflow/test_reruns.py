@@ -99,11 +99,12 @@ def test_another_recipe_or_version_of_one_encoder_computes_that_feature_alone(li
     assert rows_of(workflow, SECOND_INDEX)["a"][1].max() > 1
 
 
-def test_annotations_named_otherwise_are_imported_again_and_nothing_else_starts(light, tmp_path):
+def test_a_file_of_another_split_is_imported_and_nothing_else_starts(light, tmp_path):
     settings = light_settings()
-    settings["datasets"]["clips"]["annotations"] = {"files": {"val": "queries.jsonl"}}
-    planned = light.copy(tmp_path, settings).plan(*INDICES, QUERIES)
-    assert planned.rules == {"import_annotations": 1}
+    settings["datasets"]["clips"]["annotations"]["files"]["val"] = "more.jsonl"
+    workflow = light.copy(tmp_path, settings)
+    shutil.copy(workflow.folder / "queries.jsonl", workflow.folder / "more.jsonl")
+    assert workflow.plan(*INDICES, QUERIES).rules == {"import_annotations": 1}
 
 
 def test_a_video_encoded_anew_is_computed_alone(light, tmp_path):
