@@ -69,7 +69,7 @@ def check_selection(system: System, tasks: Sequence[str], benchmark: BenchmarkEv
             f"{system.system} does not answer (it answers {', '.join(tasks)}); name another rule set"
         )
     known = rule_set.names(Options(wanted.thresholds(reported)))
-    for metric in wanted.metric:
+    for metric in wanted.metric or (rule_set.headline,):
         if metric not in known:
             raise UserError(
                 f"{where}: selection.metric: {metric!r} is no metric of the rule set {name}; {nearest(metric, known)}"

@@ -34,7 +34,12 @@ class CheckpointSelection:
     def __init__(self, config: Mapping[str, Any], select: Split, annotated: AnnotatedSplit) -> None:
         self._wanted, self.given = config["selection"], config["given"]
         # A metric that selects may have a threshold that is not reported.
-        self._evaluation = config["evaluation"] | {"thresholds": self._wanted.get("thresholds")}
+        models = config["evaluation"].get("models", {})
+        self._evaluation = config["evaluation"] | {
+            "thresholds": self._wanted.get("thresholds"),
+            # Further metrics of captions take minutes: only those that select are computed.
+            "models": {metric: files for metric, files in models.items() if metric in self._wanted["metric"]},
+        }
         self._select, self._annotated = select, annotated
 
     def scores(self, system: Any, network: torch.nn.Module, asking: Asking) -> dict[str, float]:
