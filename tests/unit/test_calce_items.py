@@ -167,5 +167,5 @@ def test_the_plan_hands_item_files_to_the_import(tmp_path):
 def test_a_query_without_items_gets_those_that_the_settings_say(way, found):
     config = made_config(data={"items": way})
     system = System(config, System.fit(config, []), {"visual": [TOKENS * WIDTH]})
-    assert system.sample(made_item(2, items=None), None)["items"] == found
-    assert system.sample(made_item(2, items=["published"]), None)["items"] == ["published"]
+    assert system.sample(made_item(2, noun_phrases=None), None)["items"] == found
+    assert system.sample(made_item(2, noun_phrases=("published",)), None)["items"] == ["published"]

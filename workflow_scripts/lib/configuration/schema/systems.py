@@ -73,10 +73,10 @@ class Selection(Section):
     rules: Name | None = Field(
         None, description="rule set that scores the select split; null: the first of `evaluation.rules`"
     )
-    metric: tuple[str, ...] = Field(
+    metric: tuple[str, ...] | str = Field(
         (), description="metric of the rule set, or several, which are added up; empty: its headline"
     )
-    loss: tuple[str, ...] = Field(
+    loss: tuple[str, ...] | str = Field(
         (), description="terms of the loss on the select split that are added up, instead of a metric (`total`: all)"
     )
     mode: Literal["max", "min"] | None = Field(
