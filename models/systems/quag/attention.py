@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.layers.dropout import Dropout
-from models.systems.quag.packing import Chosen, Packing
+from models.systems.quag.packing import Packing
 
 PUBLISHED_OFFSET = -10000.0
 """What CLIP4Caption adds to every score where its mask, always empty, hides all keys."""
@@ -35,7 +35,11 @@ def attend(
     is_random = dropout is not None and dropout.training and dropout.p > 0
     if not is_random and not (offset and queries.dtype == torch.float32):
         return F.scaled_dot_product_attention(queries, keys, values, bias)
-    scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+    if offset:
+        # In the published order: of a number near the offset the rest's rounding is what is left.
+        scores = queries @ keys.transpose(-1, -2) / math.sqrt(queries.shape[-1])
+    else:
+        scores = (queries / math.sqrt(queries.shape[-1])) @ keys.transpose(-1, -2)
     if bias is not None:
         scores = scores.masked_fill(~bias, -math.inf) if bias.dtype == torch.bool else scores + bias
     if offset and scores.dtype == torch.float32:
@@ -98,23 +102,25 @@ class Attention(nn.MultiheadAttention):
         super().__init__(width, heads, bias=bias)
         self.weight_dropout = Dropout(dropout)
 
-    def project(self, rows: Tensor) -> tuple[Tensor, ...]:
-        """Return queries, keys and values (N, width) of rows (N, width)."""
-        return F.linear(rows, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+    def project(self, rows: Tensor) -> Tensor:
+        """Return queries, keys and values of rows (N, width) side by side, (N, 3 * width)."""
+        return F.linear(rows, self.in_proj_weight, self.in_proj_bias)
 
     def see(
         self, queries: Tensor, keys: Tensor, values: Tensor, packing: Packing, counts: Sequence[int] | None = None
     ) -> Tensor:
-        """Return the output (Q, width) for what `project` returned."""
+        """Return the output (Q, width) for queries (Q, width), keys and values (N, width)."""
         seen = attend_packed(queries, keys, values, self.num_heads, packing, counts, self.weight_dropout)
         return self.out_proj(seen)
 
-    def forward(self, rows: Tensor, packing: Packing, chosen: Chosen | None = None) -> Tensor:
-        """Let rows (N, width) see the rows of their sample; of all rows, or of the chosen ones only (n, width)."""
-        if chosen is None:
-            return self.see(*self.project(rows), packing)
+    def forward(self, projected: Tensor, packing: Packing) -> Tensor:
+        """Let all rows see the rows of their sample, (N, width), given what `project` returned of them."""
+        return self.see(*projected.chunk(3, dim=-1), packing)
+
+    def of_chosen(self, rows: Tensor, chosen_rows: Tensor, packing: Packing, counts: Sequence[int]) -> Tensor:
+        """Let the chosen rows (n, width), `counts` of each sample, see all rows (N, width) of theirs."""
         width = self.embed_dim
-        bias_q, bias_kv = (None, None) if self.in_proj_bias is None else self.in_proj_bias.tensor_split([width])
-        queries = F.linear(rows[chosen.places], self.in_proj_weight[:width], bias_q)
+        bias_q, bias_kv = self.in_proj_bias.tensor_split([width])
+        queries = F.linear(chosen_rows, self.in_proj_weight[:width], bias_q)
         keys, values = F.linear(rows, self.in_proj_weight[width:], bias_kv).chunk(2, dim=-1)
-        return self.see(queries, keys, values, packing, chosen.counts)
+        return self.see(queries, keys, values, packing, counts)

@@ -15,6 +15,7 @@ from models.systems.quag.packing import Chosen, Packing
 
 EPS = 1e-12
 START_STD = 0.02
+WORDS_AT_A_TIME = 1024
 
 
 class Projections(nn.Module):
@@ -63,7 +64,7 @@ class RowAttention(nn.Module):
 
     def forward(self, rows: Tensor, packing: Packing, chosen: Chosen | None) -> Tensor:
         """Map rows (N, width) to all, or to the chosen ones only."""
-        asking, counts = (rows, None) if chosen is None else (rows[chosen.places], chosen.counts)
+        asking, counts = (rows, None) if chosen is None else (rows.index_select(0, chosen.places), chosen.counts)
         content = self.self.query(asking), self.self.key(rows), self.self.value(rows)
         seen = attend_packed(*content, self.heads, packing, counts, self.self.dropout, self.offset)
         return self.output(seen, asking)
@@ -182,7 +183,9 @@ class WordEmbeddings(nn.Module):
     def forward(self, words: LongTensor, first: int = 0) -> Tensor:
         """Map word ids (B, L) at the positions from `first` on to (B, L, width)."""
         positions = self.position_embeddings.weight[first : first + words.shape[1]]
-        return self.dropout(self.LayerNorm(self.word_embeddings(words) + positions))
+        # The gradient of the same matrix as the last map is dense; this part is added to it without filling another.
+        vectors = F.embedding(words, self.word_embeddings.weight, sparse=True)
+        return self.dropout(self.LayerNorm(vectors + positions))
 
 
 class WordPredictions(nn.Module):
@@ -200,7 +203,11 @@ class WordPredictions(nn.Module):
     def forward(self, words: Tensor) -> Tensor:
         """Map (..., width) to logits (..., vocabulary)."""
         hidden = self.transform["LayerNorm"](F.gelu(self.transform["dense"](words)))
-        return F.linear(hidden, self.decoder.weight, self.bias)
+        if hidden.device.type != "cpu":
+            return F.linear(hidden, self.decoder.weight, self.bias)
+        # A CPU multiplies by so long a matrix faster piece by piece.
+        parts = zip(self.decoder.weight.split(WORDS_AT_A_TIME), self.bias.split(WORDS_AT_A_TIME), strict=True)
+        return torch.cat([F.linear(hidden, weight, bias) for weight, bias in parts], dim=-1)
 
 
 class CaptionDecoder(nn.Module):

@@ -202,6 +202,8 @@ class Config(_Section):
             )
         if self.network.form == "hirest" and self.data.n_rows > POSITION_LIMIT:
             raise ValueError(f"data.n_rows {self.data.n_rows} exceeds the {POSITION_LIMIT} positions of form hirest")
+        if self.decoding.beams > self.network.vocabulary:
+            raise ValueError(f"decoding.beams {self.decoding.beams} exceed the {self.network.vocabulary} words")
         if self.data.n_rows == 0:
             raise ValueError("data.n_rows 0 leaves nothing of a video; -1 means one row per second")
         return self

@@ -1,6 +1,6 @@
 """From logits to the rows of a moment, and of the steps in a moment."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from torch import Tensor
@@ -31,40 +31,53 @@ def best_moments(
     return found
 
 
-Scores = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""Maps the rows that are left of a moment and the boundaries so far, bool (T,), to the softmax of the next, (T,)."""
-
-
-def cut_moment(scores: Scores, first: int, last: int, n_video: int, n_rows: int, options: DecodingConfig) -> list[int]:
-    """Return the boundaries of the steps in a moment, in rows, ascending.
+class MomentCut:
+    """A moment that is being cut into steps, one step per round.
 
     Parameters
     ----------
-    scores : asked anew in every round
     first, last : rows of the moment, inclusive
-    n_video, n_rows : rows of the video, and of the batch's longest one
+    n_video, n_rows : rows of the video, and of the longest one of its batch
+
+    Attributes
+    ----------
+    is_left : bool (n_rows,), rows of the moment that belong to no step yet
+    is_boundary : bool (n_rows,), the moment's first row and the ends of the steps so far
 
     Notes
     -----
-    Reproduces the published loop, which goes on for all its iterations: one that finds no step leaves everything as it
-    is, and so do all that follow.
+    The published loop goes on for all its rounds. One that finds no step leaves everything as it is, and so do all that
+    follow: here it is the last one.
     """
-    reach = n_rows if options.reach == "batch" else n_video
-    is_left, is_boundary = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
-    is_left[first : last + 1] = True
-    is_boundary[first] = True
-    pieces = [(first, first)]
-    for _ in range(options.iterations):
-        if not is_left.any():
-            break
-        piece = widest_peak(scores(is_left, is_boundary)[:reach], options)
+
+    def __init__(self, first: int, last: int, n_video: int, n_rows: int, options: DecodingConfig) -> None:
+        self.options, self.last = options, last
+        self.reach = n_rows if options.reach == "batch" else n_video
+        self.is_left, self.is_boundary = np.zeros(n_rows, dtype=bool), np.zeros(n_rows, dtype=bool)
+        self.is_left[first : last + 1] = True
+        self.is_boundary[first] = True
+        self.pieces = [(first, first)]
+        self.is_stuck = False
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another round may find a step."""
+        return not self.is_stuck and len(self.pieces) <= self.options.iterations and bool(self.is_left.any())
+
+    def take(self, scores: np.ndarray) -> None:
+        """Take the step that a round's scores show: float32 (n_rows,), the softmax over the rows left."""
+        piece = widest_peak(scores[: self.reach], self.options)
         if piece is None:
-            break
+            self.is_stuck = True
+            return
         left, right = piece
-        is_left[left : right + 1] = False
-        is_boundary[[left, right]] = True
-        pieces.append(piece)
-    return step_boundaries(pieces, last, options)
+        self.is_left[left : right + 1] = False
+        self.is_boundary[[left, right]] = True
+        self.pieces.append(piece)
+
+    def boundaries(self) -> list[int]:
+        """Return the boundaries of the steps so far, in rows, ascending."""
+        return step_boundaries(self.pieces, self.last, self.options)
 
 
 def widest_peak(scores: np.ndarray, options: DecodingConfig) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from models.layers.dropout import Dropout
 from models.systems.quag.attention import Attention
-from models.systems.quag.packing import Chosen, Packing
+from models.systems.quag.packing import Chosen, Packing, Runs
 
 
 class Align(nn.Module):
@@ -18,15 +18,17 @@ class Align(nn.Module):
         self.norm1 = nn.LayerNorm(width)
         self.dropout1 = Dropout(dropout)
 
-    def forward(self, video: Tensor, speech: Tensor, packing: Packing) -> tuple[Tensor, Tensor]:
-        """Map rows (N, width) of both to rows (N, width) of both, each from the other's old ones."""
-        seen_by_video, *video_content = self.attention.project(video)
-        seen_by_speech, *speech_content = self.attention.project(speech)
-        from_speech = self.attention.see(seen_by_video, *speech_content, packing)
-        from_video = self.attention.see(seen_by_speech, *video_content, packing)
+    def forward(
+        self, video: Tensor, speech: Tensor, video_runs: Runs, speech_runs: Runs, packing: Packing
+    ) -> tuple[Tensor, Tensor]:
+        """Map runs (M, width) of both to rows (N, width) of both, each from the other's old ones."""
+        of_video = video_runs.spread(self.attention.project(video)).chunk(3, dim=-1)
+        of_speech = speech_runs.spread(self.attention.project(speech)).chunk(3, dim=-1)
+        from_speech = self.attention.see(of_video[0], *of_speech[1:], packing)
+        from_video = self.attention.see(of_speech[0], *of_video[1:], packing)
         return (
-            self.norm1(video + self.dropout1(from_speech)),
-            self.norm1(speech + self.dropout1(from_video)),
+            self.norm1(video_runs.spread(video) + self.dropout1(from_speech)),
+            self.norm1(speech_runs.spread(speech) + self.dropout1(from_video)),
         )
 
 
@@ -51,7 +53,7 @@ class QueryFilter(nn.Module):
         joined = F.linear(rows, own, self.fc1.bias) + packing.spread(F.linear(query, asked))
         channels = packing.spread(torch.sigmoid(self.att_ch_fc(packing.means(joined))))
         moments = torch.sigmoid(self.att_tp_fc(joined.mean(-1, keepdim=True)))
-        seen = self.norm(joined + self.dp(self.mh_att(joined, packing)))
+        seen = self.norm(joined + self.dp(self.mh_att(self.mh_att.project(joined), packing)))
         return channels * moments * rows + self.fc2(seen)
 
 
@@ -65,9 +67,19 @@ class Block(nn.Module):
         self.dropout1, self.dropout2, self.dropout3 = (Dropout(dropout) for _ in range(3))
         self.linear1, self.linear2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
-    def forward(self, rows: Tensor, packing: Packing, chosen: Chosen | None = None) -> Tensor:
-        """Map rows (N, width) to rows (N, width), or to the chosen ones only, (n, width)."""
-        seen = self.attention(rows, packing, chosen)
-        rows = self.norm1((rows if chosen is None else rows[chosen.places]) + self.dropout1(seen))
+    def forward(
+        self, rows: Tensor, packing: Packing, chosen: Chosen | None = None, projected: Tensor | None = None
+    ) -> Tensor:
+        """Map rows (N, width) to rows (N, width), or to the chosen ones only, (n, width).
+
+        `projected` : `attention.project(rows)`, if it is known and no rows are chosen
+        """
+        if chosen is None:
+            seen = self.attention(self.attention.project(rows) if projected is None else projected, packing)
+        else:
+            chosen_rows = rows.index_select(0, chosen.places)
+            seen = self.attention.of_chosen(rows, chosen_rows, packing, chosen.counts)
+            rows = chosen_rows
+        rows = self.norm1(rows + self.dropout1(seen))
         hidden = self.linear2(self.dropout2(F.relu(self.linear1(rows))))
         return self.norm2(rows + self.dropout3(hidden))

@@ -4,8 +4,8 @@ Source: tuyunbin/QUAG `modeling_quag.py` and j-min/HiREST `modeling.py`. Modules
 checkpoints; `moment_conv`, and QUAG's `clip4cap_model.visual`, lie in them and are not used.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import BoolTensor, LongTensor, Tensor, nn
 from models.systems.quag.clip4caption import Clip4Caption
 from models.systems.quag.config import NetworkConfig
 from models.systems.quag.fusion import Align, Block, QueryFilter
-from models.systems.quag.packing import Chosen, Packing, Padding, normalised_times, pack
+from models.systems.quag.packing import Chosen, Packing, Padding, Runs, normalised_times, pack
 
 START_TEMPERATURE, LEAST_TEMPERATURE, GREATEST_TEMPERATURE = 0.07, 0.001, 0.5
 CLOSED = -torch.finfo(torch.float32).max
@@ -31,11 +31,18 @@ class Context:
     rows : float (N, inner_width)
     packing : of these rows
     similarity : float (B, B) of every video with every speech, over the temperature; None for form hirest
+    projected : what the first block's attention projects of the rows, (N, 3 * width), if it is needed many times
     """
 
     rows: Tensor
     packing: Packing
     similarity: Tensor | None
+    projected: Tensor | None = None
+
+    def only(self, samples: Sequence[int]) -> "Context":
+        """Return the context of some samples, for what masks change."""
+        packing, kept = self.packing.only(samples)
+        return Context(self.rows[kept], packing, None, None if self.projected is None else self.projected[kept])
 
 
 class MomentNetwork(nn.Module):
@@ -112,22 +119,29 @@ class MomentNetwork(nn.Module):
         lengths = batch["valid_mask"].sum(1)
         query = self.clip_g_map_text(batch["query"])
         query = query / query.norm(dim=-1, keepdim=True)
-        video = self.clip4cap_model.normalise(self.clip_g_map(packing.take(batch["visual"])))
-        speech = self.asr_enc_layer(packing.take(batch["speech"])) if self.has_speech else None
+        video, video_runs = self._of_runs(packing.take(batch["visual"]), self._projected_video)
         similarity = None
         if self.config.form == "quag":
-            similarity = self._similarity(video, speech, packing, lengths)
-            rows = self._fused(video, speech, query, packing)
+            speech, speech_runs = self._of_runs(packing.take(batch["speech"]), self.asr_enc_layer)
+            similarity = self._similarity(video_runs.spread(video), speech_runs.spread(speech), packing, lengths)
+            video, speech = self.align[0](video, speech, video_runs, speech_runs, packing)
+            rows = self.val(self.fc(torch.cat((video, speech), dim=-1)), query, packing)
         else:
-            rows = video * packing.spread(query)
-            rows = rows if speech is None else rows + speech
-        times = normalised_times(lengths.tolist(), packing)
-        return Context(rows + self.temporal_embed(times.to(rows.dtype)), packing, similarity)
+            rows = video_runs.spread(video) * packing.spread(query)
+            if self.has_speech:
+                speech, speech_runs = self._of_runs(packing.take(batch["speech"]), self.asr_enc_layer)
+                rows = rows + speech_runs.spread(speech)
+        times, time_runs = self._of_runs(normalised_times(lengths.tolist(), packing), self.temporal_embed)
+        return Context(rows + time_runs.spread(times), packing, similarity)
 
-    def _fused(self, video: Tensor, speech: Tensor, query: Tensor, packing: Packing) -> Tensor:
-        for layer in self.align:
-            video, speech = layer(video, speech, packing)
-        return self.val(self.fc(torch.cat((video, speech), dim=-1)), query, packing)
+    def _projected_video(self, rows: Tensor) -> Tensor:
+        return self.clip4cap_model.normalise(self.clip_g_map(rows))
+
+    @staticmethod
+    def _of_runs(rows: Tensor, layer: Callable[[Tensor], Tensor]) -> tuple[Tensor, Runs]:
+        """Apply a layer to one row of every run."""
+        runs = Runs.of(rows)
+        return layer(runs.first(rows)), runs
 
     def _similarity(self, video: Tensor, speech: Tensor, packing: Packing, lengths: Tensor) -> Tensor:
         """Return the cosine of each video with each speech, divided by the temperature.
@@ -145,16 +159,31 @@ class MomentNetwork(nn.Module):
         self, context: Context, moment_mask: BoolTensor, boundary_mask: BoolTensor | None, chosen: Chosen | None
     ) -> Tensor:
         """Return rows (N, width), or the chosen ones (n, width), that know the masks of the batch, (B, T) each."""
-        rows, packing = context.rows, context.packing
+        packing = context.packing
+        marks = self.mask_embed(packing.take(moment_mask).long())
         if boundary_mask is not None:
-            rows = rows + self.boundary_embed(packing.take(boundary_mask).long())
-        rows = rows + self.mask_embed(packing.take(moment_mask).long())
+            marks = marks + self.boundary_embed(packing.take(boundary_mask).long())
+        rows = context.rows + marks
         if self.config.form == "hirest":
             return self.clip4cap_model.visual(rows, packing, chosen)
         *inner, last = self.transformer
-        for block in inner:
-            rows = block(rows, packing)
+        for number, block in enumerate(inner):
+            rows = block(rows, packing, projected=self._projected(context, marks) if number == 0 else None)
         return last(rows, packing, chosen)
+
+    def for_many_masks(self, context: Context) -> Context:
+        """Return a context whose rows the first block need not project anew for every pair of masks."""
+        if self.config.form == "hirest":
+            return context
+        return replace(context, projected=self.transformer[0].attention.project(context.rows))
+
+    def _projected(self, context: Context, marks: Tensor) -> Tensor | None:
+        """Return the projection of rows with their marks, (N, inner_width), of which few differ."""
+        if context.projected is None:
+            return None
+        runs = Runs.of(marks)
+        weight = self.transformer[0].attention.in_proj_weight
+        return context.projected + runs.spread(F.linear(runs.first(marks), weight))
 
     def moment_logits(
         self, context: Context, moment_mask: BoolTensor, asked_mask: BoolTensor | None

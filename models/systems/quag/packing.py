@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import BoolTensor, LongTensor, Tensor
 
@@ -34,9 +35,21 @@ class Packing:
         return flat if len(flat) == len(self.places) else flat[self.places]
 
     def put(self, values: Tensor, places: LongTensor, fill: float) -> Tensor:
-        """Return a batch (B, T) with values (n,) at places of the rows, `fill` elsewhere."""
+        """Return a float32 batch (B, T) with values (n,) at places of the rows, `fill` elsewhere."""
+        values = values.float()
         batch = values.new_full((self.shape[0] * self.shape[1],), fill)
         return batch.index_put((self.places[places],), values).view(self.shape)
+
+    def only(self, samples: Sequence[int]) -> tuple["Packing", LongTensor]:
+        """Return a packing of some samples, and which rows of this one it has."""
+        length, starts = self.shape[1], np.cumsum([0, *self.counts])
+        rows = np.concatenate([np.arange(starts[sample], starts[sample + 1]) for sample in samples])
+        counts = tuple(self.counts[sample] for sample in samples)
+        kept = torch.from_numpy(rows).to(self.places.device)
+        moved = np.repeat(np.array(samples) - np.arange(len(samples)), counts) * length
+        places = self.places[kept] - torch.from_numpy(moved).to(kept.device)
+        repeats = None if self.repeats is None else self.repeats[kept]
+        return Packing((len(samples), length), places, counts, repeats), kept
 
     def totals(self, rows: Tensor) -> Tensor:
         """Return the sum over the batch's rows of every sample, (B, D), for rows (N, D)."""
@@ -75,6 +88,35 @@ class Chosen:
         """Return the rows at which `mask` (N,) is True."""
         places = mask.nonzero()[:, 0]
         return cls(places, tuple(int(part.sum()) for part in mask.split(packing.counts)))
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Rows equal to the one before them, as seconds of one line of a transcript are, need not be computed again.
+
+    Attributes
+    ----------
+    firsts : int64 (M,), first row of every run
+    run_of_row : int64 (N,)
+    """
+
+    firsts: LongTensor
+    run_of_row: LongTensor
+
+    @classmethod
+    def of(cls, rows: Tensor) -> "Runs":
+        """Return the runs of rows (N, D)."""
+        is_first = torch.ones(len(rows), dtype=torch.bool, device=rows.device)
+        is_first[1:] = (rows[1:] != rows[:-1]).any(1)
+        return cls(is_first.nonzero()[:, 0], is_first.cumsum(0) - 1)
+
+    def first(self, rows: Tensor) -> Tensor:
+        """Map rows (N, D) to one per run, (M, D)."""
+        return rows.index_select(0, self.firsts)
+
+    def spread(self, runs: Tensor) -> Tensor:
+        """Map what came of every run, (M, D), to its rows, (N, D)."""
+        return runs if len(runs) == len(self.run_of_row) else runs.index_select(0, self.run_of_row)
 
 
 def pack(valid_mask: BoolTensor, padding: Padding) -> Packing:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from models.systems.quag.captioning import Caption, write_captions
 from models.systems.quag.config import Config
-from models.systems.quag.decoding import best_moments, cut_moment
+from models.systems.quag.decoding import MomentCut, best_moments
 from models.systems.quag.network import MomentNetwork
 from models.systems.quag.words import CaptionWords
 
@@ -25,24 +25,28 @@ def find_moments(network: MomentNetwork, batch: Mapping[str, Any], config: Confi
 def find_steps(network: MomentNetwork, batch: Mapping[str, Any], config: Config) -> list[list[int]]:
     """Return the boundaries of the steps in every moment of `batch["moment_rows"]`, in rows.
 
-    Each video by itself, for as many rounds as it finds steps: what its masks do not change is computed once. Of the
-    batch's other videos only the length of the longest counts, and that as published only.
+    What masks do not change is computed once, and a video for as many rounds as it finds steps. Of the other videos of
+    the batch only the length of the longest counts, and that as published only.
     """
-    return [_steps_of(network, batch, sample, config) for sample in range(len(batch["query"]))]
-
-
-def _steps_of(network: MomentNetwork, batch: Mapping[str, Any], sample: int, config: Config) -> list[int]:
-    one = {
-        name: batch[name][sample : sample + 1] for name in ("visual", "speech", "query", "valid_mask") if name in batch
-    }
-    context = network.context(one, network.padding)
-    n_video, n_rows = int(one["valid_mask"].sum()), one["valid_mask"].shape[1]
-
-    def scores(is_left: np.ndarray, is_boundary: np.ndarray) -> np.ndarray:
-        left, boundaries = (torch.from_numpy(mask)[None].to(one["query"].device) for mask in (is_left, is_boundary))
-        return network.boundary_logits(context, left, boundaries, left)[0].softmax(0).cpu().numpy()
-
-    return cut_moment(scores, *batch["moment_rows"][sample], n_video, n_rows, config.decoding)
+    context = network.for_many_masks(network.context(batch, network.padding))
+    lengths, n_rows = batch["valid_mask"].sum(1).tolist(), batch["valid_mask"].shape[1]
+    cuts = [
+        MomentCut(*rows, length, n_rows, config.decoding)
+        for rows, length in zip(batch["moment_rows"], lengths, strict=True)
+    ]
+    active = cuts
+    while going_on := [cut for cut in active if cut.goes_on]:
+        if len(going_on) < len(active):
+            context = context.only([number for number, cut in enumerate(active) if cut.goes_on])
+        active = going_on
+        left, boundaries = (
+            torch.from_numpy(np.stack(masks)).to(context.rows.device)
+            for masks in zip(*((cut.is_left, cut.is_boundary) for cut in active), strict=True)
+        )
+        scores = network.boundary_logits(context, left, boundaries, left).softmax(1).cpu().numpy()
+        for cut, own in zip(active, scores, strict=True):
+            cut.take(own)
+    return [cut.boundaries() for cut in cuts]
 
 
 @torch.no_grad()
