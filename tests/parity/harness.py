@@ -30,6 +30,7 @@ HANDLERS = (
     "calce_text_cases",
     "calce_keyframe_cases",
     "calce_model_cases",
+    "quag_items_cases",
     "quag_cases",
     "ranked_spans_cases",
     "score_maps_cases",
