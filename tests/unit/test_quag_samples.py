@@ -136,9 +136,18 @@ def test_a_long_query_is_refused_or_cut():
     text = "how to " * 50
     n_tokens = len(BytePairs(1000)(text))
     with pytest.raises(ValueError, match=f"has {n_tokens} byte pairs, 77 are read"):
-        samples.check_prompt(text, n_tokens, DATA)
-    samples.check_prompt(text, n_tokens, DataConfig(long_prompt="cut"))
-    samples.check_prompt("how to fold", 77, DATA)
+        samples.check_prompt(text, DATA)
+    samples.check_prompt(text, DataConfig(long_prompt="cut"))
+
+
+@pytest.mark.parametrize(("n_words", "is_refused"), [(1, False), (75, False), (76, True)])
+def test_a_query_of_77_byte_pairs_with_start_and_end_is_read(n_words, is_refused):
+    text = "egg " * n_words
+    if is_refused:
+        with pytest.raises(ValueError, match="78 byte pairs"):
+            samples.check_prompt(text, DATA)
+    else:
+        samples.check_prompt(text, DATA)
 
 
 def test_batches_are_padded_at_the_end_with_nothing():

@@ -113,15 +113,21 @@ def _laid_speech(name: str, rows: np.ndarray, spans_s: Sequence[Span], duration:
     return warp_to_seconds(rows, spans_s, data.n_rows)
 
 
-def check_prompt(text: str, n_tokens: int, data: DataConfig) -> None:
-    """Refuse a query with more byte pairs, `n_tokens` with start and end, than the text tower reads.
+def check_prompt(text: str, data: DataConfig) -> None:
+    """Refuse a query with more byte pairs, start and end included, than the text tower reads.
 
     Raises
     ------
     ValueError
         Unless `data.long_prompt` lets its end be cut.
     """
-    if n_tokens > PROMPT_TOKENS and data.long_prompt == "refuse":
+    # A byte pair has a byte at least, so that most queries need no tokenizer, which takes seconds to load.
+    if data.long_prompt == "cut" or len(text.encode()) + 2 <= PROMPT_TOKENS:
+        return
+    from models.encoders.networks.clip import BytePairs
+
+    n_tokens = len(BytePairs(len(text.encode()) + 2)(text))
+    if n_tokens > PROMPT_TOKENS:
         raise ValueError(
             f"query {text!r} has {n_tokens} byte pairs, {PROMPT_TOKENS} are read; shorten it, or set "
             "data.long_prompt: cut"
@@ -199,7 +205,8 @@ def step_rows(rows: np.ndarray, data: DataConfig) -> np.ndarray:
 
 
 def _base(video: Video) -> dict[str, Any]:
-    return {"visual": video.visual} | ({} if video.speech is None else {"speech": video.speech})
+    speech = {} if video.speech is None else {"speech": video.speech}
+    return {"visual": video.visual} | speech
 
 
 def _mask(video: Video, first: int, last: int) -> np.ndarray:
