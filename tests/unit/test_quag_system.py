@@ -130,3 +130,12 @@ def test_speech_may_be_missing_in_a_video_and_in_form_hirest_altogether():
     assert len(mute.predict(mute.network().eval(), batch, None, "moments")) == 1
     with pytest.raises(ValueError, match="one visual and one text feature"):
         System(Config(), {}, {"visual": [6, 6], "text": [5]})
+
+
+def test_a_query_that_the_text_tower_cannot_read_is_refused_or_cut():
+    item = made_item(0)
+    long = Item(item.id, item.video_id, "how to make tea " * 30, 24.0, item.streams, item.annotated, item.told)
+    with pytest.raises(ValueError, match=r"data\.long_prompt: cut"):
+        made_system().sample(("moments", long, 0), None)
+    cutting = made_system(data={"long_prompt": "cut"})
+    assert cutting.sample(("moments", long, 0), None)["task"] == "moments"

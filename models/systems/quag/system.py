@@ -92,8 +92,15 @@ class System(interface.System):
         return [waiting[task].pop(0) for task in order]
 
     def sample(self, unit: Any, rng: random.Random | None) -> dict[str, Any]:
-        """Return the network input of a task about an item; with `rng` also the targets, nothing is drawn."""
+        """Return the network input of a task about an item; with `rng` also the targets, nothing is drawn.
+
+        Raises
+        ------
+        ValueError
+            If the query is too long (`data.long_prompt`), or `samples.read_video` refuses the features.
+        """
         task, item, number = unit
+        samples.check_prompt(item.text, self.config.data)
         video = self._video(item)
         if task == "moments":
             moment = None if rng is None else tuple(item.annotated.moments[0].tolist())
