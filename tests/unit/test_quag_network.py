@@ -8,8 +8,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from models.layers.dropout import Dropout
 from models.systems.quag import config as quag_config
 from models.systems.quag import predicting
+from models.systems.quag.attention import attend
 from models.systems.quag.config import Config, NetworkConfig
 from models.systems.quag.losses import loss_terms
 from models.systems.quag.network import CLOSED, MomentNetwork
@@ -225,6 +227,44 @@ def test_equal_rows_in_a_row_are_computed_once():
     runs = Runs.of(rows)
     assert runs.firsts.tolist() == [0, 2, 4, 5]
     assert torch.equal(runs.spread(runs.first(rows)), rows)
+
+
+DROPOUTS = {
+    "quag": {
+        "moments": {"align.0.attention": 2, "align.0": 2, "val": 1, "transformer.0": 4, "transformer.1": 4},
+        "captions": {"align.0.attention": 2, "align.0": 2, "val": 1, "transformer.0": 4, "transformer.1": 4}
+        | {"clip4cap_model.decoder": 11},
+    },
+    "hirest": {
+        "moments": {"clip4cap_model.visual": 7},
+        "captions": {"clip4cap_model.visual": 7, "clip4cap_model.decoder": 11},
+    },
+}
+"""Calls of dropout per part: of weights and outputs of attention, inside and after feed-forward parts, of embeddings."""
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("task", ["moments", "captions"])
+def test_dropout_is_where_it_is_published(form, task):
+    config, calls = made_config(form), {}
+    network = made_network(config).train()
+    for name, module in network.named_modules():
+        if isinstance(module, Dropout):
+            module.register_forward_hook(lambda m, i, o, name=name: calls.update({name: calls.get(name, 0) + 1}))
+    network(made_batch(task, config))
+    expected, found = DROPOUTS[form][task], dict.fromkeys(DROPOUTS[form][task], 0)
+    for name, count in calls.items():
+        part = max((part for part in expected if name.startswith(part)), key=len)
+        found[part] += count
+    assert found == expected
+
+
+def test_dropout_of_attention_takes_whole_weights_away():
+    weights = Dropout(0.5)
+    queries, values = torch.zeros(1, 1000, 4), torch.eye(4)[None]
+    kept = attend(queries, values, values, dropout=weights)[0]
+    assert set(kept.unique().tolist()) == {0.0, 0.5}
+    assert torch.equal(attend(queries, values, values, dropout=weights.eval())[0], torch.full((1000, 4), 0.25))
 
 
 def test_training_draws_dropout_anew():

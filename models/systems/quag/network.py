@@ -116,14 +116,13 @@ class MomentNetwork(nn.Module):
     def context(self, batch: Mapping[str, Any], padding: Padding) -> Context:
         """Return what the masks of a batch do not change."""
         packing = pack(batch["valid_mask"], padding)
-        lengths = batch["valid_mask"].sum(1)
         query = self.clip_g_map_text(batch["query"])
         query = query / query.norm(dim=-1, keepdim=True)
         video, video_runs = self._of_runs(packing.take(batch["visual"]), self._projected_video)
         similarity = None
         if self.config.form == "quag":
             speech, speech_runs = self._of_runs(packing.take(batch["speech"]), self.asr_enc_layer)
-            similarity = self._similarity(video_runs.spread(video), speech_runs.spread(speech), packing, lengths)
+            similarity = self._similarity(video_runs.spread(video), speech_runs.spread(speech), packing)
             video, speech = self.align[0](video, speech, video_runs, speech_runs, packing)
             rows = self.val(self.fc(torch.cat((video, speech), dim=-1)), query, packing)
         else:
@@ -131,7 +130,9 @@ class MomentNetwork(nn.Module):
             if self.has_speech:
                 speech, speech_runs = self._of_runs(packing.take(batch["speech"]), self.asr_enc_layer)
                 rows = rows + speech_runs.spread(speech)
-        times, time_runs = self._of_runs(normalised_times(lengths.tolist(), packing), self.temporal_embed)
+        times, time_runs = self._of_runs(
+            normalised_times(batch["valid_mask"].sum(1).tolist(), packing), self.temporal_embed
+        )
         return Context(rows + time_runs.spread(times), packing, similarity)
 
     def _projected_video(self, rows: Tensor) -> Tensor:
@@ -143,16 +144,17 @@ class MomentNetwork(nn.Module):
         runs = Runs.of(rows)
         return layer(runs.first(rows)), runs
 
-    def _similarity(self, video: Tensor, speech: Tensor, packing: Packing, lengths: Tensor) -> Tensor:
+    def _similarity(self, video: Tensor, speech: Tensor, packing: Packing) -> Tensor:
         """Return the cosine of each video with each speech, divided by the temperature.
 
         Notes
         -----
-        parity: sums run over padding too, lengths do not count it; the temperature is limited in place, at every use.
+        parity: sums run over padding too (the lengths that the published code divides them by cancel out); the
+        temperature is limited in place, at every use.
         """
         with torch.no_grad():
             self.temp.clamp_(LEAST_TEMPERATURE, GREATEST_TEMPERATURE)
-        pooled = [F.normalize(packing.totals(rows) / lengths[:, None], dim=-1) for rows in (video, speech)]
+        pooled = [F.normalize(packing.totals(rows), dim=-1) for rows in (video, speech)]
         return pooled[0] @ pooled[1].t() / self.temp
 
     def encode(
