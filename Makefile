@@ -36,7 +36,7 @@ test-slurm: setup ## the workflow on a real SLURM of this machine (needs root, s
 	$(BIN)/python -m pytest -m "not slow" tests/slurm
 
 lint: setup ## ruff, snakefmt and Snakemake's own lint
-	$(BIN)/ruff check .
+	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from workflow_scripts.lib.training.items import Split
 
 from models.layers.word_vectors import tokenise
 from models.systems.interface import Annotated, FeatureRows, Item
 from workflow_scripts.lib.datasets.readers import read_annotations
 from workflow_scripts.lib.training.loop import Training
+from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.state import StateFolder
 
 STEPS_PER_S = 1

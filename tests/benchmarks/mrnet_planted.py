@@ -14,8 +14,8 @@ from typing import Any
 from tests.benchmarks.img_planted import DIMS, NAMES, made_settings, planted_items
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.datasets.readers import read_annotations
-from workflow_scripts.lib.training.items import Split
 from workflow_scripts.lib.training.loop import Training
+from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.state import StateFolder
 
 STREAMS = ("visual", "text")

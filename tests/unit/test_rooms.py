@@ -113,3 +113,11 @@ def test_every_rule_runs_the_entry_point_of_its_name():
             if line.startswith("rule "):
                 name = line.removeprefix("rule ").rstrip(":")
                 assert name in entry_points, f"{path.name}: {name}"
+
+
+def test_every_import_of_our_own_names_a_module():
+    for path in sorted(file for top in ("workflow_scripts", "models", "tests") for file in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("workflow_scripts", "models"):
+                place = ROOT / node.module.replace(".", "/")
+                assert place.with_suffix(".py").is_file() or (place / "__init__.py").is_file(), f"{path}: {node.module}"
