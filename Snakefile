@@ -33,10 +33,6 @@ include: "rules/systems.smk"
 include: "rules/report.smk"
 
 
-onstart:
-    print_large_stores()
-
-
 onerror:
     print_if_disk_is_full()
 
@@ -56,7 +52,7 @@ rule all:
 
 rule weights:
     input:
-        lambda wc: PLAN.downloads.listing("weights"),
+        lambda wc: PLAN.preflight.listing("weights"),
     log:
         "results/logs/weights.log",
     conda:
@@ -67,7 +63,7 @@ rule weights:
 
 rule data:
     input:
-        lambda wc: PLAN.downloads.listing("data"),
+        lambda wc: PLAN.preflight.listing("data"),
     log:
         "results/logs/data.log",
     conda:

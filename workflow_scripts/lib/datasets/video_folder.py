@@ -6,11 +6,13 @@ here; the lists hold what `stat` tells.
 
 import itertools
 import json
+import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.survey import video_files
@@ -59,22 +61,40 @@ class AnnotatedVideos:
         Sorted.
     have_durations : bool
         Whether the files state the duration of every video.
+    total_s : float
+        Sum of the durations that they state, in seconds.
+    splits : list of str
+        The splits of the videos, in order.
     """
 
     ids: list[str]
     have_durations: bool
+    total_s: float
+    splits: list[str]
+
+    @classmethod
+    def of(cls, videos: Iterable[Mapping[str, Any]]) -> "AnnotatedVideos":
+        """Return what rows of the canonical table say."""
+        durations = {row["video_id"]: row["duration_s"] for row in videos}
+        stated = [seconds for seconds in durations.values() if seconds is not None]
+        splits = sorted({split for row in videos for split in row["split"]})
+        return cls(sorted(durations), len(stated) == len(durations), math.fsum(stated), splits)
 
 
 def annotated_videos(
-    files: Iterable[Path], read_durations: Callable[[], dict[str, float | None]], cache: Path
+    files: Iterable[Path],
+    read_videos: Callable[[], list[dict[str, Any]]],
+    cache: Path,
+    only_splits: Collection[str] | None = None,
 ) -> AnnotatedVideos:
     """Return the annotated videos, read again only if an annotation file changed.
 
     Parameters
     ----------
     files : the annotation files
-    read_durations : reads them; video id -> seconds or None
+    read_videos : reads them; rows of the canonical table of videos
     cache : where the answer is remembered
+    only_splits : the splits that are read; None: all
 
     Raises
     ------
@@ -87,11 +107,13 @@ def annotated_videos(
             remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
             raise UserError(f"{path}: no such annotation file. {remedy}")
         signatures.append(f"{path}:{stat_signature(path)}")
+    if only_splits is not None:
+        signatures.append(f"only {', '.join(only_splits)}")
     if cache.is_file():
         known = json.loads(cache.read_text(encoding="utf-8"))
-        if known.pop("files") == signatures:
+        # One that an earlier version wrote says less.
+        if known.pop("files") == signatures and set(known) == {each.name for each in fields(AnnotatedVideos)}:
             return AnnotatedVideos(**known)
-    durations = read_durations()
-    found = AnnotatedVideos(sorted(durations), None not in durations.values())
+    found = AnnotatedVideos.of(read_videos())
     write_if_changed(cache, json_text({"files": signatures, **asdict(found)}))
     return found

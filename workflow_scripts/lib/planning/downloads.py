@@ -11,8 +11,10 @@ from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
 from workflow_scripts.lib.fetching.source import Source, by_hand
-from workflow_scripts.lib.planning.needs import data_needed, weights_needed
-from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
+from workflow_scripts.lib.planning.planned_files import RESULTS
+
+COMMAND = "snakemake --cores 1"
+"""How a single target is asked for."""
 
 
 class Downloads:
@@ -23,10 +25,8 @@ class Downloads:
     fetch_first : called with a file that has to be fetched before more can be planned; it does not return
     """
 
-    def __init__(
-        self, configuration: Configuration, files: PlannedFiles, fetch_first: Callable[[str], None] | None
-    ) -> None:
-        self._configuration, self._files = configuration, files
+    def __init__(self, configuration: Configuration, fetch_first: Callable[[str], None] | None) -> None:
+        self._configuration = configuration
         self._fetch_first = fetch_first or _fetch_by_hand
 
     def single_files(self) -> list[str]:
@@ -70,17 +70,28 @@ class Downloads:
 
     def how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
+        return "".join(f"; {way}" for way in self.ways_to_fetch(name, place)[:1])
+
+    def ways_to_fetch(self, name: str, place: str) -> list[str]:
+        """Return the ways to get a folder that is not there, a sentence each; the first is the best."""
+        ways = [
+            _hint(f"{COMMAND} {RESULTS}/{owner}/fetched/{key}.json", download)
+            for owner, key, download in self.archives_for(name, place)
+        ]
+        dataset = self._configuration.dataset(name)
+        if dataset.on_youtube and place == dataset.videos:
+            ways.append(f"`{COMMAND} {RESULTS}/{name}/youtube/missing.tsv` fetches what YouTube still has")
+        return ways
+
+    def archives_for(self, name: str, place: str) -> list[tuple[str, str, Download]]:
+        """Return dataset, name and description of the archives whose content goes to a place, those of `name` first."""
         configuration = self._configuration
-        hints = [
-            _hint(f"snakemake --cores 1 {RESULTS}/{owner}/fetched/{key}.json", download)
+        return [
+            (owner, key, download)
             for owner in dict.fromkeys((name, *configuration.known("datasets")))
-            for key, download in configuration.dataset(owner).downloads.items()
+            for key, download in configuration.downloads_of(owner).items()
             if download.unpack and Path(place).is_relative_to(download.to)
         ]
-        dataset = configuration.dataset(name)
-        if not hints and dataset.on_youtube and place == dataset.videos:
-            return f"; `snakemake --cores 1 {RESULTS}/{name}/youtube/missing.tsv` fetches what YouTube still has"
-        return hints[0] if hints else ""
 
     def youtube(self, dataset: str) -> dict[str, Any]:
         """Return how the videos of a dataset are fetched from YouTube.
@@ -112,6 +123,11 @@ class Downloads:
         folder = Path(self.weights_folder())
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
+    def fitted_weights(self) -> list[str]:
+        """Return the names of all weights files that are fitted here, on rows of a feature."""
+        weights = map(self._configuration.weight, self._configuration.weight_names())
+        return [weight.file for weight in weights if weight.fitted_on]
+
     def weights_named(self, file: str) -> str:
         """Return the entry of config/weights.yaml whose file can be downloaded under a name.
 
@@ -133,11 +149,6 @@ class Downloads:
         """Return where a weights file is published."""
         return _source_settings(self._configuration.weight(weights))
 
-    def listing(self, kind: str) -> str:
-        """Return a file that lists published `weights` or `data`: all, or what the target `needed_by` needs."""
-        needed = weights_needed if kind == "weights" else data_needed
-        return self._files.json(RESULTS / f"{kind}.json", lambda: [asdict(row) for row in needed(self._configuration)])
-
 
 def _fetch_by_hand(path: str) -> None:
     raise UserError(f"{path}: no such file; `snakemake --cores 1 {path}` fetches it")
@@ -145,9 +156,9 @@ def _fetch_by_hand(path: str) -> None:
 
 def _hint(command: str, download: Download) -> str:
     if download.url:
-        return f"; `{command}` fetches {download.archive_name} (licence: {download.licence})"
+        return f"`{command}` fetches {download.archive_name} (licence: {download.licence})"
     return (
-        f"; get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
+        f"get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
         f"that you put at {download.archive_place}"
     )
 

@@ -68,6 +68,7 @@ class Systems:
             "train_key": self.train_key(dataset, name),
             "prior": self._prior_places(dataset, name),
             "base_weights": [weights_settings(configuration, weights) for weights in base_weights(system)],
+            "reads_media": self._reads_media(dataset, name),
         }
 
     # Keys
@@ -172,6 +173,15 @@ class Systems:
         """Return the indices of the features that a system reads."""
         owners = self._feature_owners(dataset, name)
         return [f"{RESULTS}/{owner}/features/{feature}/index.parquet" for feature, owner in owners.items()]
+
+    def manifest(self, dataset: str, name: str) -> list[str]:
+        """Return the media manifest if a system reads anything that is made from the videos, else nothing."""
+        return [f"{RESULTS}/{dataset}/media/manifest.parquet"] if self._reads_media(dataset, name) else []
+
+    def _reads_media(self, dataset: str, name: str) -> bool:
+        told = self._system(dataset, name).transcript
+        owners = self._feature_owners(dataset, name) | ({} if told is None else {told: dataset})
+        return any(self._features.reads_media(owner, feature) for feature, owner in owners.items())
 
     def tables(self, dataset: str, name: str) -> list[str]:
         """Return the tables of the annotations that a system learns from and is asked about."""

@@ -26,6 +26,29 @@ class AnnotationSource(Section):
     items: tuple[str, ...] = Field(
         (), description="files with noun phrases of the queries, in a form of CALCE (docs/datasets.md)"
     )
+    durations_of: Name | None = Field(
+        None,
+        description="an imported feature with seconds per row: its rows tell the durations that the files leave open, "
+        "where there are no videos to ask",
+    )
+    only_splits: tuple[Name, ...] | None = Field(
+        None,
+        description="leave out what belongs to other splits, and their videos, e.g. `[val]` to score a checkpoint "
+        "without extracting the training videos; null: all",
+        min_length=1,
+    )
+
+
+class DatasetSplits(Section):
+    """Which split of a dataset plays which part, for every system that does not say otherwise."""
+
+    train: str | None = Field(None, description="trained on; null: `train`")
+    select: str | None = Field(
+        None,
+        description="the checkpoint is chosen on it; null: `val`. With `protocol: clean` a reported one is replaced by "
+        "`held_out`, videos that are kept out of the training split",
+    )
+    test: tuple[str, ...] | None = Field(None, description="reported; null: `[test]`", min_length=1)
 
 
 class BenchmarkEvaluation(Section):
@@ -102,6 +125,9 @@ class Dataset(Section):
     downloads: dict[Name, Download] = Field(default_factory=dict, description="what can be fetched (docs/datasets.md)")
     on_youtube: bool = Field(False, description="the videos can be fetched from YouTube, by their ids")
     generate: DemoGenerator | None = Field(None, description="make the videos and annotations instead of finding them")
+    splits: DatasetSplits = Field(
+        default_factory=DatasetSplits, description="what the splits are for; a system's own `splits` win"
+    )
     query_audio: str | None = Field(None, description="folder that holds the sound files of spoken queries")
     n_shards: PositiveInt | None = Field(
         None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"

@@ -7,8 +7,10 @@ A reader module has `VERSION`, an integer that is raised when the same files wou
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import UnknownFormat
@@ -51,9 +53,21 @@ def importer_name(source_format: str) -> str:
     return f"{source_format} {_reader(source_format).VERSION}"
 
 
-def read_durations(source_format: str, files: dict[str, Path]) -> dict[str, float | None]:
-    """Return the annotated videos with their durations in seconds where the files state them; no video is looked at."""
-    return {row["video_id"]: row["duration_s"] for row in read_annotations(source_format, files, "any").videos}
+def read_videos(
+    source_format: str, files: dict[str, Path], only_splits: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of the annotated videos, of these splits or of all; durations may be missing."""
+    annotations = read_annotations(source_format, files, "any")
+    if only_splits is not None:
+        annotations.keep_splits(only_splits)
+    return annotations.videos
+
+
+def splits_named(source_format: str, names: Iterable[str]) -> list[str]:
+    """Return the splits that files of these names can hold, as far as that is known without reading them."""
+    module = _reader(source_format)
+    names = [name for name in names if not name.startswith(getattr(module, "DURATIONS_PREFIX", "\0"))]
+    return [*names, *getattr(module, "FURTHER_SPLITS", ())]
 
 
 def _reader(source_format: str) -> ModuleType:

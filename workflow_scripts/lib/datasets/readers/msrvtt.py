@@ -15,6 +15,8 @@ from workflow_scripts.lib.datasets.source_files import extra_json, read_json, re
 VERSION = 1
 
 SPLITS = {"validate": "val"}
+FURTHER_SPLITS = ("val",)
+"""Splits that no file is named after: the videos say it."""
 FIELDS = ("video_id", "start time", "end time", "split")
 _YOUTUBE_ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])")
 
