@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.predictions.answer_tables import FLOOR, PREDICTOR, QUERY_SCORES, VARIATION, ZERO, read_answers
 from workflow_scripts.lib.predictions.references import annotations_folder
-from workflow_scripts.lib.reporting.provenance import provenance
+from workflow_scripts.lib.reporting.provenance import inputs_of, provenance
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import counts, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.run import grouped, score_means, score_run, score_variants
@@ -51,6 +51,7 @@ def main() -> None:
             "split": name,
             "protocol": config["protocol"],
             "given": config["given"],
+            "inputs": inputs_of(settings),
             **sections(results),
             "left_out": left_out,
             "groups": grouped(results[0], split, evaluation["group_by"]) if results else {},

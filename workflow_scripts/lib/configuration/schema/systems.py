@@ -193,6 +193,11 @@ class System(Section):
     checkpoint_file: str | None = Field(
         None, description="published checkpoint (torch or safetensors file) that is imported instead of training"
     )
+    published_inputs: tuple[Name, ...] = Field(
+        (),
+        description="features, transcripts and annotations that the published checkpoint was trained with; importing "
+        "it with others warns",
+    )
     datasets: dict[Name, SystemOnDataset] = Field(
         default_factory=dict, description="what the system wants of single datasets"
     )
