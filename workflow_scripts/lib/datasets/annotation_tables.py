@@ -36,6 +36,8 @@ class Annotations:
     transcripts: list[Row] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """File and line of every video id and query id, for messages."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Name of the file of those videos that the source calls by their files: another of the same stem is not meant."""
     _video_rows: dict[str, Row] = field(default_factory=dict, repr=False)
     _query_counts: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
     _window_counts: dict[str, int] = field(default_factory=dict, repr=False)

@@ -7,10 +7,9 @@ A reader module has `VERSION`, an integer that is raised when the same files wou
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import UnknownFormat
@@ -51,16 +50,6 @@ def read_annotations(source_format: str, files: dict[str, Path], dataset: str) -
 def importer_name(source_format: str) -> str:
     """Return name and version of a reader, for the tables' metadata."""
     return f"{source_format} {_reader(source_format).VERSION}"
-
-
-def read_videos(
-    source_format: str, files: dict[str, Path], only_splits: Collection[str] | None = None
-) -> list[dict[str, Any]]:
-    """Return the rows of the annotated videos, of these splits or of all; durations may be missing."""
-    annotations = read_annotations(source_format, files, "any")
-    if only_splits is not None:
-        annotations.keep_splits(only_splits)
-    return annotations.videos
 
 
 def splits_named(source_format: str, names: Iterable[str]) -> list[str]:
