@@ -13,7 +13,9 @@ from workflow_scripts.lib.store.atomic import remove_tree
 log = logging.getLogger(__name__)
 
 
-def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tree", "flat"]) -> dict[str, Any]:
+def fetch_folder(
+    source: Source, archive: str, folder: Path, layout: Literal["tree", "flat"], mirror: str | None = None
+) -> dict[str, Any]:
     """Make sure that a folder with the content of an archive is there.
 
     A folder that holds something stays as it is. An archive that somebody put beside the folder is unpacked and kept;
@@ -29,6 +31,8 @@ def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tr
         Where its content goes.
     layout : {"tree", "flat"}
         Keep the archive's folders, or put every file directly into `folder`.
+    mirror : str or None
+        Address that is asked instead of the official one.
 
     Returns
     -------
@@ -55,7 +59,7 @@ def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tr
         )
     fetching = folder.with_name(f"{folder.name}.fetching")
     if not (fetching / archive).is_file():
-        fetch(source, fetching / archive, place=beside)
+        fetch(source, fetching / archive, place=beside, mirror=mirror)
     files, n_bytes = unpack(fetching / archive, folder, layout)
     remove_tree(fetching)
     return {"folder": str(folder), "from": source.url, "files": files, "bytes": n_bytes}

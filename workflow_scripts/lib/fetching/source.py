@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+FILE_SETTINGS = ("source",)
+FOLDER_SETTINGS = ("source", "archive", "folder", "layout")
+"""What of the settings of a download its job is started for; the mirror is not among it."""
+
 
 @dataclass(frozen=True)
 class Source:

@@ -1,5 +1,6 @@
 """What the rules ask about things that are published elsewhere: files, archives, videos of YouTube, weights."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -10,6 +11,7 @@ from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
+from workflow_scripts.lib.fetching.mirrors import all_mirrors, mirror_of
 from workflow_scripts.lib.fetching.source import Source, by_hand
 from workflow_scripts.lib.planning.needs import data_needed, weights_needed
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
@@ -40,7 +42,7 @@ class Downloads:
 
     def single_file(self, dataset: str, download: str) -> dict[str, Any]:
         """Return where a single file is published."""
-        return _source_settings(self._configuration.dataset(dataset).downloads[download])
+        return self._source_settings(self._configuration.dataset(dataset).downloads[download])
 
     def require(self, path: Path) -> None:
         """Have a file fetched that is not there and can be."""
@@ -66,7 +68,7 @@ class Downloads:
             )
         found = downloads[download]
         place = {"archive": found.archive_name, "folder": found.to, "layout": found.unpack}
-        return _source_settings(found) | place
+        return self._source_settings(found) | place
 
     def how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
@@ -131,7 +133,11 @@ class Downloads:
 
     def weights_file(self, weights: str) -> dict[str, Any]:
         """Return where a weights file is published."""
-        return _source_settings(self._configuration.weight(weights))
+        return self._source_settings(self._configuration.weight(weights))
+
+    def _source_settings(self, published: Published) -> dict[str, Any]:
+        mirrors = all_mirrors(self._configuration.root.mirrors, os.environ)
+        return {"source": asdict(_source(published)), "mirror": mirror_of(published.url, mirrors)}
 
     def listing(self, kind: str) -> str:
         """Return a file that lists published `weights` or `data`: all, or what the target `needed_by` needs."""
@@ -154,7 +160,3 @@ def _hint(command: str, download: Download) -> str:
 
 def _source(published: Published) -> Source:
     return Source(**published.model_dump(include={field.name for field in fields(Source)}))
-
-
-def _source_settings(published: Published) -> dict[str, Any]:
-    return {"source": asdict(_source(published))}
