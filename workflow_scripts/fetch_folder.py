@@ -18,8 +18,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = read_settings(args.settings, args.key, FOLDER_SETTINGS)
     source = Source(**settings["source"])
-    folder = Path(settings["folder"])
-    done = fetch_folder(source, settings["archive"], folder, settings["layout"], settings["mirror"])
+    archive, folder, layout = settings["archive"], Path(settings["folder"]), settings["layout"]
+    done = fetch_folder(source, archive, folder, layout, settings["mirror"], settings["inside"])
     write_json(args.out, {**done, "licence": source.licence, "sha256": source.sha256})
 
 

@@ -23,6 +23,7 @@ import requests
 from tqdm import tqdm
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.fetching.misplaced import misplaced
 from workflow_scripts.lib.fetching.source import Source, by_hand
 from workflow_scripts.lib.store.atomic import fsync_path, write_json
 from workflow_scripts.lib.store.digest import verify_sha256
@@ -315,5 +316,5 @@ def _cannot_download(wanted: _Wanted, problem: str) -> str:
     page = f" (see {wanted.source.page})" if wanted.source.page else ""
     return (
         f"cannot download {wanted.name}: {problem}. Without internet, fetch the file elsewhere{page} and put it at "
-        f"{wanted.place} (licence: {wanted.source.licence})"
+        f"{wanted.place} (licence: {wanted.source.licence}){misplaced(wanted.place, wanted.source.size)}"
     )

@@ -12,9 +12,14 @@ from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
 from workflow_scripts.lib.fetching.mirrors import all_mirrors, mirror_of
-from workflow_scripts.lib.fetching.source import Source, by_hand
+from workflow_scripts.lib.fetching.misplaced import misplaced
+from workflow_scripts.lib.fetching.source import Source, by_hand, inside_words
+from workflow_scripts.lib.planning.archive_layouts import expected_inside
 from workflow_scripts.lib.planning.needs import data_needed, weights_needed
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
+
+SHOWN = 5
+"""So many names of a folder stand in a message."""
 
 
 class Downloads:
@@ -68,13 +73,14 @@ class Downloads:
             )
         found = downloads[download]
         place = {"archive": found.archive_name, "folder": found.to, "layout": found.unpack}
-        return self._source_settings(found) | place
+        inside = expected_inside(self._configuration, dataset, found)
+        return self._source_settings(found) | place | {"inside": inside}
 
     def how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
         configuration = self._configuration
         hints = [
-            _hint(f"snakemake --cores 1 {RESULTS}/{owner}/fetched/{key}.json", download)
+            _hint(owner, key, download, expected_inside(configuration, owner, download))
             for owner in dict.fromkeys((name, *configuration.known("datasets")))
             for key, download in configuration.dataset(owner).downloads.items()
             if download.unpack and Path(place).is_relative_to(download.to)
@@ -128,7 +134,8 @@ class Downloads:
                 return name
             if weight.file == file and weight.source:
                 place = weight_path(weight, self.weights_folder())
-                raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}")
+                found = misplaced(place, weight.size)
+                raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}{found}")
         raise UserError(f"config/weights.yaml: no entry that can be downloaded has the file name {file!r}")
 
     def weights_file(self, weights: str) -> dict[str, Any]:
@@ -149,12 +156,17 @@ def _fetch_by_hand(path: str) -> None:
     raise UserError(f"{path}: no such file; `snakemake --cores 1 {path}` fetches it")
 
 
-def _hint(command: str, download: Download) -> str:
+def _hint(dataset: str, key: str, download: Download, inside: list[str]) -> str:
+    folder, command = Path(download.to), f"snakemake --cores 1 {RESULTS}/{dataset}/fetched/{key}.json"
+    if folder.is_dir() and any(folder.iterdir()):
+        here = ", ".join(sorted(path.name for path in folder.iterdir())[:SHOWN])
+        return f"; {folder} is there with {here}, expected {', '.join(inside) or 'other files'}"
     if download.url:
         return f"; `{command}` fetches {download.archive_name} (licence: {download.licence})"
+    place = Path(download.archive_place)
     return (
         f"; get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
-        f"that you put at {download.archive_place}"
+        f"that you put at {place}{inside_words(inside)}{misplaced(place, download.size)}"
     )
 
 

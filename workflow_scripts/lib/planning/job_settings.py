@@ -1,8 +1,8 @@
 """The settings files of jobs about annotations, videos, images and downloads.
 
 What a rule runs gets them from a file, so that no path and no text of a user goes through the shell. Such a file holds
-what decides its job's output, and of downloads also the mirror, which does not; the digest of what decides is the `key`
-in the rule's `params`, so that the job runs again if one of these settings changes.
+what decides its job's output, and of downloads also the mirror and words for messages, which do not; the digest of what
+decides is the `key` in the rule's `params`, so that the job runs again if one of these settings changes.
 """
 
 from collections.abc import Callable, Collection
