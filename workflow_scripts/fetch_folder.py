@@ -5,7 +5,7 @@ from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.fetching.folders import fetch_folder
-from workflow_scripts.lib.fetching.source import Source
+from workflow_scripts.lib.fetching.source import FOLDER_SETTINGS, Source
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 
@@ -16,9 +16,10 @@ def main() -> None:
     add_settings_options(parser)
     parser.add_argument("--out", required=True, type=Path, help="record of what was done (JSON)")
     args = parser.parse_args()
-    settings = read_settings(args.settings, args.key)
+    settings = read_settings(args.settings, args.key, FOLDER_SETTINGS)
     source = Source(**settings["source"])
-    done = fetch_folder(source, settings["archive"], Path(settings["folder"]), settings["layout"])
+    archive, folder, layout = settings["archive"], Path(settings["folder"]), settings["layout"]
+    done = fetch_folder(source, archive, folder, layout, settings["mirror"], settings["inside"])
     write_json(args.out, {**done, "licence": source.licence, "sha256": source.sha256})
 
 

@@ -1,43 +1,28 @@
 """Downloading weights from a server on this machine: the right file, or nothing and a message."""
 
 import hashlib
-import http.server
 import sys
-import threading
 
 import pytest
 
 from tests.unit.made_settings import settings_options
+from tests.world.server import running_server
 from workflow_scripts import fetch_weights
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.fetching import download
+from workflow_scripts.lib.fetching.source import FILE_SETTINGS
 
 CONTENT = bytes(range(256)) * 9000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `CONTENT` as /good, half of what it announced as /broken, and nothing else."""
-
-    def do_GET(self):
-        if self.path not in ("/good", "/broken"):
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT)))
-        self.end_headers()
-        self.wfile.write(CONTENT if self.path == "/good" else CONTENT[: len(CONTENT) // 2])
-
-    def log_message(self, *_):
-        pass
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
-        threading.Thread(target=running.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{running.server_port}"
-        running.shutdown()
+    """Serve `CONTENT` as /good, half of what it announced as /broken, and nothing else."""
+    with running_server() as running:
+        running.serve("/good", CONTENT)
+        running.serve("/broken", CONTENT, takes_ranges=False, breaks_after=[len(CONTENT) // 2] * 9)
+        yield running.address
 
 
 @pytest.fixture
@@ -47,10 +32,11 @@ def fetch(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(download, "PAUSES_S", (0.0,))
 
-    def run(url, sha256=SHA256):
+    def run(url, sha256=SHA256, mirror=None):
         source = {"url": url, "sha256": sha256, "size": len(CONTENT), "licence": "MIT"}
         out = tmp_path / "weights" / "net.pth"
-        known = settings_options(tmp_path / "net.settings.json", {"source": source})
+        stated = {"source": source, "mirror": mirror}
+        known = settings_options(tmp_path / "net.settings.json", stated, FILE_SETTINGS)
         monkeypatch.setattr(sys, "argv", ["fetch_weights", *known, "--out", str(out)])
         fetch_weights.main()
         return out
@@ -65,6 +51,10 @@ def left(tmp_path):
 def test_a_file_with_the_right_checksum_is_put_in_place(server, fetch, tmp_path):
     assert fetch(f"{server}/good").read_bytes() == CONTENT
     assert [path.name for path in left(tmp_path)] == ["net.pth"]
+
+
+def test_the_mirror_is_asked_in_place_of_the_official_address(server, fetch):
+    assert fetch("https://files.example/good", mirror=f"{server}/good").read_bytes() == CONTENT
 
 
 def test_an_unverified_file_is_put_in_place_too(server, fetch):

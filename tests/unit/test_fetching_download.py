@@ -5,7 +5,7 @@ import fcntl
 
 import pytest
 
-from tests.unit.made_server import running_server
+from tests.world.server import running_server
 from workflow_scripts.lib.errors import UserError, explain_os_error
 from workflow_scripts.lib.fetching import download
 from workflow_scripts.lib.fetching.download import fetch
@@ -111,6 +111,13 @@ def test_a_redirect_is_followed(server, tmp_path):
     served = server.serve("/store/1234", CONTENT)
     server.serve("/net.pth", redirect=server.url("/store/1234"))
     fetch(source(server, sha256=served.sha256), tmp_path / "net.pth")
+    assert (tmp_path / "net.pth").read_bytes() == CONTENT
+
+
+def test_the_proxy_of_the_environment_is_asked_for_the_whole_address(server, tmp_path, monkeypatch):
+    served = server.serve("http://nowhere.invalid/net.pth", CONTENT)
+    monkeypatch.setenv("http_proxy", server.address)
+    fetch(Source("http://nowhere.invalid/net.pth", "MIT", **served.stated), tmp_path / "net.pth")
     assert (tmp_path / "net.pth").read_bytes() == CONTENT
 
 

@@ -4,8 +4,8 @@ import errno
 
 import pytest
 
-from tests.unit.made_server import running_server
 from tests.unit.test_fetching_archives import FILES, found, make_tar, make_zip
+from tests.world.server import running_server
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.fetching import download, folders
 from workflow_scripts.lib.fetching.folders import fetch_folder

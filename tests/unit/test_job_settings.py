@@ -9,6 +9,7 @@ import pytest
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.planning.job_settings import DECISIVE
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.settings_files import read_settings
 
@@ -48,12 +49,13 @@ def test_every_job_reads_what_its_key_stands_for(plan, rule, names, place):
     jobs = plan().jobs
     path = jobs.file(rule, **names)
     assert path == f"results/{place}"
-    settings = read_settings(Path(path), jobs.key(rule, **names))
+    decisive = DECISIVE.get(rule)
+    settings = read_settings(Path(path), jobs.key(rule, **names), decisive)
     assert settings
-    changed = {**settings, next(iter(settings)): "another"}
+    changed = {**settings, next(iter(decisive or settings)): "another"}
     Path(path).write_text(json.dumps(changed))
     with pytest.raises(UserError, match=r"no longer the settings that this job was started for .* start the workflow"):
-        read_settings(Path(path), jobs.key(rule, **names))
+        read_settings(Path(path), jobs.key(rule, **names), decisive)
 
 
 def test_the_table_of_the_test_names_every_rule_with_settings():

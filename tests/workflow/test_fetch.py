@@ -9,7 +9,6 @@ import sys
 import pytest
 
 from tests.unit.made_clips import make_clip
-from tests.unit.made_server import running_server
 from tests.unit.test_fetching_archives import make_tar
 from tests.workflow.run_snakemake import ROOT, SNAKEMAKE, Workflow
 from tests.workflow.test_bad_input import the_error
@@ -21,24 +20,18 @@ QUERIES = "".join(
     json.dumps({"video": f"{name}.mp4", "query": "a number is shown", "start": 0.5, "end": 2.0, "duration": 3.0}) + "\n"
     for name in "ab"
 ).encode()
+HOST = "https://files.example"
+ADDRESS, ARCHIVE = f"{HOST}/queries.jsonl", f"{HOST}/v.tar"
 FILE = "data/clips/queries.jsonl"
 TABLE = "clips/annotations/queries.parquet"
 MANIFEST = "clips/media/manifest.parquet"
 
 
-@pytest.fixture
-def server(monkeypatch):
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    with running_server() as running:
-        yield running
-
-
-def workflow(folder, server, served, **settings):
-    """The dataset `clips` with its annotations and videos on the server; nothing is here."""
+def workflow(folder, world, served, **settings):
+    """The dataset `clips` with its annotations and videos in the world; nothing is here."""
     downloads = {
-        "test": {"to": FILE, "url": server.url("/queries.jsonl"), "licence": "CC0", "sha256": served.sha256},
-        "videos": {"to": "data/clips/videos", "url": server.url("/v.tar"), "licence": "CC0", "unpack": "flat"},
+        "test": {"to": FILE, "url": ADDRESS, "licence": "CC0", **served.stated},
+        "videos": {"to": "data/clips/videos", "url": ARCHIVE, "licence": "CC0", "unpack": "flat"},
     }
     dataset = {
         "videos": "data/clips/videos",
@@ -48,44 +41,44 @@ def workflow(folder, server, served, **settings):
         "on_bad_video": "fail",
         **settings,
     }
-    return Workflow(folder, {"datasets": {"clips": dataset}})
+    return Workflow(folder, {**world.config(), "datasets": {"clips": dataset}})
 
 
 @pytest.fixture
-def published(server, tmp_path):
-    return workflow(tmp_path, server, server.serve("/queries.jsonl", QUERIES))
+def published(world, tmp_path):
+    return workflow(tmp_path, world, world.serve(ADDRESS, QUERIES))
 
 
-def test_annotations_are_fetched_when_something_needs_them(published, server):
+def test_annotations_are_fetched_when_something_needs_them(published, world):
     dry = published.plan(TABLE)
     assert dry.status == 0, dry.output
     assert "fetch_annotations" in dry.output
-    assert server.files["/queries.jsonl"].asked == []
+    assert world.served(ADDRESS).asked == []
     run = published.finish(TABLE)
     assert "import_annotations" in run.rules
     assert [row["video_id"] for row in read_table(published.results / TABLE).to_pylist()] == ["a", "b"]
     assert (published.folder / FILE).read_bytes() == QUERIES
     assert published.run(TABLE).is_nothing_to_do
-    assert len(server.files["/queries.jsonl"].asked) == 1
+    assert len(world.served(ADDRESS).asked) == 1
 
 
-def test_a_transfer_that_breaks_is_taken_up_again(published, server):
-    server.files["/queries.jsonl"].breaks_after = [20]
+def test_a_transfer_that_breaks_is_taken_up_again(published, world):
+    world.served(ADDRESS).breaks_after = [20]
     published.finish(TABLE)
     assert (published.folder / FILE).read_bytes() == QUERIES
 
 
 @pytest.mark.parametrize("name", [FILE, f"{FILE}.gz"])
-def test_a_file_that_is_there_is_not_fetched(published, server, name):
+def test_a_file_that_is_there_is_not_fetched(published, world, name):
     path = published.folder / name
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(QUERIES) if name.endswith("gz") else QUERIES)
     run = published.finish(TABLE)
     assert "fetch_annotations" not in run.output
-    assert server.files["/queries.jsonl"].asked == []
+    assert world.served(ADDRESS).asked == []
 
 
-def test_what_a_person_put_there_survives_every_option(published, server):
+def test_what_a_person_put_there_survives_every_option(published, world):
     path = published.folder / FILE
     path.parent.mkdir(parents=True)
     path.write_bytes(QUERIES)
@@ -99,22 +92,22 @@ def test_what_a_person_put_there_survives_every_option(published, server):
     assert status == 0, output
     assert "Nothing to be done" in output
     assert (path.read_bytes(), weights.read_bytes()) == (QUERIES, b"mine")
-    assert server.files["/queries.jsonl"].asked == []
+    assert world.served(ADDRESS).asked == []
 
 
-def test_videos_are_never_fetched_unasked_and_the_message_names_the_target(published, server):
-    server.serve("/v.tar")
+def test_videos_are_never_fetched_unasked_and_the_message_names_the_target(published, world):
+    world.serve(ARCHIVE)
     message = the_error(published.run(MANIFEST))
     assert message.startswith("data/clips/videos: no such folder. Put the videos there, or change `videos`")
     assert "`snakemake --cores 1 results/clips/fetched/videos.json` fetches v.tar (licence: CC0)" in message
-    assert server.files["/v.tar"].asked == []
+    assert world.served(ARCHIVE).asked == []
 
 
-def test_from_nothing_to_probed_videos(published, server, tmp_path):
+def test_from_nothing_to_probed_videos(published, world, tmp_path):
     made = tmp_path / "made"
     made.mkdir()
     clips = {f"set/{name}.mp4": make_clip(made / f"{name}.mp4", n_frames=30).read_bytes() for name in "ab"}
-    server.serve("/v.tar", make_tar(made / "v.tar", clips).read_bytes(), breaks_after=[5000])
+    world.serve(ARCHIVE, make_tar(made / "v.tar", clips).read_bytes(), breaks_after=[5000])
     published.finish("clips/fetched/videos.json")
     assert json.loads((published.results / "clips/fetched/videos.json").read_text())["files"] == 2
     published.finish(MANIFEST, TABLE)
@@ -123,10 +116,10 @@ def test_from_nothing_to_probed_videos(published, server, tmp_path):
     assert published.run(MANIFEST, TABLE, "clips/fetched/videos.json").is_nothing_to_do
 
 
-def test_a_wrong_checksum_ends_in_one_message_and_nothing_is_kept(server, tmp_path):
-    wrong = server.serve("/other", b"something else")
-    server.serve("/queries.jsonl", QUERIES)
-    run = workflow(tmp_path, server, wrong).run(TABLE)
+def test_a_wrong_checksum_ends_in_one_message_and_nothing_is_kept(world, tmp_path):
+    wrong = world.serve(f"{HOST}/other", QUERIES[::-1])
+    world.serve(ADDRESS, QUERIES)
+    run = workflow(tmp_path, world, wrong).run(TABLE)
     assert run.status != 0
     assert "sha256 is" in run.output
     assert "nothing was kept" in run.output
@@ -134,12 +127,26 @@ def test_a_wrong_checksum_ends_in_one_message_and_nothing_is_kept(server, tmp_pa
     assert list(tmp_path.glob("data/**/*.jsonl*")) == []
 
 
-def test_without_internet_the_message_says_where_to_put_the_file(published, server):
-    offline = published.config["datasets"]["clips"]
-    offline["downloads"]["test"]["url"] = "http://127.0.0.1:9/queries.jsonl"
-    run = published.with_config({"datasets": {"clips": offline}}).run(TABLE)
+def test_without_internet_the_message_says_where_to_put_the_file(published):
+    unreachable = "http://127.0.0.1:9/queries.jsonl"
+    run = published.with_config({**published.config, "mirrors": {ADDRESS: unreachable}}).run(TABLE)
     assert run.status != 0
+    assert f"cannot download {ADDRESS} (mirror: {unreachable}): " in run.output
     assert f"fetch the file elsewhere and put it at {FILE} (licence: CC0)" in run.output
+
+
+def test_another_mirror_makes_nothing_anew_and_may_be_a_folder_of_this_machine(published, world, tmp_path):
+    elsewhere = tmp_path / "a mirror"
+    elsewhere.mkdir()
+    make_tar(elsewhere / "v.tar", {"a.mp4": b"video"})
+    record, settings = "clips/fetched/videos.json", published.results / "clips/fetched/videos.settings.json"
+    local = published.with_config({**published.config, "mirrors": {HOST: elsewhere.as_uri()}})
+    assert f"{ARCHIVE} (mirror: {elsewhere.as_uri()}/v.tar)" in local.finish(record).output
+    before = json.loads(settings.read_text())
+    assert published.run(record).is_nothing_to_do
+    after = json.loads(settings.read_text())
+    assert (before.pop("mirror"), after.pop("mirror")) == (f"{elsewhere.as_uri()}/v.tar", world.here(ARCHIVE))
+    assert before == after
 
 
 def test_annotations_for_people_only_name_their_page_before_any_job(published):
@@ -154,11 +161,11 @@ def test_an_unknown_archive_is_answered_with_the_known_ones(published):
     assert 'did you mean "videos"' in the_error(published.run("clips/fetched/video.json"))
 
 
-def test_videos_of_youtube_are_listed_fetched_and_reported(tmp_path, server, monkeypatch):
+def test_videos_of_youtube_are_listed_fetched_and_reported(tmp_path, world, monkeypatch):
     """`yt-dlp` is a stand-in that has one of two videos."""
     ids = ("abcdefghij1", "abcdefghij2")
     content = b"".join(json.dumps({"video": name, "query": "a dog"}).encode() + b"\n" for name in ids)
-    made = workflow(tmp_path, server, server.serve("/queries.jsonl", content), on_youtube=True)
+    made = workflow(tmp_path, world, world.serve(ADDRESS, content), on_youtube=True)
     program = tmp_path / "bin/yt-dlp"
     program.parent.mkdir()
     program.write_text(

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from workflow_scripts.lib.fetching.download import fetch
-from workflow_scripts.lib.fetching.source import Source
+from workflow_scripts.lib.fetching.source import FILE_SETTINGS, Source
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
 
 
@@ -14,4 +14,5 @@ def fetch_from_command_line(description: str) -> None:
     add_settings_options(parser)
     parser.add_argument("--out", required=True, type=Path, help="where the file goes")
     args = parser.parse_args()
-    fetch(Source(**read_settings(args.settings, args.key)["source"]), args.out)
+    settings = read_settings(args.settings, args.key, FILE_SETTINGS)
+    fetch(Source(**settings["source"]), args.out, mirror=settings["mirror"])

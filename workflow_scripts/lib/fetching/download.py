@@ -1,4 +1,4 @@
-"""One file from one official address: resumed, checked and put in place as a whole, or a message that says what to do.
+"""One file from its official address or a mirror: resumed, checked, put in place as a whole, or a message that helps.
 
 What has arrived lies in `<name>.part` beside the final name, with what the server said about it in `<name>.part.json`;
 a later call goes on from there if the server still has the same file.
@@ -13,13 +13,17 @@ import math
 import os
 import shutil
 import time
+import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
+from urllib.parse import urlsplit
 
 import requests
 from tqdm import tqdm
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.fetching.misplaced import misplaced
 from workflow_scripts.lib.fetching.source import Source, by_hand
 from workflow_scripts.lib.store.atomic import fsync_path, write_json
 from workflow_scripts.lib.store.digest import verify_sha256
@@ -36,7 +40,7 @@ LONGEST_PAUSE_S = 300.0
 PASSING_STATUS = (408, 429, 500, 502, 503, 504)
 
 
-def fetch(source: Source, path: Path, place: Path | None = None) -> None:
+def fetch(source: Source, path: Path, place: Path | None = None, mirror: str | None = None) -> None:
     """Download a file, check it and put it in place.
 
     Parameters
@@ -47,6 +51,8 @@ def fetch(source: Source, path: Path, place: Path | None = None) -> None:
         Where it goes; its folder is created. A file that is there stays until the new one is complete and checked.
     place : Path or None
         Where messages tell a person to put the file by hand; None: at `path`.
+    mirror : str or None
+        Address that is asked instead of the official one; `file://` is a file of this machine.
 
     Raises
     ------
@@ -59,12 +65,13 @@ def fetch(source: Source, path: Path, place: Path | None = None) -> None:
     """
     if source.url is None:
         raise UserError(by_hand(source, place or path))
-    log.info("%s (licence: %s) -> %s", source.url, source.licence, path)
+    wanted = _Wanted(source, mirror or source.url, place or path)
+    log.info("%s (licence: %s) -> %s", wanted.name, source.licence, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _Part(path)
     with part.opened() as sink:
         try:
-            _fill(source, part, sink, place or path)
+            _fill(wanted, part, sink)
         except UserError:
             if not sink.tell():
                 part.forget()
@@ -75,7 +82,7 @@ def fetch(source: Source, path: Path, place: Path | None = None) -> None:
             raise
     try:
         remedy = "nothing was kept; run again, or correct the entry if the publisher replaced the file"
-        require_published(source, part.path, source.url, remedy)
+        require_published(source, part.path, wanted.name, remedy)
     except UserError:
         part.forget()
         raise
@@ -83,6 +90,21 @@ def fetch(source: Source, path: Path, place: Path | None = None) -> None:
     part.path.replace(path)
     part.said.unlink(missing_ok=True)
     fsync_path(path.parent)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What is fetched, from which address, and where a person may put it."""
+
+    source: Source
+    address: str
+    place: Path
+
+    @property
+    def name(self) -> str:
+        """Return what messages call the file: its official address, and the mirror that is asked."""
+        is_official = self.address == self.source.url
+        return self.source.url if is_official else f"{self.source.url} (mirror: {self.address})"
 
 
 class _Part:
@@ -126,12 +148,13 @@ class _Part:
         self.said.unlink(missing_ok=True)
 
 
-def _fill(source: Source, part: _Part, sink: BinaryIO, place: Path) -> None:
-    """Append to the part until it is complete; `place` is for messages."""
+def _fill(wanted: _Wanted, part: _Part, sink: BinaryIO) -> None:
+    """Append to the part until it is complete."""
+    transfer = _copy if urlsplit(wanted.address).scheme == "file" else _transfer
     waiting, farthest = list(PAUSES_S), sink.tell()
     while True:
         try:
-            _transfer(source, part, sink)
+            transfer(wanted, part, sink)
             return
         except _Refused as refusal:
             problem, pause, is_final = str(refusal), refusal.pause, refusal.pause > LONGEST_PAUSE_S
@@ -143,15 +166,27 @@ def _fill(source: Source, part: _Part, sink: BinaryIO, place: Path) -> None:
             waiting, farthest = list(PAUSES_S), sink.tell()
         if is_final or not waiting:
             kept = f"; {sink.tell()} bytes are kept, the next call goes on from there" if sink.tell() else ""
-            raise UserError(_cannot_download(source, place, f"{problem}{kept}"))
+            raise UserError(_cannot_download(wanted, f"{problem}{kept}"))
         pause = max(pause, waiting.pop(0))
-        log.warning("%s: %s; trying again in %.0f s", source.url, problem, pause)
+        log.warning("%s: %s; trying again in %.0f s", wanted.name, problem, pause)
         time.sleep(pause)
 
 
-def _transfer(source: Source, part: _Part, sink: BinaryIO) -> None:
+def _copy(wanted: _Wanted, part: _Part, sink: BinaryIO) -> None:
+    """Copy a file of this machine."""
+    path = Path(urllib.request.url2pathname(urlsplit(wanted.address).path))
+    if not path.is_file():
+        raise _Refused(f"{path}: no such file")
+    _restart(sink)
+    _require_space(part.path, path.stat().st_size)
+    with path.open("rb") as content:
+        shutil.copyfileobj(content, sink, BLOCK_BYTES)
+    sink.flush()
+
+
+def _transfer(wanted: _Wanted, part: _Part, sink: BinaryIO) -> None:
     """Ask once for what is missing and append it."""
-    said, have = part.remembered(source.url), sink.tell()
+    said, have = part.remembered(wanted.address), sink.tell()
     if have and not said:
         have = _restart(sink)
     if have and have == said["total"]:
@@ -161,7 +196,7 @@ def _transfer(source: Source, part: _Part, sink: BinaryIO) -> None:
         headers["Range"] = f"bytes={have}-"
         if said["version"]:
             headers["If-Range"] = said["version"]
-    with requests.get(source.url, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
+    with requests.get(wanted.address, headers=headers, stream=True, timeout=TIMEOUT_S) as response:
         if response.status_code == 416:
             _restart(sink)
             part.said.unlink(missing_ok=True)
@@ -173,12 +208,12 @@ def _transfer(source: Source, part: _Part, sink: BinaryIO) -> None:
             part.said.unlink(missing_ok=True)
             raise _Refused("the server now has another file; starting again", 0.0)
         if response.status_code != 206 and have:
-            log.info("%s: the server sends the whole file again", source.url)
+            log.info("%s: the server sends the whole file again", wanted.name)
             have = _restart(sink)
-        _refuse_web_page(source, response)
-        _require_space(part.path, (total or source.size or 0) - have)
-        part.remember(source.url, response, total)
-        size, name = total or source.size, part.path.stem
+        _refuse_web_page(wanted, response)
+        size, name = total or wanted.source.size, part.path.stem
+        _require_space(part.path, (size or 0) - have)
+        part.remember(wanted.address, response, total)
         with tqdm(total=size, initial=have, unit="B", unit_scale=True, desc=name, mininterval=1) as bar:
             for block in response.iter_content(BLOCK_BYTES):
                 sink.write(block)
@@ -231,9 +266,9 @@ def _extent(response: requests.Response) -> tuple[int, int | None]:
     return 0, int(length) if length.isdigit() and is_plain else None
 
 
-def _refuse_web_page(source: Source, response: requests.Response) -> None:
+def _refuse_web_page(wanted: _Wanted, response: requests.Response) -> None:
     is_page = response.headers.get("Content-Type", "").startswith("text/html")
-    if is_page and not source.url.endswith((".html", ".htm")):
+    if is_page and not wanted.source.url.endswith((".html", ".htm")):
         raise _Refused("the server sends a web page instead of the file (a login or a notice)")
 
 
@@ -277,9 +312,9 @@ def _plain(error: requests.RequestException) -> str:
     return str(getattr(reason, "reason", reason))
 
 
-def _cannot_download(source: Source, path: Path, problem: str) -> str:
-    page = f" (see {source.page})" if source.page else ""
+def _cannot_download(wanted: _Wanted, problem: str) -> str:
+    page = f" (see {wanted.source.page})" if wanted.source.page else ""
     return (
-        f"cannot download {source.url}: {problem}. Without internet, fetch the file elsewhere{page} and put it at "
-        f"{path} (licence: {source.licence})"
+        f"cannot download {wanted.name}: {problem}. Without internet, fetch the file elsewhere{page} and put it at "
+        f"{wanted.place} (licence: {wanted.source.licence}){misplaced(wanted.place, wanted.source.size)}"
     )

@@ -1,19 +1,27 @@
 """A folder of videos or features from a published archive; what is there already is taken as it is."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.fetching.archives import unpack
 from workflow_scripts.lib.fetching.download import fetch, require_published
-from workflow_scripts.lib.fetching.source import Source
+from workflow_scripts.lib.fetching.source import Source, by_hand
 from workflow_scripts.lib.store.atomic import remove_tree
 
 log = logging.getLogger(__name__)
 
 
-def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tree", "flat"]) -> dict[str, Any]:
+def fetch_folder(
+    source: Source,
+    archive: str,
+    folder: Path,
+    layout: Literal["tree", "flat"],
+    mirror: str | None = None,
+    inside: Sequence[str] = (),
+) -> dict[str, Any]:
     """Make sure that a folder with the content of an archive is there.
 
     A folder that holds something stays as it is. An archive that somebody put beside the folder is unpacked and kept;
@@ -29,6 +37,10 @@ def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tr
         Where its content goes.
     layout : {"tree", "flat"}
         Keep the archive's folders, or put every file directly into `folder`.
+    mirror : str or None
+        Address that is asked instead of the official one.
+    inside : sequence of str
+        What a message says of the files that the archive has to hold.
 
     Returns
     -------
@@ -49,13 +61,10 @@ def fetch_folder(source: Source, archive: str, folder: Path, layout: Literal["tr
         files, n_bytes = unpack(beside, folder, layout)
         return {"folder": str(folder), "from": str(beside), "files": files, "bytes": n_bytes}
     if source.url is None:
-        raise UserError(
-            f"{archive} has no address that a program may use: get it from {source.page} and put it at {beside}, or "
-            f"its content into {folder} (licence: {source.licence})"
-        )
+        raise UserError(by_hand(source, beside, folder, inside))
     fetching = folder.with_name(f"{folder.name}.fetching")
     if not (fetching / archive).is_file():
-        fetch(source, fetching / archive, place=beside)
+        fetch(source, fetching / archive, place=beside, mirror=mirror)
     files, n_bytes = unpack(fetching / archive, folder, layout)
     remove_tree(fetching)
     return {"folder": str(folder), "from": source.url, "files": files, "bytes": n_bytes}

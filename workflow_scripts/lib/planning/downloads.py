@@ -1,5 +1,6 @@
 """What the rules ask about things that are published elsewhere: files, archives, videos of YouTube, weights."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -10,11 +11,17 @@ from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
-from workflow_scripts.lib.fetching.source import Source, by_hand
+from workflow_scripts.lib.fetching.mirrors import all_mirrors, mirror_of
+from workflow_scripts.lib.fetching.misplaced import misplaced
+from workflow_scripts.lib.fetching.source import Source, by_hand, inside_words
+from workflow_scripts.lib.planning.archive_layouts import expected_inside
 from workflow_scripts.lib.planning.planned_files import RESULTS
 
 COMMAND = "snakemake --cores 1"
 """How a single target is asked for."""
+
+SHOWN = 5
+"""So many names of a folder stand in a message."""
 
 
 class Downloads:
@@ -40,7 +47,7 @@ class Downloads:
 
     def single_file(self, dataset: str, download: str) -> dict[str, Any]:
         """Return where a single file is published."""
-        return _source_settings(self._configuration.dataset(dataset).downloads[download])
+        return self._source_settings(self._configuration.dataset(dataset).downloads[download])
 
     def require(self, path: Path) -> None:
         """Have a file fetched that is not there and can be."""
@@ -66,7 +73,8 @@ class Downloads:
             )
         found = downloads[download]
         place = {"archive": found.archive_name, "folder": found.to, "layout": found.unpack}
-        return _source_settings(found) | place
+        inside = expected_inside(self._configuration, dataset, found)
+        return self._source_settings(found) | place | {"inside": inside}
 
     def how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
@@ -75,7 +83,7 @@ class Downloads:
     def ways_to_fetch(self, name: str, place: str) -> list[str]:
         """Return the ways to get a folder that is not there, a sentence each; the first is the best."""
         ways = [
-            _hint(f"{COMMAND} {RESULTS}/{owner}/fetched/{key}.json", download)
+            _hint(owner, key, download, expected_inside(self._configuration, owner, download))
             for owner, key, download in self.archives_for(name, place)
         ]
         dataset = self._configuration.dataset(name)
@@ -142,30 +150,36 @@ class Downloads:
                 return name
             if weight.file == file and weight.source:
                 place = weight_path(weight, self.weights_folder())
-                raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}")
+                found = misplaced(place, weight.size)
+                raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}{found}")
         raise UserError(f"config/weights.yaml: no entry that can be downloaded has the file name {file!r}")
 
     def weights_file(self, weights: str) -> dict[str, Any]:
         """Return where a weights file is published."""
-        return _source_settings(self._configuration.weight(weights))
+        return self._source_settings(self._configuration.weight(weights))
+
+    def _source_settings(self, published: Published) -> dict[str, Any]:
+        mirrors = all_mirrors(self._configuration.root.mirrors, os.environ)
+        return {"source": asdict(_source(published)), "mirror": mirror_of(published.url, mirrors)}
 
 
 def _fetch_by_hand(path: str) -> None:
     raise UserError(f"{path}: no such file; `snakemake --cores 1 {path}` fetches it")
 
 
-def _hint(command: str, download: Download) -> str:
+def _hint(dataset: str, key: str, download: Download, inside: list[str]) -> str:
+    folder, command = Path(download.to), f"{COMMAND} {RESULTS}/{dataset}/fetched/{key}.json"
+    if folder.is_dir() and any(folder.iterdir()):
+        here = ", ".join(sorted(path.name for path in folder.iterdir())[:SHOWN])
+        return f"{folder} is there with {here}, expected {', '.join(inside) or 'other files'}"
     if download.url:
         return f"`{command}` fetches {download.archive_name} (licence: {download.licence})"
+    place = Path(download.archive_place)
     return (
         f"get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
-        f"that you put at {download.archive_place}"
+        f"that you put at {place}{inside_words(inside)}{misplaced(place, download.size)}"
     )
 
 
 def _source(published: Published) -> Source:
     return Source(**published.model_dump(include={field.name for field in fields(Source)}))
-
-
-def _source_settings(published: Published) -> dict[str, Any]:
-    return {"source": asdict(_source(published))}

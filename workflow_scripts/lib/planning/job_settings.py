@@ -1,19 +1,27 @@
 """The settings files of jobs about annotations, videos, images and downloads.
 
 What a rule runs gets them from a file, so that no path and no text of a user goes through the shell. Such a file holds
-what decides its job's output and nothing else; its digest is the `key` in the rule's `params`, so that the job runs
-again if one of the settings changes.
+what decides its job's output, and of downloads also the mirror and words for messages, which do not; the digest of what
+decides is the `key` in the rule's `params`, so that the job runs again if one of these settings changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
+from workflow_scripts.lib.fetching.source import FILE_SETTINGS, FOLDER_SETTINGS
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.images import ImageFolders
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.store.settings_files import settings_key
+
+DECISIVE: dict[str, Collection[str]] = {
+    "fetch_folder": FOLDER_SETTINGS,
+    "fetch_annotations": FILE_SETTINGS,
+    "fetch_weights": FILE_SETTINGS,
+}
+"""Rule -> which of its settings decide what it makes; of all other rules all do."""
 
 
 class JobSettings:
@@ -51,4 +59,4 @@ class JobSettings:
 
     def key(self, rule: str, **names: str) -> str:
         """Return the digest of a job's settings: it runs again exactly if it changes, inputs apart."""
-        return settings_key(self._of_rule[rule][1](**names))
+        return settings_key(self._of_rule[rule][1](**names), DECISIVE.get(rule))

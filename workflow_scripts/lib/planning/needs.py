@@ -9,6 +9,7 @@ from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
+from workflow_scripts.lib.fetching.misplaced import misplaced
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import COMMAND, Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS
@@ -228,7 +229,10 @@ def _file(
     if n_here and place.suffix != ".gz" and published.size not in (None, place.stat().st_size):
         wrong = f"{place} has {place.stat().st_size:,} bytes instead of {published.size:,}; delete it"
     stated = (published.size, published.about, published.licence)
-    ways = () if n_here and not wrong else ways
+    if n_here and not wrong:
+        ways = ()
+    elif not is_fetched:
+        ways = (ways[0] + misplaced(place, published.size), *ways[1:])
     return Need(name, str(place), *stated, ", ".join(by), n_here, 1, is_fetched, ways, wrong)
 
 

@@ -1,10 +1,13 @@
 """`config/config.yaml`: what a user edits."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, StringConstraints
 
+from workflow_scripts.lib.configuration.schema.published import Address
 from workflow_scripts.lib.configuration.schema.section import Name, Section
+
+MirrorAddress = Annotated[str, StringConstraints(pattern=r"^(https?|file)://[^\s]+$")]
 
 
 class Paths(Section):
@@ -27,6 +30,11 @@ class Root(Section):
         "fail", description="`fail`: stop before any expensive work with the whole list; `skip`: go on without them"
     )
     strict_annotations: bool = Field(False, description="make flagged spans (past the end, reversed, empty) errors")
+    mirrors: dict[Address, MirrorAddress] = Field(
+        default_factory=dict,
+        description="beginning of official addresses -> what is asked in its place; the longest one that fits counts. "
+        "The variable HF_ENDPOINT is one for https://huggingface.co. Changing one fetches and computes nothing again",
+    )
     youtube_height: PositiveInt = Field(
         480, description="largest height of videos that are fetched from YouTube, pixels"
     )

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import http.server
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -22,6 +23,10 @@ class Served:
         Whether the server sends the part that is asked for.
     breaks_after : list of int
         Bytes after which the next answers break off, one per answer; then answers are complete.
+    stalls_after : list of int
+        Bytes after which the next answers send nothing more, until the client goes.
+    pieces : tuple of int and float or None
+        Bytes at a time and seconds between them; None: all at once.
     status : list of int
         Statuses of the next answers, without content.
     redirect : str or None
@@ -36,6 +41,8 @@ class Served:
     etag: str | None = '"1"'
     takes_ranges: bool = True
     breaks_after: list[int] = field(default_factory=list)
+    stalls_after: list[int] = field(default_factory=list)
+    pieces: tuple[int, float] | None = None
     status: list[int] = field(default_factory=list)
     redirect: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
@@ -45,6 +52,11 @@ class Served:
     def sha256(self) -> str:
         """Return the checksum of the content."""
         return hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def stated(self) -> dict[str, int | str]:
+        """Return what a configuration file states of the content."""
+        return {"size": len(self.content), "sha256": self.sha256}
 
 
 class Server:
@@ -101,7 +113,20 @@ def running_server() -> Iterator[Server]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body[: served.breaks_after.pop(0)] if served.breaks_after else body)
+            if served.stalls_after:
+                self.wfile.write(body[: served.stalls_after.pop(0)])
+                self.rfile.read(1)
+            elif served.breaks_after:
+                self.wfile.write(body[: served.breaks_after.pop(0)])
+            else:
+                self.send_in_pieces(body, served.pieces)
+
+        def send_in_pieces(self, body: bytes, pieces: tuple[int, float] | None) -> None:
+            step, pause_s = pieces or (len(body) or 1, 0)
+            for start in range(0, len(body), step):
+                self.wfile.write(body[start : start + step])
+                self.wfile.flush()
+                time.sleep(pause_s)
 
         def wanted_start(self, served: Served) -> int | None:
             asked = self.headers.get("Range")
@@ -115,6 +140,6 @@ def running_server() -> Iterator[Server]:
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         server = Server(running.server_port)
-        threading.Thread(target=running.serve_forever, daemon=True).start()
+        threading.Thread(target=running.serve_forever, args=(0.01,), daemon=True).start()
         yield server
         running.shutdown()
