@@ -173,7 +173,11 @@ def _one_hdf5(out: Path, form: ExportForm) -> Iterator[Write]:
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
 
         def write(name: str, values: np.ndarray) -> None:
-            file[f"{name}/{form.key}" if form.key else name] = values
+            try:
+                file[f"{name}/{form.key}" if form.key else name] = values
+            except OSError as error:
+                remedy = "Choose another layout: in one hdf5 file a name cannot also be a folder of others"
+                raise UserError(f"{out}: {name!r} cannot be written ({error}). {remedy}") from error
 
         yield write
 
