@@ -37,6 +37,10 @@ onstart:
     print_large_stores()
 
 
+onsuccess:
+    print_results()
+
+
 onerror:
     print_if_disk_is_full()
 

@@ -14,7 +14,7 @@ from workflow_scripts.lib.planning.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = ROOT / "config"
-NOT_PUBLISHED = ("demo", "clips")
+NOT_PUBLISHED = ("demo", "demo_tasks", "clips")
 
 
 @pytest.fixture
