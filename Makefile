@@ -23,8 +23,6 @@ $(STAMP): requirements.lock
 
 demo: setup ## raw videos to metrics on the embedded demo: table and report
 	$(SNAKEMAKE) -- results/demo/img/metrics.json results/demo/img/report.html
-	@$(BIN)/python -m workflow_scripts.show_metrics results/demo/img/metrics.json
-	@echo "Report to open: $(CURDIR)/results/demo/img/report.html"
 
 test: setup ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow

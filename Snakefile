@@ -33,6 +33,10 @@ include: "rules/systems.smk"
 include: "rules/report.smk"
 
 
+onsuccess:
+    print_results()
+
+
 onerror:
     print_if_disk_is_full()
 

@@ -34,7 +34,7 @@ checkpoint fetch_annotations:
         ),
     shell:
         "python -m workflow_scripts.fetch_annotations --settings {input.settings:q} --key {params.key}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " --out {output:q} > {log:q} 2>&1"
 
 
 rule fetch_folder:
@@ -56,7 +56,7 @@ rule fetch_folder:
         ),
     shell:
         "python -m workflow_scripts.fetch_folder --settings {input.settings:q} --key {params.key} --out {output:q}"
-        " 2>&1 | tee {log:q}"
+        " > {log:q} 2>&1"
 
 
 rule list_youtube:
@@ -91,7 +91,7 @@ rule fetch_youtube:
         key=lambda wc: PLAN.jobs.key("fetch_youtube", dataset=wc.dataset),
     shell:
         "python -m workflow_scripts.fetch_youtube --settings {input.settings:q} --key {params.key} --ids {input.ids:q}"
-        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing:q} 2>&1 | tee {log:q}"
+        " --record results/{wildcards.dataset}/youtube/asked.jsonl --out {output.missing:q} > {log:q} 2>&1"
 
 
 rule fetch_weights:
@@ -117,4 +117,4 @@ rule fetch_weights:
         ),
     shell:
         "python -m workflow_scripts.fetch_weights --settings {input.settings:q} --key {params.key}"
-        " --out {output:q} 2>&1 | tee {log:q}"
+        " --out {output:q} > {log:q} 2>&1"

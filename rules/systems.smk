@@ -35,9 +35,7 @@ rule train:
     shell:
         "python -m workflow_scripts.train --settings {input.settings:q} --key {params.key} --seed {wildcards.seed}"
         " --threads {threads} --nodes {resources.nodes}"
-        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} 2>&1"
-        # The signals by which a cluster announces the end are for the training: it logs while it saves its state.
-        " | (trap '' TERM USR1; exec tee {log:q})"
+        " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed} > {log:q} 2>&1"
 
 
 rule import_checkpoint:
@@ -138,7 +136,7 @@ rule collect_metrics:
     conda:
         "../envs/media.yaml"
     shell:
-        "python -m workflow_scripts.collect_metrics --out {output:q} {input:q} 2>&1 | tee {log:q}"
+        "python -m workflow_scripts.collect_metrics --out {output:q} {input:q} > {log:q} 2>&1"
 
 
 rule evaluate_external:
@@ -163,4 +161,5 @@ rule evaluate_external:
         key=lambda wc: PLAN.external.key(wc.dataset, wc.name),
     shell:
         "python -m workflow_scripts.evaluate_external --settings {input.settings:q}"
-        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics:q} 2> {log:q}"
+        " --annotations results/{wildcards.dataset}/annotations --out {output.metrics:q}"
+        " > {log:q} 2>&1"

@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = {
     "configuration",
+    "console",
     "datasets",
     "extraction",
     "fetching",
@@ -24,6 +25,7 @@ LIBRARY = {
 ALLOWED = {
     "fetching": {"store"},
     "store": set(),
+    "console": set(),
     "media": set(),
     "metrics": set(),
     "datasets": {"store", "media"},

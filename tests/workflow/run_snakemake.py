@@ -102,6 +102,7 @@ class Workflow:
         settings = [f"{key}={json.dumps(value)}" for key, value in self.config.items()]
         return [
             *("--snakefile", str(self.code / "Snakefile"), "--directory", str(self.folder), "--cores", "2"),
+            "--printshellcmds",
             *(["--config", *settings] if settings else []),
         ]
 

@@ -141,7 +141,9 @@ def test_another_mirror_makes_nothing_anew_and_may_be_a_folder_of_this_machine(p
     make_tar(elsewhere / "v.tar", {"a.mp4": b"video"})
     record, settings = "clips/fetched/videos.json", published.results / "clips/fetched/videos.settings.json"
     local = published.with_config({**published.config, "mirrors": {HOST: elsewhere.as_uri()}})
-    assert f"{ARCHIVE} (mirror: {elsewhere.as_uri()}/v.tar)" in local.finish(record).output
+    local.finish(record)
+    log = (published.results / "clips/logs/fetch_folder/videos.log").read_text()
+    assert f"{ARCHIVE} (mirror: {elsewhere.as_uri()}/v.tar) (licence: CC0)" in log
     before = json.loads(settings.read_text())
     assert published.run(record).is_nothing_to_do
     after = json.loads(settings.read_text())
@@ -180,7 +182,9 @@ def test_videos_of_youtube_are_listed_fetched_and_reported(tmp_path, world, monk
     assert [line.split("\t")[:4] for line in report[1:]] == [[ids[1], ids[1], "gone", "Private video. Sign in"]]
     assert [path.name for path in (tmp_path / "data/clips/videos").iterdir()] == [f"{ids[0]}.mp4"]
     again = made.run("clips/youtube/missing.tsv", options=("--forcerun", "fetch_youtube"))
-    assert "1 were there, 0 fetched, 0 gone, 0 failed; 1 were known to be gone" in again.output
+    log = (made.results / "clips/logs/fetch_youtube.log").read_text()
+    assert again.status == 0
+    assert "1 were there, 0 fetched, 0 gone, 0 failed; 1 were known to be gone" in log
     assert (made.results / "clips/youtube/missing.tsv").read_text().splitlines() == report
 
 
