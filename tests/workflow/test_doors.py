@@ -14,6 +14,7 @@ from tests.workflow.run_snakemake import ROOT, Workflow
 from tests.workflow.test_bad_input import the_error
 from tests.workflow.test_calce import FIRST_STAGE
 from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.predictions.answer_tables import read_answers
 from workflow_scripts.lib.store.tables import read_table
 
 pytestmark = pytest.mark.workflow
@@ -121,7 +122,7 @@ def hirest_files(videos):
         split: json.dumps({f"make thing {video}": {f"{video}.mp4": entry} for video in named}).encode()
         for split, named in (("train", videos[:2]), ("val", videos[2:3]), ("test", videos[3:]))
     }
-    return contents | {"test_steps": b"{}"}
+    return contents | {"test_steps": b"{}", "categories": b'{"prompt_to_cat": {}}'}
 
 
 def test_hirest_trains_on_published_features_and_transcripts_alone(tmp_path, world):
@@ -141,6 +142,33 @@ def test_hirest_trains_on_published_features_and_transcripts_alone(tmp_path, wor
     assert "probe_media" not in run.rules
     metrics = json.loads((asked.results / target).read_text())
     assert metrics["split"] == "val"
+
+
+def test_videos_of_a_corpus_are_ranked_without_training_and_without_videos(tmp_path, world):
+    videos, others = [f"abcdefghi{number:02d}" for number in range(4)], ["distractor1", "distractor2"]
+    negatives = {f"negative video_{n}": {f"{video}.mp4": {}} for n, video in enumerate(others)}
+    categories = {"prompt_to_cat": {f"make thing {video}": "Food" for video in videos}}
+    hirest = published(world, "hirest", hirest_files(videos) | {"categories": json.dumps(categories).encode()})
+    corpus = published(world, "hirest_corpus", {"test_negatives": json.dumps(negatives).encode()})
+    streams = {"text": {"names": ["eva_clip_text_tiny"]}}
+    asked = workflow(
+        tmp_path,
+        world,
+        datasets={"hirest": hirest, "hirest_corpus": corpus},
+        systems={"zero_shot_eva": {"streams": streams}},
+    )
+    folder = tmp_path / "data/hirest/features/eva_clip_32_frames"
+    folder.mkdir(parents=True)
+    for video in [videos[3], *others]:
+        torch.save(torch.randn(32, 48), folder / f"{video}.mp4.pt")
+    target = "hirest/zero_shot_eva_published_features/metrics.json"
+    run = asked.finish(target)
+    assert "probe_media" not in run.rules
+    metrics = json.loads((asked.results / target).read_text())
+    assert metrics["metrics"]["R@50"] == 100.0
+    assert metrics["groups"].keys() == {"Food"}
+    answers = read_answers(asked.results / "hirest/zero_shot_eva_published_features/seed0/test", "videos").to_pylist()
+    assert {row["video_id"] for row in answers} == {videos[3], *others}
 
 
 def qvh_rows(number, videos):

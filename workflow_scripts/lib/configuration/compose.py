@@ -381,9 +381,11 @@ class Configuration:
             if name not in self.known("datasets"):
                 hint = nearest(name, self.known("datasets"))
                 raise UserError(f"{where}: datasets.{name}: unknown dataset; {hint}")
-            if wanted.annotations not in (None, *self.known("datasets")):
-                hint = nearest(wanted.annotations, self.known("datasets"))
-                raise UserError(f"{where}: datasets.{name}.annotations: unknown dataset {wanted.annotations!r}; {hint}")
+            for key in ("annotations", "corpus"):
+                other = getattr(wanted, key)
+                if other not in (None, *self.known("datasets")):
+                    hint = nearest(other, self.known("datasets"))
+                    raise UserError(f"{where}: datasets.{name}.{key}: unknown dataset {other!r}; {hint}")
         source = system.annotations_on(dataset)
         here, there = self.dataset(dataset).videos, self.dataset(source).videos
         if here != there:

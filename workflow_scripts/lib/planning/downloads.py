@@ -94,12 +94,13 @@ class Downloads:
     def archives_for(self, name: str, place: str) -> list[tuple[str, str, Download]]:
         """Return dataset, name and description of the archives whose content goes to a place, those of `name` first."""
         configuration = self._configuration
-        return [
-            (owner, key, download)
-            for owner in dict.fromkeys((name, *configuration.known("datasets")))
-            for key, download in configuration.downloads_of(owner).items()
-            if download.unpack and Path(place).is_relative_to(download.to)
-        ]
+        # A dataset that extends another offers the same again.
+        found: dict[tuple[str | None, str], tuple[str, str, Download]] = {}
+        for owner in dict.fromkeys((name, *configuration.known("datasets"))):
+            for key, download in configuration.downloads_of(owner).items():
+                if download.unpack and Path(place).is_relative_to(download.to):
+                    found.setdefault((download.url or download.page, download.to), (owner, key, download))
+        return list(found.values())
 
     def youtube(self, dataset: str) -> dict[str, Any]:
         """Return how the videos of a dataset are fetched from YouTube.

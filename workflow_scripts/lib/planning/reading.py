@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.configuration.recipe import base_weights, fit_files, published_weights, with_parts
+from workflow_scripts.lib.configuration.recipe import base_weights, fit_files, learns, published_weights, with_parts
 from workflow_scripts.lib.configuration.schema import HELD_OUT, ImportedFeature, ImportedTranscripts, System
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
@@ -135,13 +135,14 @@ class Reading:
         configuration, system = self._configuration, self._configuration.system(dataset, name)
         source = system.annotations_on(dataset)
         self._check_splits(source, name, system)
+        videos = system.videos_on(dataset)
         self._add_annotations(source, name)
-        self._add_annotations(dataset, name)
+        self._add_annotations(videos, name)
         for stream, content in system.streams.items():
             for feature in content.names:
-                self._add_feature(source if stream == "text" else dataset, feature, name)
+                self._add_feature(source if stream == "text" else videos, feature, name)
         if system.transcript:
-            self._add_feature(dataset, system.transcript, name)
+            self._add_feature(videos, system.transcript, name)
         for weights in with_parts(configuration, (*base_weights(system), *fit_files(configuration, system).values())):
             self.weights.setdefault(weights, {})[name] = None
         self._add_metric_models(configuration.dataset(source).evaluation.also, name)
@@ -161,7 +162,7 @@ class Reading:
     def _check_splits(self, dataset: str, name: str, system: System) -> None:
         """Refuse splits that a dataset's annotations do not have, before anything is extracted for them."""
         known = self._datasets.splits(dataset)
-        trains = not (system.checkpoint_file or system.checkpoint_from)
+        trains = learns(system) and not (system.checkpoint_file or system.checkpoint_from)
         asked = {"test": system.splits.test, **({"train": (system.splits.train,)} if trains else {})}
         if trains and system.splits.select != HELD_OUT:
             asked["select"] = (system.splits.select,)

@@ -77,7 +77,7 @@ class Reader:
 
     Parameters
     ----------
-    results : folder of the dataset's results
+    results : folder of the results of the dataset whose videos' features are read
     config : the system's resolved settings (streams, queries, ...)
     recipes : feature -> digest of the recipe its rows must have
     annotated : folder of the results of the dataset whose annotations, and rows of queries, are used; None: the same
@@ -143,7 +143,8 @@ class Reader:
         config, results = settings["config"], settings_path.parent.parent
         typed = system_config(config["system"], config["settings"])
         asked = (tasks_of(typed), captions_of(typed), settings["reads_media"])
-        return cls(results, config, settings["recipes"], results.parent / settings["annotations"], prior, *asked)
+        videos, annotated = (results.parent / settings[key] for key in ("videos", "annotations"))
+        return cls(videos, config, settings["recipes"], annotated, prior, *asked)
 
     def annotated_split(self, name: str) -> AnnotatedSplit:
         """Return the annotations of a split, of the queries that the system uses."""

@@ -1,7 +1,8 @@
 """One module per source format, found by its name.
 
 A reader module has `VERSION`, an integer that is raised when the same files would give other tables, and
-`read(files, dataset) -> Annotations`, where `files` maps splits to paths.
+`read(files, dataset) -> Annotations`, where `files` maps splits to paths. Where not every name is a split, or a file
+holds several, it has `splits_of(names)`, the splits that files of these names hold.
 """
 
 import difflib
@@ -54,9 +55,7 @@ def importer_name(source_format: str) -> str:
 
 def splits_named(source_format: str, names: Iterable[str]) -> list[str]:
     """Return the splits that files of these names can hold, as far as that is known without reading them."""
-    module = _reader(source_format)
-    names = [name for name in names if not name.startswith(getattr(module, "DURATIONS_PREFIX", "\0"))]
-    return [*names, *getattr(module, "FURTHER_SPLITS", ())]
+    return getattr(_reader(source_format), "splits_of", list)(names)
 
 
 def _reader(source_format: str) -> ModuleType:
