@@ -11,7 +11,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,7 +19,7 @@ from pathlib import Path
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.survey import Located
-from workflow_scripts.lib.media.video_files import VideoFiles
+from workflow_scripts.lib.media.video_files import VideoFiles, known_extensions
 from workflow_scripts.lib.store.atomic import json_text, write_if_changed
 from workflow_scripts.lib.store.item_ids import refuse_unusable
 
@@ -70,16 +70,23 @@ def videos_in(folder: Path, extensions: Sequence[str]) -> list[str]:
     """
     found = VideoFiles(folder, extensions).every()
     if not found:
-        raise UserError(f"{folder}: no video in it; {what_is_there(folder)}")
+        others = other_files(folder)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.items())
+        there = f"{sum(others.values())} other files are there: {kinds}" if others else "it is empty"
+        looked_for = ", ".join(f".{extension}" for extension in known_extensions(extensions))
+        raise UserError(f"{folder}: no video in it; {there}. Looked for {looked_for} in it and in its subfolders")
     refuse_unusable(found, f"{folder}: names of videos")
     return sorted(found)
 
 
-def what_is_there(folder: Path) -> str:
-    """Return the kinds of the files of a folder and its subfolders as words, the most frequent first."""
-    kinds = Counter(path.suffix.lower() or "without extension" for path in folder.rglob("*") if path.is_file())
-    there = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common(5))
-    return f"there are {sum(kinds.values())} other files: {there}" if kinds else "it is empty"
+def other_files(folder: Path, videos: Container[str] = ()) -> dict[str, int]:
+    """Return how many files of which kind are in a folder and its subfolders beside videos, the most frequent first."""
+    kinds: Counter[str] = Counter()
+    for place, _, names in os.walk(folder):
+        below = os.path.relpath(place, folder)
+        paths = names if below == "." else (f"{below}/{name}" for name in names)
+        kinds.update(Path(path).suffix.lower() or "without extension" for path in paths if path not in videos)
+    return dict(kinds.most_common())
 
 
 def is_missing(entry: str) -> bool:

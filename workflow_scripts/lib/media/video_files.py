@@ -32,6 +32,11 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def known_extensions(preferred: Iterable[str]) -> list[str]:
+    """Return the extensions of videos, in small letters, the preferred ones first."""
+    return list(dict.fromkeys((*(extension.lower() for extension in preferred), *VIDEO_EXTENSIONS)))
+
+
 def require_folder(folder: Path) -> None:
     """Raise `UserError` unless a folder of videos is there."""
     if not folder.is_dir():
@@ -53,8 +58,7 @@ class VideoFiles:
     """
 
     def __init__(self, folder: Path, extensions: Iterable[str]) -> None:
-        known = dict.fromkeys((*(extension.lower() for extension in extensions), *VIDEO_EXTENSIONS))
-        self._rank = {extension: place for place, extension in enumerate(known)}
+        self._rank = {extension: place for place, extension in enumerate(known_extensions(extensions))}
         require_folder(folder)
         self._root = str(folder)
         self._folders: list[str] = []

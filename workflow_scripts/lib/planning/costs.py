@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.configuration.schema import AudioFeature, FeatureBase, VisualFeature
+from workflow_scripts.lib.configuration.schema import AudioFeature, FeatureBase, SpeechFeature, VisualFeature
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.sizes import readable_size
 
@@ -28,6 +28,8 @@ MULTIPLY_ADDS = {
     "vggish": 0.9e9,
 }
 """Encoder (and architecture) -> multiply-adds per row, from the tables of the model zoos or by calculation."""
+RECOGNISED = {"whisper_tiny_en_ct2": 7.5}
+"""Weights of a recogniser -> seconds of speech that a core recognises in a second, measured on the demo's phrases."""
 PER_CORE, PER_GPU = 25e9, 25e12
 """Multiply-adds that a core and a GPU sustain in a second; an assumption."""
 
@@ -76,34 +78,50 @@ class Costs:
         total = sum(hours.values())
         if total < 0.1:
             return []
-        parts = [f"{name[1]} {_hours_text(each)}" for name, each in sorted(hours.items()) if each > total / 20]
+        parts = [f"{name[1]} {hours_text(each)}" for name, each in sorted(hours.items()) if each > total / 20]
         who = "a GPU" if self._has_gpu() else f"{os.cpu_count()} cores"
-        return [f"extraction: very roughly {_hours_text(total)} with {who} ({', '.join(parts)}); training comes on top"]
+        return [f"extraction: very roughly {hours_text(total)} with {who} ({', '.join(parts)}); training comes on top"]
 
     def _bytes(self, dataset: str, name: str) -> float:
-        feature = self._features[dataset, name]
-        per_video = getattr(getattr(feature, "sampling", None), "n_frames", None)
-        if per_video and feature.sampling.rule in ("lavis_head", "lavis_uniform", "linspace"):
-            n_rows = per_video * len(self._datasets.video_ids(dataset))
-        else:
-            n_rows = 3600 * self._datasets.hours(dataset) * rows_per_second(feature)
-        return n_rows * (feature.dim or 0) * (4 if feature.store_dtype == "float32" else 2)
+        n_videos = len(self._datasets.video_ids(dataset))
+        return bytes_needed(self._features[dataset, name], self._datasets.hours(dataset), n_videos)
 
     def _hours(self, dataset: str, name: str) -> float:
-        feature, cores = self._features[dataset, name], os.cpu_count() or 1
-        if not isinstance(feature, VisualFeature | AudioFeature):
-            return 0.0
-        architecture = feature.params.get("architecture", "")
-        per_row = MULTIPLY_ADDS.get(f"{feature.encoder} {architecture}", MULTIPLY_ADDS.get(feature.encoder, 0.0))
-        speed = PER_GPU if self._has_gpu() else PER_CORE * cores
-        network = rows_per_second(feature) * per_row / speed
-        decoding = 0.0
-        if isinstance(feature, VisualFeature):
-            decoding = 1 / (cores * (SPARSE if frames_per_second(feature) <= 2 else EVERY_FRAME))
-        return self._datasets.hours(dataset) * max(network, decoding)
+        return hours_needed(self._features[dataset, name], self._datasets.hours(dataset), self._has_gpu())
 
     def _has_gpu(self) -> bool:
-        return self._configuration.root.device != "cpu" and Path("/dev/nvidiactl").exists()
+        return has_gpu(self._configuration.root.device)
+
+
+def has_gpu(device: str) -> bool:
+    """Return whether this machine seems to have a GPU that the setting `device` allows."""
+    return device != "cpu" and Path("/dev/nvidiactl").exists()
+
+
+def bytes_needed(feature: FeatureBase, hours: float, n_videos: int) -> float:
+    """Return the bytes of the rows of so many hours of video, before compression."""
+    per_video = getattr(getattr(feature, "sampling", None), "n_frames", None)
+    if per_video and feature.sampling.rule in ("lavis_head", "lavis_uniform", "linspace"):
+        n_rows = per_video * n_videos
+    else:
+        n_rows = 3600 * hours * rows_per_second(feature)
+    return n_rows * (feature.dim or 0) * (4 if feature.store_dtype == "float32" else 2)
+
+
+def hours_needed(feature: FeatureBase, hours: float, on_gpu: bool) -> float:
+    """Return the hours of this machine that so many hours of video take; 0 where nobody knows."""
+    cores = os.cpu_count() or 1
+    if isinstance(feature, SpeechFeature):
+        return hours / (cores * RECOGNISED[feature.weights]) if feature.weights in RECOGNISED else 0.0
+    if not isinstance(feature, VisualFeature | AudioFeature):
+        return 0.0
+    architecture = feature.params.get("architecture", "")
+    per_row = MULTIPLY_ADDS.get(f"{feature.encoder} {architecture}", MULTIPLY_ADDS.get(feature.encoder, 0.0))
+    network = rows_per_second(feature) * per_row / (PER_GPU if on_gpu else PER_CORE * cores)
+    decoding = 0.0
+    if isinstance(feature, VisualFeature):
+        decoding = 1 / (cores * (SPARSE if frames_per_second(feature) <= 2 else EVERY_FRAME))
+    return hours * max(network, decoding)
 
 
 def rows_per_second(feature: FeatureBase) -> float:
@@ -137,5 +155,6 @@ def _number(rate: str | float) -> float:
     return float(top) / float(bottom or 1)
 
 
-def _hours_text(hours: float) -> str:
+def hours_text(hours: float) -> str:
+    """Return hours for people."""
     return f"{hours:.0f} h" if hours >= 3 else f"{hours:.1f} h" if hours >= 0.1 else f"{60 * hours:.0f} min"
