@@ -36,14 +36,15 @@ def run(tmp_path):
 
 
 def test_a_call_for_numbers_prints_their_table_once_and_where_the_report_is(tmp_path):
-    folder = tmp_path / "results/demo/img"
+    folder = tmp_path / "results/demo/external/mine"
     folder.mkdir(parents=True)
-    (folder / "metrics.json").write_text(json.dumps(METRICS))
+    brought = METRICS | {"protocol": "external"}
+    (folder / "metrics.json").write_text(json.dumps(brought))
     (folder / "report.html").touch()
     text = results_text(
         {str(folder / "report.html"), str(folder / "metrics.json"), "results/demo/media/manifest.parquet"}
     )
-    assert text == f"{metrics_table(METRICS)}\nReport to open: {folder / 'report.html'}"
+    assert text == f"{metrics_table(brought)}\nReport to open: {folder / 'report.html'}"
 
 
 def test_a_call_for_something_else_prints_nothing(tmp_path):

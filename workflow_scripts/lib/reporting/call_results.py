@@ -31,28 +31,26 @@ def results_text(asked: Iterable[str]) -> str:
 
 def _run_text(run: Path) -> str:
     metrics = json.loads((run / METRICS).read_text(encoding="utf-8"))
-    answered = run / sorted(metrics["seeds"])[0] / metrics["split"]
     try:
-        # A prediction file that somebody brought lies elsewhere.
-        answers = answer_lines(run, metrics, answered) if answered.is_dir() else []
+        # Who brings a prediction file has the answers.
+        answers = answer_lines(run, metrics) if metrics["protocol"] != "external" else []
     except UserError as error:
         answers = [f"The answers cannot be shown: {error}"]
     return "\n".join([metrics_table(metrics), *answers])
 
 
-def answer_lines(run: Path, metrics: Mapping[str, Any], answered: Path) -> list[str]:
+def answer_lines(run: Path, metrics: Mapping[str, Any]) -> list[str]:
     """Return the first answers to queries of which nobody annotated the moment.
 
     Parameters
     ----------
     run : results folder of a system
     metrics : content of its metrics file
-    answered : folder of one seed and split
     """
     settings = json.loads((run / SETTINGS).read_text(encoding="utf-8"))
     annotations = annotations_folder(run / SETTINGS, settings)
     references = read_references(annotations, metrics["split"], settings["config"]["queries"])
-    answers = read_answers(answered, "moments").to_pylist()
+    answers = read_answers(run / sorted(metrics["seeds"])[0] / metrics["split"], "moments").to_pylist()
     first = {row["query_id"]: row for row in answers if row["rank"] == 0}
     open_queries = [reference for reference in references if reference.span is None and reference.query_id in first]
     if not open_queries:
