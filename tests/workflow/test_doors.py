@@ -13,6 +13,7 @@ from tests.unit.made_clips import make_clip
 from tests.workflow.run_snakemake import ROOT, Workflow
 from tests.workflow.test_bad_input import the_error
 from tests.workflow.test_calce import FIRST_STAGE
+from tests.workflow.test_mrnet import SMALL
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.predictions.answer_tables import read_answers
 from workflow_scripts.lib.store.tables import read_table
@@ -171,6 +172,85 @@ def test_videos_of_a_corpus_are_ranked_without_training_and_without_videos(tmp_p
     assert {row["video_id"] for row in answers} == {videos[3], *others}
 
 
+def timed(name, number, **entry):
+    """One video in the form of ActivityNet Captions and TACoS, where times may be frame numbers."""
+    scale = entry.get("fps", 1)
+    spans = [[0, round(2 * scale)], [round(1 * scale), round(4 * scale)]]
+    return {
+        name: {**entry, "timestamps": spans, "sentences": [f"person sits {WORDS[number % 5]}", "person opens door"]}
+    }
+
+
+def activitynet_files(videos):
+    parts = {"train": videos[:2], "val_1": videos[2:3], "val_2": videos[3:]}
+    return {
+        split: json.dumps(
+            {k: v for n, name in enumerate(own) for k, v in timed(name, n, duration=SECONDS).items()}
+        ).encode()
+        for split, own in parts.items()
+    }
+
+
+def tacos_files(videos):
+    parts = {"train": videos[:2], "val": videos[2:3], "test": videos[3:]}
+    frames = {"num_frames": 10 * SECONDS, "fps": 10}
+    return {
+        split: json.dumps(
+            {k: v for n, name in enumerate(own) for k, v in timed(f"{name}.avi", n, **frames).items()}
+        ).encode()
+        for split, own in parts.items()
+    }
+
+
+SMALL_MRNET = {
+    "streams": {"visual": {"names": ["c3d_tiny"]}, "text": {"names": ["minilm_mean"]}},
+    "settings": {"network": SMALL | {"feature_dim": 16}, "train": {"epochs": 1, "batch_size": 2, "milestones": [1]}},
+    "selection": {"every_epochs": 1},
+}
+SMALL_IMG_ON_VIDEOS = {
+    "streams": {"visual": {"names": ["clip_tiny"]}, "audio": {"names": ["cnn14_tiny"]}},
+    "settings": SMALL_IMG,
+}
+PAIRS = {
+    "tacos/mrnet": (tacos_files, [f"s1{number}-d01" for number in range(4)], ".avi", SMALL_MRNET),
+    "activitynet/mrnet": (activitynet_files, [f"v_abcdefghi{number:02d}" for number in range(4)], ".mp4", SMALL_MRNET),
+    "activitynet/img": (
+        activitynet_files,
+        [f"v_abcdefghi{number:02d}" for number in range(4)],
+        ".mp4",
+        SMALL_IMG_ON_VIDEOS,
+    ),
+    "charades/mrnet": (charades_files, ["AAAAA", "BBBBB", "CCCCC", "DDDDD"], ".mp4", SMALL_MRNET),
+    "charades/img": (charades_files, ["AAAAA", "BBBBB", "CCCCC", "DDDDD"], ".mp4", SMALL_IMG_ON_VIDEOS),
+}
+"""What annotates a benchmark, its videos, and the small system that is tried on it."""
+
+
+def from_videos(folder, world, pair):
+    """Make a benchmark's videos, serve everything else, and return the workflow and what is to be made."""
+    (dataset, system), (files, videos, suffix, small) = pair.split("/"), PAIRS[pair]
+    world.serve("https://nlp.stanford.edu/data/glove.840B.300d.zip", zipped_word_vectors())
+    settings = published(world, dataset, files(videos)) | {"systems": {system: small}}
+    place = folder / shipped(dataset)["videos"]
+    place.mkdir(parents=True)
+    sound = np.random.default_rng(0).integers(-3000, 3000, (1, 16000 * SECONDS)).astype(np.int16)
+    for number, video in enumerate(videos):
+        make_clip(place / f"{video}{suffix}", 10 * SECONDS + number % 2, sound=(0.0, sound))
+    return workflow(folder, world, datasets={dataset: settings}), f"{pair}/metrics.json"
+
+
+@pytest.mark.parametrize(
+    "pair", ["tacos/mrnet", *(pytest.param(p, marks=pytest.mark.slow) for p in PAIRS if p != "tacos/mrnet")]
+)
+def test_a_benchmark_from_its_videos_alone(tmp_path, world, pair):
+    asked, target = from_videos(tmp_path, world, pair)
+    run = asked.finish(target)
+    assert run.rules["fetch_annotations"] >= 3
+    metrics = json.loads((asked.results / target).read_text())
+    assert metrics["counts"]["evaluated"] == metrics["counts"]["queries"] > 0
+    assert asked.run(target).is_nothing_to_do
+
+
 def qvh_rows(number, videos):
     return "".join(
         json.dumps(
@@ -204,7 +284,6 @@ def items_of(first, videos):
     return json.dumps(rows).encode()
 
 
-@pytest.mark.slow
 def test_calce_on_qvhighlights_from_nothing_but_videos(tmp_path, world):
     """The headline command with a small network; annotations and published noun phrases are fetched by themselves."""
     named = {split: [f"abcdefg{split[:2]}{n:02d}_0.0_6.0" for n in range(2)] for split in ("train", "val", "test")}
