@@ -135,9 +135,7 @@ def test_hirest_trains_on_published_features_and_transcripts_alone(tmp_path, wor
     (tmp_path / "data/hirest/asr").mkdir(parents=True)
     for video in videos:
         torch.save(torch.randn(SECONDS, 1024), tmp_path / f"data/hirest/features/eva_clip/{video}.mp4.pt")
-        (tmp_path / f"data/hirest/asr/{video}.mp4.srt").write_text(
-            "1\n00:00:01,000 --> 00:00:03,000\nfirst do part one\n"
-        )
+        (tmp_path / f"data/hirest/asr/{video}.srt").write_text("1\n00:00:01,000 --> 00:00:03,000\nfirst do part one\n")
     target = "hirest/quag_published_features/metrics.json"
     run = asked.finish(target)
     assert "probe_media" not in run.rules
