@@ -31,14 +31,11 @@ include: "rules/text.smk"
 include: "rules/features.smk"
 include: "rules/systems.smk"
 include: "rules/report.smk"
+include: "rules/console.smk"
 
 
 onstart:
     print_large_stores()
-
-
-onsuccess:
-    print_results()
 
 
 onerror:

@@ -17,6 +17,7 @@ from workflow_scripts.lib.planning.images import ImageFolders
 from workflow_scripts.lib.planning.job_settings import JobSettings
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.planning.system_plan import Systems
+from workflow_scripts.lib.planning.targets import Targets
 
 
 class Plan:
@@ -40,3 +41,4 @@ class Plan:
         self.jobs = JobSettings(files, self.datasets, self.features, self.images, self.downloads)
         self.systems = Systems(self.configuration, files, self.features)
         self.external = External(self.configuration, files)
+        self.targets = Targets(self.configuration)
