@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable
 
 NO_RULE = re.compile(
-    r"MissingRuleException:\s*No rule to produce (?P<target>.+?) \(if you use input functions.*\)", re.S
+    r"MissingRuleException:\s*No rule to produce (?P<target>.+?) \(if you use input functions.*", re.DOTALL
 )
+"""What Snakemake says then."""
 
 
 def answer_unknown_targets(logger: logging.Logger, hint: Callable[[str], str]) -> None:
