@@ -31,10 +31,7 @@ include: "rules/text.smk"
 include: "rules/features.smk"
 include: "rules/systems.smk"
 include: "rules/report.smk"
-
-
-onsuccess:
-    print_results()
+include: "rules/console.smk"
 
 
 onerror:

@@ -3,13 +3,11 @@ import re
 import sys
 from pathlib import Path
 
-from snakemake.logging import logger
 from snakemake.settings.types import DeploymentMethod
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from workflow_scripts.lib.console.view import take_console
 from workflow_scripts.lib.errors import UserError, ending_readably
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.planning.preflight import refusal
@@ -24,24 +22,6 @@ from workflow_scripts.lib.planning.working_folder import (
 # theirs.
 HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 shell.prefix(shell_prefix(ROOT, None if HAS_CONDA else Path(sys.executable).parent))
-
-
-def print_results():
-    """Print the tables and answers that this call was asked for."""
-    # What it needs is of no use to a call that plans.
-    from workflow_scripts.lib.reporting.call_results import results_text
-
-    text = results_text(workflow.dag.derived_targetfiles)
-    if text:
-        print(text, flush=True)
-
-
-# A short view of the jobs; whoever asks for more, for less or for a plan gets Snakemake's lines.
-SAID = workflow.output_settings
-if workflow.is_main_process and not (
-    SAID.verbose or SAID.printshellcmds or SAID.dryrun or SAID.quiet or SAID.debug_dag
-):
-    take_console(logger, print_results)
 
 
 def fetch_first(file):

@@ -12,6 +12,7 @@ from tests.markdown_pages import (
     unknown_targets,
 )
 from tests.rule_graph import current_readme, levels, mermaid, without_shortcuts
+from workflow_scripts.__main__ import tools as listed_tools
 
 TEXT = README.read_text(encoding="utf-8")
 PATH = re.compile(r"[\w.<>\-/]+/[\w.<>\-/]*|[\w\-]+\.\w+")
@@ -42,10 +43,10 @@ def test_every_path_in_a_table_exists():
 def test_every_entry_point_is_run_by_a_rule_or_in_the_table_of_tools():
     rules = "".join(path.read_text() for path in (ROOT / "Snakefile", *(ROOT / "rules").glob("*.smk")))
     run_by_rules = set(re.findall(r"python -m workflow_scripts\.(\w+)", rules))
-    entry_points = {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")} - {"__init__"}
+    entry_points = {path.stem for path in (ROOT / "workflow_scripts").glob("*.py")} - {"__init__", "__main__"}
     section = TEXT.split("## Tools run by hand")[1].split("\n## ")[0]
     tools = {code_words(row[0])[0]: code_words(row[2])[0] for row in table_rows(section)}
-    assert set(tools) == entry_points - run_by_rules
+    assert set(tools) == entry_points - run_by_rules == set(listed_tools())
     assert all(example.split()[0] == tool for tool, example in tools.items())
 
 

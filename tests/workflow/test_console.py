@@ -6,7 +6,8 @@ import pytest
 
 from tests.unit.made_clips import make_clip
 from tests.workflow.own_videos import LIGHT_INDEX, MANIFEST, QUERIES, own_videos, query
-from tests.workflow.run_snakemake import Run
+from tests.workflow.run_snakemake import Run, Workflow
+from tests.workflow.test_bad_input import the_error
 
 pytestmark = pytest.mark.workflow
 
@@ -66,3 +67,9 @@ def test_a_failed_call_ends_with_what_failed_and_why(clips):
     assert listed.endswith("(results/clips/logs/collect_manifest.log)")
     make_clip(clips.folder / "videos/c.mp4", n_frames=30)
     assert call(clips, MANIFEST).status == 0
+
+
+def test_an_unknown_target_is_answered_with_the_nearest_one(tmp_path):
+    workflow, wrong, right = Workflow(tmp_path), "clip/media/manifest.parket", "clips/media/manifest.parquet"
+    for run in (workflow.run(wrong), workflow.plan(wrong)):
+        assert the_error(run) == f"results/{wrong}: no such target; did you mean results/{right}?"

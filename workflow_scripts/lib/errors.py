@@ -4,6 +4,8 @@ import contextlib
 import errno
 import logging
 import os
+import select
+import signal
 import sys
 from collections.abc import Callable, Iterator
 
@@ -75,8 +77,23 @@ def run_entry_point(main: Callable[[], None]) -> None:
         stream=sys.stderr,
     )
     logging.getLogger("accelerate").setLevel(logging.WARNING)
-    with ending_readably():
-        main()
+    try:
+        with ending_readably():
+            main()
+            sys.stdout.flush()
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # What is still to be written at the end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _reader_is_gone() -> bool:
+    """Tell whether the program that read our output has seen enough, as `head` does."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    return bool(poll.poll(0))
 
 
 @contextlib.contextmanager

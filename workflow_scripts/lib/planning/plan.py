@@ -18,6 +18,7 @@ from workflow_scripts.lib.planning.job_settings import JobSettings
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.planning.preflight import Preflight
 from workflow_scripts.lib.planning.system_plan import Systems
+from workflow_scripts.lib.planning.targets import Targets
 
 
 class Plan:
@@ -42,3 +43,4 @@ class Plan:
         self.systems = Systems(self.configuration, files, self.features)
         self.external = External(self.configuration, files)
         self.preflight = Preflight(self.configuration, files, self.downloads, self.datasets, self.features)
+        self.targets = Targets(self.configuration)

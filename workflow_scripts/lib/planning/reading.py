@@ -64,10 +64,10 @@ class Reading:
         dataset, (room, *rest) = match["dataset"], match["place"].split("/")
         if room in ("features", "transcripts") and len(rest) > 1:
             self._add_feature(dataset, rest[0], rest[0])
-        elif room == "compare":
+        elif room == "compare" and rest:
             for feature in Path(rest[0]).stem.split("__"):
                 self._add_feature(dataset, feature, feature)
-        elif room == "external":
+        elif room == "external" and rest:
             self._add_predictions(dataset, rest[0])
         elif room in ("media", "frames"):
             self._add_media(dataset, room)
