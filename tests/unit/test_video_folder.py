@@ -112,6 +112,12 @@ def test_a_name_below_subfolders_counts_with_its_path_or_alone_where_it_occurs_o
     assert chosen(tmp_path, "h").path is None
 
 
+def test_one_file_under_several_names_is_told(tmp_path, caplog):
+    make_files(tmp_path, "sub/a.mp4", "b.mp4")
+    list_videos(tmp_path, KINDS, ["a", "b", "sub/a"])
+    assert "1 files go by several names, e.g. sub/a.mp4 by a and sub/a; call each in one way" in caplog.text
+
+
 def test_subfolders_are_looked_into_only_if_a_video_is_not_at_the_top(tmp_path, monkeypatch):
     make_files(tmp_path, "a.mp4", "frames/a/1.jpg")
     seen, scandir = [], os.scandir

@@ -55,6 +55,7 @@ def list_videos(
     wanted = list(zip(ids, named or itertools.repeat(None), strict=False))
     found = [files.find(*video) for video in wanted]
     _warn_of_doubles([names for names in found if len(names) > 1])
+    _warn_of_several_names(ids, found)
     signatures = _signatures(folder, [names[0] for names in found if names])
     missing = (_missing(files.why_not(*video)) for video, names in zip(wanted, found, strict=True) if not names)
     return {video_id: next(signatures if names else missing) for video_id, names in zip(ids, found, strict=True)}
@@ -141,6 +142,15 @@ def _signature(folder: str, name: str) -> str:
     except OSError:
         return f"{_UNREACHED}{name}"
     return f"{found.st_size}:{found.st_mtime_ns}:{name}"
+
+
+def _warn_of_several_names(ids: Sequence[str], found: Sequence[Sequence[str]]) -> None:
+    files = [names[0] for names in found if names]
+    if len(set(files)) < len(files):
+        twice = [file for file, count in Counter(files).items() if count > 1]
+        called = [video_id for video_id, names in zip(ids, found, strict=True) if twice[0] in names[:1]]
+        say = "%d files go by several names, e.g. %s by %s; call each in one way"
+        log.warning(say, len(twice), twice[0], " and ".join(called))
 
 
 def _warn_of_doubles(doubles: Sequence[Sequence[str]]) -> None:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 VIDEO_EXTENSIONS = (
     *("mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "wmv", "flv"),
-    *("ts", "m2ts", "mts", "m2t", "3gp", "3g2", "ogv", "ogm", "mxf", "m2v", "m1v", "mpe", "mpv", "vob", "f4v", "asf"),
+    *("ts", "m2ts", "mts", "m2t", "3gp", "3g2", "ogv", "ogm", "mxf", "m2v", "mpe", "mpv", "vob", "f4v", "asf"),
     *("divx", "qt", "dv", "mk3d", "rm", "rmvb", "wtv", "nut", "amv", "mj2", "y4m", "ivf"),
 )
 """What files that PyAV reads are called; the content decides what a file is."""
@@ -135,8 +135,11 @@ class VideoFiles:
         if not is_file and name in listed:
             return listed[name]
         stem, _, extension = name.rpartition(".")
+        files = listed.get(stem, [])
+        if files == [name]:
+            return files
         ending = f".{extension.lower()}"
-        found = [file for file in listed.get(stem, ()) if file.lower().endswith(ending)]
+        found = [file for file in files if file.lower().endswith(ending)]
         return sorted(found, key=lambda file: composed(file) != name) if len(found) > 1 else found
 
     def _groups(self, name: str, is_file: bool) -> list[list[str]]:
