@@ -34,10 +34,6 @@ include: "rules/report.smk"
 include: "rules/console.smk"
 
 
-onstart:
-    print_large_stores()
-
-
 onerror:
     print_if_disk_is_full()
 
@@ -57,7 +53,7 @@ rule all:
 
 rule weights:
     input:
-        lambda wc: PLAN.downloads.listing("weights"),
+        lambda wc: PLAN.preflight.listing("weights"),
     log:
         "results/logs/weights.log",
     conda:
@@ -68,7 +64,7 @@ rule weights:
 
 rule data:
     input:
-        lambda wc: PLAN.downloads.listing("data"),
+        lambda wc: PLAN.preflight.listing("data"),
     log:
         "results/logs/data.log",
     conda:

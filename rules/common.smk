@@ -8,8 +8,9 @@ from snakemake.settings.types import DeploymentMethod
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
 
-from workflow_scripts.lib.errors import ending_readably
+from workflow_scripts.lib.errors import UserError, ending_readably
 from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.planning.preflight import refusal
 from workflow_scripts.lib.predictions.answer_tables import SCHEMAS as TASKS
 from workflow_scripts.lib.planning.working_folder import (
     full_disk_message,
@@ -40,13 +41,18 @@ def readable(function):
 
 
 class ReadablePlan:
-    """The parts of the plan, all questions to them readable."""
+    """The parts of the plan, all questions to them readable; the first one that a job graph asks waits for the check."""
 
     def __init__(self):
         readable(require_writable)(Path())
         self._plan = readable(Plan)(config, ROOT / "config", fetch_first)
+        self._is_checked = not workflow.is_main_process
 
     def __getattr__(self, part):
+        # Snakemake knows what it is asked for, and whether it is to run jobs, only after the rules are read.
+        if not self._is_checked and workflow.executor_plugin and not workflow.touch:
+            self._is_checked = True
+            readable(check_preflight)()
         return ReadablePart(getattr(self._plan, part))
 
 
@@ -80,6 +86,13 @@ def is_kept(path):
     return Path(path).is_file() and path not in sys.argv
 
 
+def kept_weights():
+    """Return the names of the weights files that are there and are not the target of this call."""
+    return [
+        file.name for file in PLAN.downloads.present_weights() if is_kept(str(file))
+    ]
+
+
 def one_of(names):
     """Return a wildcard pattern that matches exactly these names (nothing if there are none)."""
     return "|".join(names) or "(?!)"
@@ -92,7 +105,11 @@ def print_if_disk_is_full():
         print(f"error: {message}", file=sys.stderr)
 
 
-def print_large_stores():
-    """Say how much disk space the large stores of this call will need, before they are begun."""
-    for line in PLAN.features.large_stores():
-        print(line, file=sys.stderr)
+def check_preflight():
+    """Say before any job what its targets need and lack, and start nothing that cannot succeed."""
+    asked = workflow.dag_settings.targets or rules.all.input
+    blocking, lines = PLAN.preflight.message(map(str, asked))
+    if blocking and not workflow.dryrun and PLAN.preflight.refuses():
+        raise UserError(refusal(blocking, lines))
+    for line in [*blocking, *lines]:
+        print(f"preflight: {line}", file=sys.stderr)

@@ -107,11 +107,7 @@ rule fetch_weights:
         "results/logs/fetch_weights/{file}.log",
     wildcard_constraints:
         file="(?!(?:{})$).+".format(
-            one_of(
-                re.escape(file.name)
-                for file in PLAN.downloads.present_weights()
-                if is_kept(str(file))
-            )
+            one_of(map(re.escape, [*kept_weights(), *PLAN.downloads.fitted_weights()]))
         ),
     conda:
         "../envs/media.yaml"

@@ -8,7 +8,7 @@ rule train:
     input:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
         annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
-        manifest="results/{dataset}/media/manifest.parquet",
+        manifest=lambda wc: PLAN.systems.manifest(wc.dataset, wc.system),
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
         transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
         weights=lambda wc: PLAN.systems.weights(wc.dataset, wc.system),
@@ -43,7 +43,7 @@ rule import_checkpoint:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
         file=lambda wc: PLAN.systems.checkpoint_file(wc.dataset, wc.system),
         annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
-        manifest="results/{dataset}/media/manifest.parquet",
+        manifest=lambda wc: PLAN.systems.manifest(wc.dataset, wc.system),
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
         fit_files=lambda wc: PLAN.systems.fit_files(wc.dataset, wc.system),
     output:
@@ -67,7 +67,7 @@ rule predict:
         settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
         checkpoint=lambda wc: PLAN.systems.checkpoint(wc.dataset, wc.system, wc.seed),
         annotations=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
-        manifest="results/{dataset}/media/manifest.parquet",
+        manifest=lambda wc: PLAN.systems.manifest(wc.dataset, wc.system),
         features=lambda wc: PLAN.systems.feature_indices(wc.dataset, wc.system),
         transcripts=lambda wc: PLAN.systems.transcripts(wc.dataset, wc.system),
         weights=lambda wc: PLAN.systems.weights(wc.dataset, wc.system),
@@ -90,7 +90,7 @@ rule predict:
         mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
         gpu=lambda wc: min(1, PLAN.systems.runtime(wc.dataset, wc.system).gpu),
-        runtime=60,
+        runtime=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).runtime_min,
     params:
         key=lambda wc: PLAN.systems.prediction_key(wc.dataset, wc.system),
     shell:

@@ -1,11 +1,36 @@
-# Visual features: sampled frames -> rows.
+# Visual features: sampled frames -> rows; and what such rows are reduced by, where nobody published it.
+rule fit_pca:
+    input:
+        index=lambda wc: PLAN.features.fitted_on(wc.file),
+    output:
+        f"{PLAN.downloads.weights_folder()}/{{file}}",
+    log:
+        "results/logs/fit_pca/{file}.log",
+    wildcard_constraints:
+        file=one_of(
+            re.escape(file)
+            for file in PLAN.downloads.fitted_weights()
+            if file not in kept_weights()
+        ),
+    conda:
+        "../envs/networks.yaml"
+    threads: 4
+    resources:
+        mem_mb=lambda wc, attempt: 32000 * attempt,
+        runtime=240,
+    shell:
+        "python -m workflow_scripts.fit_pca {input.index:q} --out {output:q} 2>&1 | tee {log:q}"
+
+
 rule extract_visual:
     input:
         settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
-        accepted=ancient("results/{dataset}/media/manifest.parquet"),
+        accepted=lambda wc: ancient(
+            PLAN.features.media(wc.dataset, wc.feature, "manifest")
+        ),
         weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
         frames=lambda wc: PLAN.features.frame_plan(wc.dataset, wc.feature, wc.shard),
-        media="results/{dataset}/media/{shard}.parquet",
+        media=lambda wc: PLAN.features.media(wc.dataset, wc.feature, wc.shard),
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
     log:

@@ -1,12 +1,14 @@
 """The tables of `docs/datasets.md`, from `config/datasets/`."""
 
 import argparse
+import re
 import sys
 from dataclasses import asdict
 
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.planning.needs import Need, data_needed
+from workflow_scripts.lib.planning.needs import Need
+from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.list_downloads import size_of
 
 PAGE = ROOT / "docs" / "datasets.md"
@@ -15,17 +17,16 @@ BEGIN, END = "<!-- data tables: begin -->", "<!-- data tables: end -->"
 
 def row(need: Need) -> str:
     """Return one line of a table."""
-    stated = asdict(need)
-    command = f"`{need.command}`"
-    by_hand = f"by hand: <{need.page}>, to `{need.put_at}`" + (need.command and f", then {command}")
-    cells = (need.name, f"`{need.place}`", size_of(stated), need.licence, by_hand if need.page else command)
+    how = re.sub(r"(https?://[^\s,]+)", r"<\1>", need.ways[0])
+    how = re.sub(r"(snakemake --cores 1 \S+)", r"`\1`", how)
+    cells = (need.name.partition(" of ")[0], f"`{need.place}`", size_of(asdict(need)), need.licence, how)
     return f"| {' | '.join(cells)} |"
 
 
 def tables() -> str:
     """Return a section for every dataset that needs something from elsewhere."""
     configuration = Configuration({}, ROOT / "config")
-    needs = data_needed(configuration)
+    needs = Plan({}, ROOT / "config").preflight.needs(None).data()
     sections = []
     for name in configuration.known("datasets"):
         rows = [row(need) for need in needs if need.used_by == name]

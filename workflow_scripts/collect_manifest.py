@@ -26,8 +26,8 @@ def main() -> None:
     bad = [row for row in zip(*columns, strict=True) if row[1] != "ok"]
     problems = args.out.with_name("problems.tsv")
     if bad:
-        lines = ["video_id\tstatus\treason", *("\t".join(" ".join(field.split()) for field in row) for row in bad)]
-        write_text(problems, "\n".join(lines) + "\n")
+        lines = [f"{video_id}\t{status}\t{' '.join(reason.split())}\n" for video_id, status, reason in bad]
+        write_text(problems, "".join(["video_id\tstatus\treason\n", *lines]))
         listing = "\n".join(
             f"  {video_id}: {status} ({reason})" for video_id, status, reason in bad[:LISTED_IN_MESSAGE]
         )

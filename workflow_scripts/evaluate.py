@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.predictions.answer_tables import FLOOR, PREDICTOR, QUERY_SCORES, VARIATION, ZERO, read_answers
 from workflow_scripts.lib.predictions.references import annotations_folder
-from workflow_scripts.lib.reporting.provenance import provenance
+from workflow_scripts.lib.reporting.provenance import inputs_of, provenance
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import counts, refusing_readably, sections, write_tables
 from workflow_scripts.lib.scoring.run import grouped, score_means, score_run, score_variants
@@ -39,7 +39,11 @@ def main() -> None:
         }
         floor = score_variants(split, tables, FLOOR, evaluation, results)
     write_tables(args.out.parent, results)
-    baselines = {"best_constant": best_constant(results, split, evaluation["group_by"]), "floor": floor.get("")}
+    scored, group_by = sections(results), evaluation["group_by"]
+    groups = {result.rules: grouped(result, split, group_by) for result in results}
+    for rules, of_rules in groups.items():
+        scored["rule_sets"][rules] |= {"groups": of_rules} if of_rules else {}
+    baselines = {"best_constant": best_constant(results, split, group_by), "floor": floor.get("")}
     if evaluation["order_baseline"]:
         train = AnnotatedSplit.read(annotations, config["splits"]["train"], config["queries"]["kinds"])
         baselines["order_only"] = order_baseline(results, train)
@@ -51,11 +55,12 @@ def main() -> None:
             "split": name,
             "protocol": config["protocol"],
             "given": config["given"],
-            **sections(results),
+            "inputs": inputs_of(settings),
+            **scored,
             "left_out": left_out,
-            "groups": grouped(results[0], split, evaluation["group_by"]) if results else {},
+            "groups": groups.get(scored["rules"], {}),
             **variants,
-            "query_scores": score_means(split, scores, evaluation["group_by"]),
+            "query_scores": score_means(split, scores, group_by),
             "baselines": baselines,
             "published": evaluation["published"].get(name) or None,
             "counts": counts(results, summary),

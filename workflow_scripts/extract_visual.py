@@ -33,7 +33,7 @@ def main() -> None:
     args, settings = parse_job(__doc__)
     images, folder = settings["recipe"].get("images"), Path(settings["folder"])
     plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist()}
-    videos = {row["video_id"]: row for row in read_table(args.media).to_pylist()}
+    videos = {} if images else {row["video_id"]: row for row in read_table(args.media).to_pylist()}
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 

@@ -25,7 +25,9 @@ def main() -> None:
 
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.predictions.answer_tables import write_answers, write_query_scores
+    from workflow_scripts.lib.store.digest import digest_json, file_sha256
     from workflow_scripts.lib.store.shard_store import use_zarrs
+    from workflow_scripts.lib.training.answer_journal import AnswerJournal
     from workflow_scripts.lib.training.checkpoint import build_system, check_recipes, read_checkpoint
     from workflow_scripts.lib.training.prediction import join, summarise_run
     from workflow_scripts.lib.training.prior import PriorResults
@@ -44,7 +46,11 @@ def main() -> None:
     reader = Reader.of(args.settings, settings, PriorResults(settings, args.seed).answers)
     split = reader.read(args.split).usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
-    own, others = answer_variants(trained, network, split.items, config, device, args.seed)
+    journal = AnswerJournal(
+        args.out / "answers_so_far.jsonl",
+        digest_json([file_sha256(args.checkpoint), split.digest, config, device, args.seed]),
+    )
+    own, others = answer_variants(trained, network, split.items, config, device, args.seed, journal)
     train = [] if config["system"] == BASELINE else reader.queries_of_roles(("train",))
     if train:
         others.append(answer_floor(train, split.items, system, config["given"], args.seed))
@@ -56,6 +62,7 @@ def main() -> None:
     seconds = time.monotonic() - started
     summary = summarise_run(notes, settings, split.skipped, own, seconds, str(device))
     write_json(args.out / "predict.json", summary)
+    journal.close()
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from workflow_scripts.lib.datasets.video_folder import located
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.media.survey import Survey, survey_videos
 from workflow_scripts.lib.store.digest import content_digest
@@ -57,7 +58,8 @@ def main() -> None:
     args = parser.parse_args()
     settings = read_settings(args.settings, args.key)
     folder = Path(settings["videos"])
-    surveys = survey_videos(folder, list(read_shard_list(args.shard_list)), settings["extensions"], args.jobs)
+    videos = located(folder, settings["extensions"], read_shard_list(args.shard_list))
+    surveys = survey_videos(folder, videos, args.jobs)
 
     def row(survey: Survey) -> dict:
         known = {name: value for name, value in vars(survey).items() if name != "info"}

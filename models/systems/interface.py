@@ -14,6 +14,7 @@ are clean, the first of which is its preset), and `Config` the properties
 - `tasks`: what it answers (`moments`, `highlights`, `steps`, `captions`, `videos`), in the order in which it is asked:
   later answers may be given earlier ones; `("moments",)` where it does not say;
 - `captions_of`: what its captions describe, `videos`, `steps` or both;
+- `learns`: False for a system that learns nothing, not even by `fit`: no split to learn from is read;
 - `fits_on`: roles of the splits (`train`, `test`) whose queries `fit` needs; where `test` is one, their items follow
   those of training, without rows of features.
 """

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "dataset": "made",
     "name": "img",
     "device": "cpu",
+    "reads_media": True,
     "recipes": {"frames": "r1", "sounds": "r2", "words": "r3"},
     "weights": {"frames": "random(0)"},
     "prior": None,

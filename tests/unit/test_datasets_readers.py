@@ -10,7 +10,7 @@ from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.annotation_tables import add_flags
 from workflow_scripts.lib.datasets.demo.event_plan import plan_demo
 from workflow_scripts.lib.datasets.demo.sources import source_files, write_sources
-from workflow_scripts.lib.datasets.readers import known_formats, read_annotations, read_durations
+from workflow_scripts.lib.datasets.readers import known_formats, read_annotations, splits_named
 from workflow_scripts.lib.datasets.validation import validate_annotations
 
 QVH = {
@@ -199,15 +199,38 @@ def test_placeholder_bounds_of_the_test_split_are_no_moment(tmp_path):
     assert found.moments == []
 
 
-def test_steps_published_apart_join_their_videos(tmp_path):
+def test_steps_published_apart_are_a_split_of_their_own(tmp_path):
     entry = HIREST["Make a cake"]["aaaaaaaaaaa.mp4"] | {"bounds": [0, 1], "steps": []}
-    steps = {"a.mp4": {"captions": [{"start": 1.5, "end": 2, "sentence": "stir"}], "bounds": [[1.5, 2]]}}
+    captions = [{"start": 1.5, "end": 2, "sentence": "stir"}, {"start": 2, "end": 4, "sentence": "bake"}]
+    steps = {"a.mp4": {"captions": captions, "bounds": [[1.5, 2], [2, 4]]}}
     found = read_hirest(tmp_path, {"p": {"a.mp4": entry}}, train_steps=steps)
-    assert [(row["query_id"], row["start_s"], row["text"]) for row in found.steps] == [
-        ("hirest/train/p#a", 1.5, "stir")
+    query = "hirest/train_steps/p#a"
+    assert [(row["split"], row["query_id"], row["start_s"], row["text"]) for row in found.steps] == [
+        ("train_steps", query, 1.5, "stir"),
+        ("train_steps", query, 2.0, "bake"),
     ]
+    [moment] = found.moments
+    assert (moment["query_id"], moment["start_s"], moment["end_s"]) == (query, 1.5, 4.0)
+    assert [(row["query_id"], row["text"]) for row in found.queries] == [("hirest/train/p#a", "p"), (query, "p")]
+    assert [row["split"] for row in found.videos] == [["train", "train_steps"]]
     with pytest.raises(errors.UnknownVideo, match="steps of z"):
         read_hirest(tmp_path, {"p": {"a.mp4": entry}}, train_steps={"z.mp4": {"captions": []}})
+
+
+def test_negative_videos_are_in_the_corpus_and_nobody_asks_about_them(tmp_path):
+    negatives = {"negative video_0": {"n.mp4": {}}, "negative video_1": {"o.mp4": {}}}
+    found = read_hirest(tmp_path, HIREST, train_negatives=negatives)
+    added = [(row["video_id"], row["split"], row["duration_s"]) for row in found.videos][-2:]
+    assert added == [("n", ["train"], None), ("o", ["train"], None)]
+    assert not any(row["video_id"] in "no" for row in found.queries)
+    assert splits_named("hirest", ["train", "test", "test_steps", "test_negatives"]) == ["train", "test", "test_steps"]
+
+
+def test_prompts_carry_their_categories(tmp_path):
+    categories = {"prompt_to_cat": {"Make a cake": "Food"}, "video_to_cat": {}}
+    found = read_hirest(tmp_path, HIREST, categories=categories)
+    assert {json.loads(row["extra_json"])["category"] for row in found.queries} == {"Food"}
+    assert splits_named("hirest", ["train", "categories"]) == ["train"]
 
 
 def test_a_key_that_occurs_twice_is_not_lost_silently(tmp_path):
@@ -303,9 +326,9 @@ def test_a_broken_table_is_answered_with_the_place_and_the_remedy(tmp_path, text
         read_plain(tmp_path, text)
 
 
-def test_two_files_that_would_be_one_video_are_refused(tmp_path):
-    with pytest.raises(errors.DuplicateVideo, match=r"'a\.avi'; expected 'a\.mp4'"):
-        read_plain(tmp_path, "video,query\na.mp4,x\na.avi,y\n")
+def test_two_spellings_of_one_file_are_refused(tmp_path):
+    with pytest.raises(errors.DuplicateVideo, match=r"'a\.MP4'; expected 'a\.mp4'"):
+        read_plain(tmp_path, "video,query\na.mp4,x\na.MP4,y\n")
 
 
 def test_another_kind_of_file_is_refused(tmp_path):
@@ -334,7 +357,7 @@ def test_the_demo_reads_in_all_three_layouts(tmp_path):
         files = {split: tmp_path / f"{layout}_{split}.{suffix}" for split in ("train", "val", "test")}
         found = read_annotations(source_format, files, "demo")
         assert [row["video_id"] for row in found.videos] == [plan.video_id for plan in plans]
-        assert list(read_durations(source_format, files)) == [plan.video_id for plan in plans]
+        assert list(found.durations()) == [plan.video_id for plan in plans]
         for row, plan in zip(found.videos, plans, strict=True):
             row["duration_s"] = plan.duration_cs / 100
         add_flags(found)
@@ -360,13 +383,9 @@ def test_the_demo_reads_in_all_three_layouts(tmp_path):
             errors.BadSourceFile,
             r"queries\.csv:2: .*write a quote inside a query twice",
         ),
-        ("video,query\nfilms/a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video: .*the file's name alone"),
-        ("video,query\nC:\\films\\a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video"),
-        (
-            "video,query\nmy holiday.mp4,x\n",
-            errors.BadVideoId,
-            r"queries\.csv:2:video: .*Rename files that hold blanks",
-        ),
+        ("video,query\n/films/a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video: .*the path below the folder"),
+        ("video,query\n../films/a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video: .*the path below the folder"),
+        ("video,query\nC:\\films\\a.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video: .*with `/`"),
         ("video,query\n.mp4,x\n", errors.BadVideoId, r"queries\.csv:2:video"),
         ("video,query,split\na.mp4,x,Test set\n", errors.BadValue, r"queries\.csv:2:split: .*small letters"),
         ("video,query\na.mp4,x\na,y\n", errors.DuplicateVideo, r"queries\.csv:3: .*'a'; expected 'a\.mp4'"),

@@ -31,6 +31,7 @@ TVR = {"train": f"{STA}/charades_sta_train_tvr_format.jsonl", "test": f"{STA}/ch
 MMN = {"train": f"{STA}/mmn/charades_train.json", "test": f"{STA}/mmn/charades_test.json"}
 CALCE = {"train": f"{STA}/calce/train.json", "test": f"{STA}/calce/test.json"}
 HIREST = {split: f"hirest/all_data_{split}.json" for split in ("train", "val", "test")}
+PAST_END = ("moments end_past_duration", "steps end_past_duration")
 HIREST_STEPS = {"test_steps": "hirest/formatted_moment_evaluation_gt.json"}
 TACOS = {split: f"tacos/{split}.json" for split in ("train", "val", "test")}
 
@@ -152,7 +153,8 @@ EXPECTED = {
         {
             "train": (1507, 1507, 865, {"moments zero_length": 1, "steps zero_length": 15}),
             "val": (477, 477, 193, {"steps zero_length": 3}),
-            "test": (1391, 1391, 0, {"steps zero_length": 8, "steps end_past_duration": 2}),
+            "test": (1391, 1391, 0, {}),
+            "test_steps": (507, 507, 507, dict.fromkeys(PAST_END, 2) | {"steps zero_length": 8}),
         },
     ),
 }
@@ -375,14 +377,26 @@ def test_calce_windows_of_qvhighlights_are_the_original_ones(originals):
     assert json.loads(row["extra_json"]) == {"stage1_result": [[120, 150]]}
 
 
+def test_the_corpus_of_hirest(originals):
+    """1,391 videos of the test split and 2,891 about which nothing is said."""
+    files = {"test": "all_data_test.json", "test_negatives": "all_data_test_negative_samples.json"}
+    paths = {name: originals / "hirest" / file for name, file in files.items()}
+    found = read_annotations("hirest", paths, "hirest_corpus")
+    assert len(found.videos) == 4282
+    assert {tuple(row["split"]) for row in found.videos} == {("test",)}
+    assert sum(row["duration_s"] is None for row in found.videos) == 2891
+    assert len({row["text"] for row in found.queries}) == 546
+
+
 def test_hirest_steps(originals):
     found = imported(originals, "hirest")
-    assert Counter(row["split"] for row in found.steps) == {"train": 4145, "val": 606, "test": 3856}
+    assert Counter(row["split"] for row in found.steps) == {"train": 4145, "val": 606, "test_steps": 3856}
     with_steps = {(row["split"], row["video_id"]) for row in found.steps}
-    assert Counter(split for split, _ in with_steps) == {"train": 550, "val": 78, "test": 507}
-    assert Counter(row["split"] for row in found.queries if row["clippable"]) == {"train": 865, "val": 193, "test": 776}
+    assert Counter(split for split, _ in with_steps) == {"train": 550, "val": 78, "test_steps": 507}
+    clippable = Counter(row["split"] for row in found.queries if row["clippable"])
+    assert clippable == {"train": 865, "val": 193, "test": 776, "test_steps": 507}
     blank = Counter(row["split"] for row in found.steps if row["text"] != row["text"].strip())
-    assert blank == {"train": 636, "val": 62, "test": 588}
+    assert blank == {"train": 636, "val": 62, "test_steps": 588}
 
 
 @pytest.mark.parametrize(

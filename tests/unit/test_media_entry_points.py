@@ -42,9 +42,10 @@ def folder(tmp_path_factory):
     videos.mkdir()
     make_clip(videos / "good.mp4", n_frames=30)
     make_clip(videos / "-other one.mkv", n_frames=20)
+    (videos / "two  blanks.mp4").touch()
     (videos / "broken.mp4").write_text("no video")
     (folder / "0000.tsv").write_text(shard_list_text({"good": "x", "broken": "x"}))
-    (folder / "0001.tsv").write_text(shard_list_text({"-other one": "x", "absent": "missing"}))
+    (folder / "0001.tsv").write_text(shard_list_text({"-other one": "x", "absent": "missing", "two  blanks": "x"}))
     for shard in ("0000", "0001"):
         assert probed(folder, shard, videos, folder / f"{shard}.parquet").returncode == 0
     return folder
@@ -74,17 +75,24 @@ def test_bad_videos_are_listed_and_the_setting_decides(folder, tmp_path, decisio
     arguments = ("--on-bad-video", decision, "--out", out, folder / "0000.parquet", folder / "0001.parquet")
     done = run("collect_manifest", *arguments)
     assert done.returncode == (2 if decision == "fail" else 0)
-    assert "2 of 4 videos cannot be used" in done.stderr
+    assert "3 of 5 videos cannot be used" in done.stderr
     assert "absent: missing (no absent.(mp4|mkv))" in done.stderr
     assert ("on_bad_video: skip" in done.stderr) == (decision == "fail")
     assert [line.split("\t")[:2] for line in (tmp_path / "problems.tsv").read_text().splitlines()] == [
         ["video_id", "status"],
         ["absent", "missing"],
         ["broken", "unreadable"],
+        ["two  blanks", "empty"],
     ]
     assert out.exists() == (decision == "skip")
     if decision == "skip":
-        assert read_table(out).column("video_id").to_pylist() == ["-other one", "absent", "broken", "good"]
+        assert read_table(out).column("video_id").to_pylist() == [
+            "-other one",
+            "absent",
+            "broken",
+            "good",
+            "two  blanks",
+        ]
 
 
 def test_the_plan_names_the_frames_of_usable_videos(folder, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 from tests.decoded import decoded
 from tests.parity.sampling_cases import frame_number
 from tests.unit.made_clips import numbered_picture, state_zero_seconds
+from workflow_scripts.lib.datasets.video_folder import list_videos, located
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.probe import frame_times, probe
 from workflow_scripts.lib.media.resize import RESIZE_RULES
@@ -156,10 +157,15 @@ def test_a_wrong_extension_does_not_matter(tmp_path, made, named):
     check_all_frames(write_clip(tmp_path / f"a.{made}").rename(tmp_path / f"b.{named}"))
 
 
+def surveyed(folder, video_ids):
+    """List, find and probe videos as the workflow does."""
+    return survey_videos(folder, located(folder, ["mp4"], list_videos(folder, ["mp4"], video_ids)), 2)
+
+
 @pytest.mark.parametrize("name", ["-dash", "with space", "ünï çødé 视频", "x" * 200, "a'b;c,[d]:e%03d", "$HOME `x`"])
 def test_any_name_can_be_found_probed_and_decoded(tmp_path, name):
     write_clip(tmp_path / "a.mp4").rename(tmp_path / f"{name}.mp4")
-    (found,) = survey_videos(tmp_path, [name], ["mp4"], 1)
+    (found,) = surveyed(tmp_path, [name])
     assert (found.path, found.info.status) == (f"{name}.mp4", "ok")
     assert numbers(tmp_path / found.path, PLANNED) == PLANNED
 
@@ -182,7 +188,7 @@ def test_links_are_followed_or_named(tmp_path):
     for name, target in {"good": "real.mp4", "loop": "loop.mp4", "first": "second.mp4", "broken": "gone.mp4"}.items():
         (tmp_path / f"{name}.mp4").symlink_to(target)
     (tmp_path / "second.mp4").symlink_to("first.mp4")
-    found = survey_videos(tmp_path, ["good", "loop", "first", "second", "broken"], ["mp4"], 2)
+    found = surveyed(tmp_path, ["good", "loop", "first", "second", "broken"])
     assert [survey.info.status for survey in found] == ["ok", "unreadable", "unreadable", "unreadable", "missing"]
     assert all(survey.info.reason for survey in found[1:])
 
@@ -209,7 +215,7 @@ def test_videos_that_another_user_may_not_read_are_listed_and_the_others_found(o
     if child == 0:
         os.setresuid(65534, 65534, 65534)
         try:
-            found = survey_videos(open_folder, ["open", "closed", "link"], ["mp4"], 1)
+            found = surveyed(open_folder, ["open", "closed", "link"])
             told = "\n".join(f"{survey.info.status}: {survey.info.reason}" for survey in found)
         except BaseException as error:
             told = repr(error)

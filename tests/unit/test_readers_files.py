@@ -88,8 +88,8 @@ def test_a_hirest_excerpt_reads_with_its_quirks():
     add_flags(found)
     validate_annotations(found)
     assert count_flags(found)["moments zero_length"] == 1
-    assert {row["split"] for row in found.moments} == {"train"}
-    assert [row["text"] for row in found.steps if row["split"] == "test"] == [
+    assert {row["split"] for row in found.moments} == {"train", "test_steps"}
+    assert [row["text"] for row in found.steps if row["split"] == "test_steps"] == [
         "boil some milk",
         "Add flavors in it",
         "extract the solid parts",

@@ -62,6 +62,7 @@ def evaluated(monkeypatch, annotations, windows, split, rules, **evaluation):
     settled |= {"group_by": None, "zero_streams": [], "variations": {}, "order_baseline": False, **evaluation}
     config = {"protocol": "published", "queries": {"kinds": None, "moments": "clip"}, "evaluation": settled}
     config["given"] = {"moments": "annotated", "steps": "annotated"}
+    config |= {"transcript": None, "streams": {"visual": {"names": ["frames"]}}}
     write_json(
         results / "made" / "settings.json",
         {"dataset": results.name, "annotations": results.name, "name": "made", "config": config},

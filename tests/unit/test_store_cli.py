@@ -16,6 +16,7 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.export import LAYOUTS, ExportForm, export_feature
 from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
+from workflow_scripts.lib.store.item_ids import file_of
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
 from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.store.verification import repair_feature, verify_feature
@@ -198,12 +199,29 @@ def test_an_export_holds_the_rows_as_published_loaders_read_them(root, tmp_path,
         READERS[layout](tmp_path / "out", "silent")
 
 
-def test_an_export_takes_names_from_the_annotations_and_refuses_equal_ones(root, tmp_path):
-    folder = root.parents[1] / "annotations"
-    videos = [{"video_id": v, "source_video_id": f"{v}.mp4", "youtube_id": None} for v in FeatureStore(root)]
+def name_videos(root, names):
+    """Write the tables that an export takes names from."""
+    videos = [{"video_id": v, "source_video_id": name, "youtube_id": None} for v, name in names.items()]
     queries = {name: pa.array([], pa.string()) for name in QUERY_COLUMNS}
-    write_table(folder / "videos.parquet", pa.Table.from_pylist(videos))
-    write_table(folder / "queries.parquet", pa.table(queries))
+    write_table(root.parents[1] / "annotations" / "videos.parquet", pa.Table.from_pylist(videos))
+    write_table(root.parents[1] / "annotations" / "queries.parquet", pa.table(queries))
+
+
+def test_an_export_writes_names_of_any_form_or_says_that_the_layout_cannot(root, tmp_path):
+    ids = list(FeatureStore(root))
+    names = dict(zip(ids, ["it's/one", "two", "two/three", "視" * 84, "five"], strict=True))
+    name_videos(root, names)
+    export_feature(root, tmp_path / "out", ExportForm("npy", name="{source_video_id}"))
+    for video_id, name in names.items():
+        values = FeatureStore(root)[video_id].values
+        if len(values):
+            assert np.array_equal(np.load(file_of(tmp_path / "out", name, ".npy")), values)
+    with pytest.raises(UserError, match=r"'two/three' cannot be written .*a name cannot also be a folder of others"):
+        export_feature(root, tmp_path / "all.hdf5", ExportForm("hdf5", name="{source_video_id}"))
+
+
+def test_an_export_takes_names_from_the_annotations_and_refuses_equal_ones(root, tmp_path):
+    name_videos(root, {video_id: f"{video_id}.mp4" for video_id in FeatureStore(root)})
     form = ExportForm("pt", name="{source_video_id}", dtype="float16", has_spatial_axes=True)
     export_feature(root, tmp_path / "out", form)
     back = torch.load(tmp_path / "out" / "b.mp4.pt", weights_only=True)

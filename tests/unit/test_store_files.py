@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store import atomic, digest, shards, tables
+from workflow_scripts.lib.store.item_ids import file_of, is_usable
 
-ids = st.text(st.characters(blacklist_characters="\t\n\r", blacklist_categories=["Cs"]), min_size=1, max_size=20)
+ids = st.text(st.characters(blacklist_categories=["Cc", "Cs"]), max_size=20).filter(is_usable)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
@@ -152,11 +153,19 @@ def test_shard_lists_come_back_sorted(entries):
     assert list(back.items()) == sorted(entries.items())
 
 
+def test_what_belongs_to_a_video_lies_in_the_same_subfolders_under_a_name_that_every_disk_takes(tmp_path):
+    assert file_of(tmp_path, "a b/it's.c", ".srt") == tmp_path / "a b" / "it's.c.srt"
+    long = ["視" * 84 + end for end in "ab"]
+    files = [file_of(tmp_path, f"{name}/{name}", ".srt") for name in long]
+    assert len({*files, *(file.parent for file in files)}) == 4
+    for file in files:
+        atomic.write_text(file, "x")
+        assert file.name.startswith("視" * 46)
+
+
 def test_bad_shard_lists_are_named(tmp_path):
-    with pytest.raises(UserError, match="tab or line break"):
-        shards.shard_list_text({"a": "x", "a\tb": "x"})
-    with pytest.raises(UserError, match="id '' is empty"):
-        shards.shard_list_text({"": "x"})
+    with pytest.raises(UserError, match=r"2 cannot be used: 'a\\tb', ''; .* tab or line break"):
+        shards.shard_list_text({"a": "x", "a\tb": "x", "": "x"})
     (tmp_path / "a.tsv").write_text("a\tb\nc\n")
     with pytest.raises(UserError, match=r"a\.tsv:2: expected"):
         shards.read_shard_list(tmp_path / "a.tsv")

@@ -1,5 +1,6 @@
 """Variants of systems: what they take over from their base, what `protocol: clean` means, whose query numbers fit."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +11,6 @@ from models.systems.img.config import CLEAN
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.planning.needs import weights_needed
 from workflow_scripts.lib.planning.plan import Plan
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
@@ -160,9 +160,11 @@ def test_word_vectors_come_from_the_registry_or_from_a_file(tmp_path):
         Plan(given, CONFIG).systems.fit_files("charades", "img")
 
 
-def test_the_list_of_weights_names_the_word_vectors_of_a_target():
-    needed = Configuration({"needed_by": "results/charades/img/metrics.json"}, CONFIG)
-    assert [need.name for need in weights_needed(needed)] == ["cnn14", "glove_840b", "i3d_rgb_charades"]
+def test_the_list_of_weights_names_the_word_vectors_of_a_target(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    listed = Plan({"needed_by": "results/charades/img/metrics.json"}, CONFIG).preflight.listing("weights")
+    names = [need["name"] for need in json.loads(Path(listed).read_text())]
+    assert names == ["weights cnn14", "weights glove_840b", "weights i3d_rgb_charades"]
 
 
 def imported(path, **settings):

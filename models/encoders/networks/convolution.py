@@ -13,10 +13,15 @@ def conv3d(x: Tensor, weight: Tensor, bias: Tensor | None, stride: tuple, paddin
     In one thread PyTorch takes an im2col matrix product for most batches of fewer than 17 clips, which needs about half
     as long again. Another order of summation, no other difference.
     """
-    direct = x.device.type == "cpu" and torch.backends.mkldnn.is_available() and x.dtype != torch.float16
+    direct = x.device.type == "cpu" and torch.backends.mkldnn.is_available() and _takes(x.dtype)
     if direct and not (torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)):
         return torch.mkldnn_convolution(x, weight, bias, padding, stride, (1, 1, 1), 1)
     return F.conv3d(x, weight, bias, stride, padding)
+
+
+def _takes(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN computes with numbers of a type on this CPU."""
+    return dtype == torch.float32 or (dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 class Conv3d(nn.Conv3d):

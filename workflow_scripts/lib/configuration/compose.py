@@ -6,6 +6,7 @@ dataset, and what the variant changes. Later layers win; mappings merge key by k
 """
 
 import importlib
+import logging
 import pkgutil
 import re
 from collections.abc import Iterable, Mapping
@@ -19,8 +20,10 @@ from models.systems.interface import tasks_of
 from workflow_scripts.lib.configuration.layers import merge, nested, read_yaml, validate, with_nulls
 from workflow_scripts.lib.configuration.messages import Layer, nearest, source_of
 from workflow_scripts.lib.configuration.schema import (
+    HELD_OUT,
     AudioFeature,
     Dataset,
+    Download,
     ExtractedFeature,
     FeatureBase,
     ImportedFeature,
@@ -41,6 +44,8 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.optional_captions import WEIGHTS_OF
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 
+log = logging.getLogger(__name__)
+
 FEATURE_KINDS = {
     "visual": VisualFeature,
     "audio": AudioFeature,
@@ -51,6 +56,8 @@ FEATURE_KINDS = {
 }
 ENCODER_KINDS = {"transcript": "text"}
 """Kind of a feature -> kind of the encoders that compute it, where these differ."""
+SPLITS_OF_DATASET = ": splits of all systems"
+"""Ends the name of a layer that holds them."""
 RANDOM_WEIGHTS = re.compile(r"random\((\d+)\)")
 NO_WEIGHTS = "none"
 
@@ -111,13 +118,31 @@ class Configuration:
     def _find_single_downloads(self) -> dict[str, tuple[str, str]]:
         found = {}
         for dataset in self.known("datasets"):
+            for name, download in self.downloads_of(dataset).items():
+                if not download.unpack:
+                    found.setdefault(download.to, (dataset, name))
+        return found
+
+    def downloads_of(self, dataset: str) -> dict[str, Download]:
+        """Return what can be fetched of a dataset; a mistake in its file is a warning here, for others are asked too.
+
+        Whoever asks for the dataset itself gets the error.
+        """
+        return self._memo(("downloads", dataset), lambda: self._read_downloads(dataset))
+
+    def _read_downloads(self, dataset: str) -> dict[str, Download]:
+        try:
             downloads: dict[str, Any] = {}
             for _, content in self._layers("datasets", dataset):
                 downloads = merge(downloads, content.get("downloads") or {})
-            for name, download in downloads.items():
-                if isinstance(download, dict) and "to" in download and not download.get("unpack"):
-                    found.setdefault(str(download["to"]), (dataset, name))
-        return found
+            path = str(self.folder / "datasets" / f"{dataset}.yaml")
+            return {
+                name: validate(Download, [(path, download)], ("downloads", name))
+                for name, download in downloads.items()
+            }
+        except UserError as error:
+            log.warning("%s\n  What dataset %s offers is left out of this call.", error, dataset)
+            return {}
 
     def feature(self, dataset: str, name: str) -> FeatureBase:
         """Return one feature's settings on one dataset, its encoder's parameters completed by their defaults."""
@@ -196,8 +221,10 @@ class Configuration:
     def _laid(self, kind: str, name: str, datasets: tuple[str, ...]) -> list[Layer]:
         """Return the layers of every link of the chain in turn: its file, what the datasets say of it, the root."""
         layers = []
-        for link, file in self._chain(kind, name):
+        for number, (link, file) in enumerate(self._chain(kind, name)):
             layers.append(file)
+            if kind == "systems" and number == 0:
+                layers += [split for dataset in datasets for split in _splits(self._layers("datasets", dataset))]
             for dataset in datasets:
                 layers += _sections(self._layers("datasets", dataset), kind, link)
             layers += _sections(self._root_layers, kind, link)
@@ -308,6 +335,10 @@ class Configuration:
     def _read_system(self, dataset: str, name: str) -> System:
         layers = self._layers("systems", name, dataset)
         system: System = validate(System, layers)
+        # What a dataset says of all systems is about published ones.
+        is_of_all = source_of(layers, ("splits", "select")).endswith(SPLITS_OF_DATASET)
+        if is_of_all and system.protocol == "clean" and system.splits.select in system.splits.test:
+            system = system.model_copy(update={"splits": system.splits.model_copy(update={"select": HELD_OUT})})
         self._member("models.systems", system.system, layers, "system")
         config = importlib.import_module(f"models.systems.{system.system}.config")
         for stream, content in system.streams.items():
@@ -350,9 +381,11 @@ class Configuration:
             if name not in self.known("datasets"):
                 hint = nearest(name, self.known("datasets"))
                 raise UserError(f"{where}: datasets.{name}: unknown dataset; {hint}")
-            if wanted.annotations not in (None, *self.known("datasets")):
-                hint = nearest(wanted.annotations, self.known("datasets"))
-                raise UserError(f"{where}: datasets.{name}.annotations: unknown dataset {wanted.annotations!r}; {hint}")
+            for key in ("annotations", "corpus"):
+                other = getattr(wanted, key)
+                if other not in (None, *self.known("datasets")):
+                    hint = nearest(other, self.known("datasets"))
+                    raise UserError(f"{where}: datasets.{name}.{key}: unknown dataset {other!r}; {hint}")
         source = system.annotations_on(dataset)
         here, there = self.dataset(dataset).videos, self.dataset(source).videos
         if here != there:
@@ -418,6 +451,12 @@ def _asked(rules: str) -> str:
 def _sections(layers: list[Layer], kind: str, name: str) -> list[Layer]:
     """Return what layers say about one dataset, feature or system; nothing is an empty mapping."""
     return [(f"{label}: {kind}.{name}", (content.get(kind) or {}).get(name) or {}) for label, content in layers]
+
+
+def _splits(layers: list[Layer]) -> list[Layer]:
+    """Return what layers say about the splits of a dataset, as layers of a system."""
+    stated = [(label, content["splits"]) for label, content in layers if content.get("splits")]
+    return [(f"{label}{SPLITS_OF_DATASET}", {"splits": splits}) for label, splits in stated]
 
 
 def _complete(model: type[BaseModel], layers: list[Layer], key: str) -> dict[str, Any]:

@@ -71,6 +71,11 @@ def fits_on(system: System) -> tuple[str, ...]:
     return getattr(_typed(system), "fits_on", ())
 
 
+def learns(system: System) -> bool:
+    """Return whether a system learns anything, so that there has to be a split to learn from."""
+    return getattr(_typed(system), "learns", True)
+
+
 def _typed(system: System) -> Any:
     """Return a system's own settings as the `Config` of its config.py."""
     return importlib.import_module(f"models.systems.{system.system}.config").Config.model_validate(system.settings)

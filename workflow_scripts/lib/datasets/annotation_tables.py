@@ -1,6 +1,7 @@
 """Annotations in memory, as readers build them, and on disk, as everything else reads them."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ class Annotations:
     transcripts: list[Row] = field(default_factory=list)
     origins: dict[str, str] = field(default_factory=dict)
     """File and line of every video id and query id, for messages."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Name of the file of those videos that the source calls by their files: another of the same stem is not meant."""
     _video_rows: dict[str, Row] = field(default_factory=dict, repr=False)
     _query_counts: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
     _window_counts: dict[str, int] = field(default_factory=dict, repr=False)
@@ -124,6 +127,17 @@ class Annotations:
                 "end_s": end / rate,
             }
         )
+
+    def keep_splits(self, splits: Collection[str]) -> None:
+        """Drop what belongs to other splits; a video stays if it is in one of these."""
+        for row in self.videos:
+            row["split"] = [split for split in row["split"] if split in splits]
+        self.videos[:] = [row for row in self.videos if row["split"]]
+        for name in ("queries", "moments", "saliency", "steps", "captions"):
+            rows = getattr(self, name)
+            rows[:] = [row for row in rows if row["split"] in splits]
+        kept = {row["video_id"] for row in self.videos}
+        self.transcripts[:] = [row for row in self.transcripts if row["video_id"] in kept]
 
     def join(self, others: "Annotations") -> None:
         """Add what another reader says of the same videos; the first description of a video stands.

@@ -1,12 +1,16 @@
 """Annotated durations and those of the video files: one fills in for the other, and both are compared."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import MissingDuration
+from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source
+from workflow_scripts.lib.store.id_patterns import fill_pattern
 from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -61,6 +65,34 @@ def fill_durations(annotations: Annotations, manifest: Path | None) -> dict[str,
         row["duration_s"] = media[row["video_id"]]["duration_s"] or None
     lost = {row["video_id"]: media[row["video_id"]]["status"] for row in open_rows if row["duration_s"] is None}
     log.info("%s: durations of %d videos taken from the files", annotations.dataset, len(open_rows) - len(lost))
+    return lost
+
+
+def fill_from_rows(annotations: Annotations, published: Mapping[str, Any]) -> dict[str, str]:
+    """Give videos without annotated duration that of their published rows: number of rows x seconds per row.
+
+    Parameters
+    ----------
+    annotations : Annotations
+        As a reader made them; durations are filled in where there are rows.
+    published : dict
+        `path`, `layout`, `key`, `id_pattern` and `times` (seconds per row) of an imported feature.
+
+    Returns
+    -------
+    dict of str to str
+        What is to be said of the videos that still have no duration.
+    """
+    rows = open_source(Path(published["path"]), published["layout"], published["key"])
+    open_videos = [video for video in annotations.videos if video["duration_s"] is None]
+    for video in open_videos:
+        name = fill_pattern(published["id_pattern"], {"youtube_id": None, **video})
+        if name and rows.digest(name):
+            with contextlib.suppress(UnreadableFile):
+                video["duration_s"] = len(rows.read(name)) * published["times"] or None
+    lost = {video["video_id"]: "without rows" for video in open_videos if video["duration_s"] is None}
+    n_filled = len(open_videos) - len(lost)
+    log.info("%s: durations of %d videos told by their rows in %s", annotations.dataset, n_filled, published["path"])
     return lost
 
 

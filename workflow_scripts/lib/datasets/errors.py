@@ -39,7 +39,7 @@ class UnknownDataset(AnnotationError):
 
 
 class BadVideoId(AnnotationError):
-    """A video id is blank, holds a slash or a blank, or does not follow from the id in the source."""
+    """A video id is no name or path that can stand in a list, or does not follow from the id in the source."""
 
 
 class BadDuration(AnnotationError):

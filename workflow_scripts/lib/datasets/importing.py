@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags
-from workflow_scripts.lib.datasets.durations import fill_durations
+from workflow_scripts.lib.datasets.durations import fill_durations, fill_from_rows
 from workflow_scripts.lib.datasets.item_files import join_items
 from workflow_scripts.lib.datasets.left_out import leave_out
 from workflow_scripts.lib.datasets.readers import read_annotations
@@ -43,9 +43,10 @@ def import_source(
     ----------
     source : dict
         `format`, the name of a reader; `files`, pairs of split and source file; `items`, files with noun phrases of
-        the queries (`join_items`).
+        the queries (`join_items`); `only_splits`, if not all; `durations_of`, rows that tell durations
+        (`fill_from_rows`).
     dataset : key of the dataset
-    manifest : media manifest, for durations that the files leave open
+    manifest : media manifest, for durations that nothing else tells
     strict : whether odd spans are errors
 
     Returns
@@ -61,10 +62,15 @@ def import_source(
         A subclass named after what is wrong.
     """
     annotations = read_annotations(source["format"], split_paths(source), dataset)
+    if "only_splits" in source:
+        annotations.keep_splits(source["only_splits"])
     if source["items"]:
         n_joined = join_items(annotations, item_paths(source))
         log.info("items: %d of %d queries have theirs from a file", n_joined, len(annotations.queries))
-    left_out = leave_out(annotations, fill_durations(annotations, manifest))
+    rows = source.get("durations_of")
+    left_out = leave_out(
+        annotations, fill_from_rows(annotations, rows) if rows else fill_durations(annotations, manifest)
+    )
     add_flags(annotations)
     validate_annotations(annotations)
     if strict:

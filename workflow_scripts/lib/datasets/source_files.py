@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, MissingKey
+from workflow_scripts.lib.media.video_files import VIDEO_EXTENSIONS
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg", ".mpeg", ".wmv", ".flv")
+_VIDEO_SUFFIXES = tuple(f".{extension}" for extension in VIDEO_EXTENSIONS)
 
 
 def stored_path(path: Path) -> Path:
@@ -108,7 +109,7 @@ def require_duration(record: dict[str, Any], key: str, where: str) -> float:
 
 def without_suffix(name: str) -> str:
     """Return a file name without the suffix of a video file."""
-    return name[: name.rindex(".")] if name.lower().endswith(VIDEO_SUFFIXES) else name
+    return name[: name.rindex(".")] if name.lower().endswith(_VIDEO_SUFFIXES) else name
 
 
 def extra_json(record: dict[str, Any], known: tuple[str, ...]) -> str | None:

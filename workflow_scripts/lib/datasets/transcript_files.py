@@ -11,6 +11,7 @@ from workflow_scripts.lib.datasets.schema import SCHEMA_VERSION, TRANSCRIPTS
 from workflow_scripts.lib.datasets.srt import srt_text
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import write_if_changed
+from workflow_scripts.lib.store.item_ids import file_of
 from workflow_scripts.lib.store.tables import read_table, write_table
 
 Row = dict[str, Any]
@@ -95,7 +96,7 @@ def write_transcript_index(shards: Iterable[Path], out: Path) -> None:
 
 
 def write_srt_files(shards: Sequence[Path], folder: Path) -> None:
-    """Write `<video id>.srt` for every video that was listened to; without speech the file is empty.
+    """Write `<video id>.srt` for every video that was listened to (`file_of`); without speech the file is empty.
 
     A video without sound has an empty file too; one that failed has none.
     """
@@ -107,4 +108,4 @@ def write_srt_files(shards: Sequence[Path], folder: Path) -> None:
         for row in read_table(shard, ["video_id", "start_s", "end_s", "text"]).to_pylist():
             subtitles[row["video_id"]].append((row["start_s"], row["end_s"], row["text"]))
         for video_id, lines in subtitles.items():
-            write_if_changed(folder / f"{video_id}.srt", srt_text(lines))
+            write_if_changed(file_of(folder, video_id, ".srt"), srt_text(lines))

@@ -12,6 +12,7 @@ from workflow_scripts.lib.datasets.annotation_tables import Annotations, Row
 from workflow_scripts.lib.datasets.schema import TABLES, span_flags
 from workflow_scripts.lib.datasets.source_files import without_suffix
 from workflow_scripts.lib.datasets.video_names import YOUTUBE_PREFIX
+from workflow_scripts.lib.store.item_ids import WHAT_AN_ID_IS, is_usable, some_of
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +115,16 @@ def _check_extra(annotations: Annotations, row: Row) -> None:
 
 def _check_videos(annotations: Annotations) -> None:
     seen: set[str] = set()
+    unusable = [row for row in annotations.videos if not is_usable(row["video_id"])]
+    if unusable:
+        found = some_of([repr(row["video_id"]) for row in unusable])
+        remedy = "Rename the videos in the file and on disk."
+        raise errors.BadVideoId(annotations.where(unusable[0]), found, WHAT_AN_ID_IS, remedy)
     for row in annotations.videos:
         where, video_id = annotations.where(row), row["video_id"]
-        if not video_id.strip() or "/" in video_id or any(character.isspace() for character in video_id):
-            expected = "an id without slash or blank"
-            raise errors.BadVideoId(where, repr(video_id), expected, "Rename the video in the file and on disk.")
-        if without_suffix(row["source_video_id"]) not in (video_id, f"{YOUTUBE_PREFIX}{video_id}"):
-            expected = f"the source id {row['source_video_id']!r} without {YOUTUBE_PREFIX!r} and suffix"
+        source = row["source_video_id"]
+        if video_id not in (source, without_suffix(source), without_suffix(source).removeprefix(YOUTUBE_PREFIX)):
+            expected = f"the source id {source!r} without {YOUTUBE_PREFIX!r} and suffix"
             raise errors.BadVideoId(where, repr(video_id), expected)
         if row.get("youtube_id") is not None and len(row["youtube_id"]) != 11:
             raise errors.BadVideoId(where, f"the YouTube id {row['youtube_id']!r}", "11 characters")

@@ -6,18 +6,31 @@ here; the lists hold what `stat` tells.
 
 import itertools
 import json
+import logging
+import math
 import os
-from collections.abc import Callable, Iterable
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.media.survey import video_files
+from workflow_scripts.lib.media.survey import Located
+from workflow_scripts.lib.media.video_files import VideoFiles, known_extensions
 from workflow_scripts.lib.store.atomic import json_text, write_if_changed
+from workflow_scripts.lib.store.item_ids import refuse_unusable
+
+log = logging.getLogger(__name__)
 
 MISSING = "missing"
-_THREADS, _IDS_PER_THREAD = 16, 2_000
+"""Entry of a video without file; where more is known, the reason follows after a colon."""
+_UNREACHED = "unreached:"
+"""Entry of a file that is a broken link or lies in a closed folder, followed by its name: the probe says which."""
+_SIGNATURE = re.compile(r"\d+:\d+:(?P<name>.+)")
+_THREADS, _NAMES_PER_THREAD = 16, 2_000
 """A network file system answers each question late, and many at once."""
 
 
@@ -27,26 +40,118 @@ def stat_signature(path: Path) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}:{path.name}"
 
 
-def list_videos(folder: Path, extensions: Iterable[str], video_ids: Iterable[str]) -> dict[str, str]:
-    """Return what `stat` tells of every video: its signature, or `missing`."""
-    files, ids, place = video_files(folder, extensions), list(video_ids), str(folder)
+def list_videos(
+    folder: Path, extensions: Iterable[str], video_ids: Iterable[str], named: Iterable[str | None] | None = None
+) -> dict[str, str]:
+    """Return what `stat` tells of every video: its signature, or that it is missing.
 
-    def signatures(part: list[str]) -> list[str]:
-        return [_signature_or_missing(place, files[video_id][0]) if video_id in files else MISSING for video_id in part]
+    Parameters
+    ----------
+    folder, extensions : as of `VideoFiles`
+    video_ids : the videos
+    named : the file of each where the annotations name a file; None: of none
+    """
+    files, ids = VideoFiles(folder, extensions), list(video_ids)
+    wanted = list(zip(ids, named or itertools.repeat(None), strict=False))
+    found = [files.find(*video) for video in wanted]
+    _warn_of_doubles([names for names in found if len(names) > 1])
+    signatures = _signatures(folder, [names[0] for names in found if names])
+    missing = (_missing(files.why_not(*video)) for video, names in zip(wanted, found, strict=True) if not names)
+    return {video_id: next(signatures if names else missing) for video_id, names in zip(ids, found, strict=True)}
 
-    parts = [ids[start : start + _IDS_PER_THREAD] for start in range(0, len(ids), _IDS_PER_THREAD)]
+
+def videos_in(folder: Path, extensions: Sequence[str]) -> list[str]:
+    """Return the ids of all videos in a folder and its subfolders, in order.
+
+    Raises
+    ------
+    UserError
+        there is none, or names cannot be ids
+    """
+    found = VideoFiles(folder, extensions).every()
+    if not found:
+        others = other_files(folder)
+        kinds = ", ".join(f"{count} {kind}" for kind, count in others.items())
+        there = f"{sum(others.values())} other files are there: {kinds}" if others else "it is empty"
+        looked_for = ", ".join(f".{extension}" for extension in known_extensions(extensions))
+        raise UserError(f"{folder}: no video in it; {there}. Looked for {looked_for} in it and in its subfolders")
+    refuse_unusable(found, f"{folder}: names of videos")
+    return sorted(found)
+
+
+def other_files(folder: Path, videos: Container[str] = ()) -> dict[str, int]:
+    """Return how many files of which kind are in a folder and its subfolders beside videos, the most frequent first."""
+    kinds: Counter[str] = Counter()
+    for place, _, names in os.walk(folder):
+        below = os.path.relpath(place, folder)
+        paths = names if below == "." else (f"{below}/{name}" for name in names)
+        kinds.update(Path(path).suffix.lower() or "without extension" for path in paths if path not in videos)
+    return dict(kinds.most_common())
+
+
+def is_missing(entry: str) -> bool:
+    """Return whether an entry of a list of videos says that there is no file, or none that can be reached."""
+    return entry.startswith((MISSING, _UNREACHED))
+
+
+def located(folder: Path, extensions: Sequence[str], entries: Mapping[str, str]) -> dict[str, Located]:
+    """Return the file of every listed video.
+
+    Parameters
+    ----------
+    entries : as `list_videos` gives them; a video with an entry of another form (it was made since) is
+        looked for
+    """
+    files = None
+    found = {}
+    for video_id, entry in entries.items():
+        signature = _SIGNATURE.fullmatch(entry)
+        if signature or entry.startswith(_UNREACHED):
+            found[video_id] = Located(signature["name"] if signature else entry.removeprefix(_UNREACHED))
+            continue
+        files = files or VideoFiles(folder, extensions)
+        names = [] if is_missing(entry) else files.find(video_id)
+        reason = entry.removeprefix(MISSING).removeprefix(": ")
+        found[video_id] = Located(names[0]) if names else Located(None, reason or _nothing(files, video_id, extensions))
+    return found
+
+
+def _nothing(files: VideoFiles, video_id: str, extensions: Sequence[str]) -> str:
+    near = files.nearest(video_id)
+    return f"no {video_id}.({'|'.join(extensions)})" + (f"; the nearest name is {near}" if near else "")
+
+
+def _missing(reason: str) -> str:
+    return f"{MISSING}: {reason}" if reason else MISSING
+
+
+def _signatures(folder: Path, names: Sequence[str]) -> Iterable[str]:
+    # Names come from the disk: a folder in front of a usable name may be called anything.
+    refuse_unusable((name for name in names if "/" in name), f"{folder}: names of videos")
+    place = str(folder)
+    parts = [names[start : start + _NAMES_PER_THREAD] for start in range(0, len(names), _NAMES_PER_THREAD)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(zip(ids, itertools.chain.from_iterable(pool.map(signatures, parts)), strict=True))
+        return itertools.chain.from_iterable(pool.map(lambda part: [_signature(place, n) for n in part], parts))
 
 
-def _signature_or_missing(folder: str, name: str) -> str:
+def _signature(folder: str, name: str) -> str:
     # Plain strings: this is done for every video at every start.
     try:
         found = os.stat(f"{folder}/{name}")  # noqa: PTH116
     except OSError:
-        # A broken link, or one into a closed folder: the probe says which.
-        return MISSING
+        return f"{_UNREACHED}{name}"
     return f"{found.st_size}:{found.st_mtime_ns}:{name}"
+
+
+def _warn_of_doubles(doubles: Sequence[Sequence[str]]) -> None:
+    if doubles:
+        used, *others = doubles[0]
+        log.warning(
+            "%d videos have several files, e.g. %s is used, %s is not; `extensions` of the dataset sets the order",
+            len(doubles),
+            used,
+            ", ".join(others),
+        )
 
 
 @dataclass(frozen=True)
@@ -57,41 +162,71 @@ class AnnotatedVideos:
     ----------
     ids : list of str
         Sorted.
+    named : list of str or None
+        The file of each, where the annotations name a file.
     have_durations : bool
         Whether the files state the duration of every video.
+    total_s : float
+        Sum of the durations that they state, in seconds.
+    splits : list of str
+        The splits of the videos, in order.
     """
 
     ids: list[str]
+    named: list[str | None]
     have_durations: bool
+    total_s: float
+    splits: list[str]
+
+    @classmethod
+    def of(cls, annotations: Annotations) -> "AnnotatedVideos":
+        """Return what annotations say."""
+        durations = annotations.durations()
+        stated = [seconds for seconds in durations.values() if seconds is not None]
+        splits = sorted({split for row in annotations.videos for split in row["split"]})
+        ids = sorted(durations)
+        named = [annotations.files.get(video_id) for video_id in ids]
+        return cls(ids, named, len(stated) == len(ids), math.fsum(stated), splits)
 
 
 def annotated_videos(
-    files: Iterable[Path], read_durations: Callable[[], dict[str, float | None]], cache: Path
+    files: Iterable[Path],
+    importer: str,
+    read: Callable[[], Annotations],
+    cache: Path,
+    only_splits: Collection[str] | None = None,
 ) -> AnnotatedVideos:
-    """Return the annotated videos, read again only if an annotation file changed.
+    """Return the annotated videos, read again only if an annotation file or the reader changed.
 
     Parameters
     ----------
     files : the annotation files
-    read_durations : reads them; video id -> seconds or None
+    importer : name and version of their reader
+    read : reads them; durations may be missing
     cache : where the answer is remembered
+    only_splits : the splits that are read; None: all
 
     Raises
     ------
     UserError
         an annotation file is missing
     """
-    signatures = []
+    signatures = [importer]
     for path in files:
         if not path.is_file():
             remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
             raise UserError(f"{path}: no such annotation file. {remedy}")
         signatures.append(f"{path}:{stat_signature(path)}")
+    if only_splits is not None:
+        signatures.append(f"only {', '.join(only_splits)}")
     if cache.is_file():
         known = json.loads(cache.read_text(encoding="utf-8"))
-        if known.pop("files") == signatures:
+        # One that an earlier version wrote says less.
+        if known.pop("files") == signatures and set(known) == {each.name for each in fields(AnnotatedVideos)}:
             return AnnotatedVideos(**known)
-    durations = read_durations()
-    found = AnnotatedVideos(sorted(durations), None not in durations.values())
+    annotations = read()
+    if only_splits is not None:
+        annotations.keep_splits(only_splits)
+    found = AnnotatedVideos.of(annotations)
     write_if_changed(cache, json_text({"files": signatures, **asdict(found)}))
     return found

@@ -27,7 +27,7 @@ def parse_job(description: str) -> tuple[argparse.Namespace, dict[str, Any]]:
     parser = argparse.ArgumentParser(description=description)
     add_settings_options(parser)
     parser.add_argument("--rows-of", required=True, type=Path, help="table of what to encode (one shard)")
-    parser.add_argument("--media", type=Path, help="media table of the shard (visual)")
+    parser.add_argument("--media", nargs="?", type=Path, help="media table of the shard (visual, from videos)")
     parser.add_argument("--shard", help="name of the shard (text and spoken)")
     parser.add_argument("--n-shards", type=int, help="number of shards (text and spoken)")
     parser.add_argument("--durations", type=Path, help="table of videos with their durations (transcript)")

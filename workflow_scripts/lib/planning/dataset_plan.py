@@ -4,15 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.configuration.schema import Dataset
+from workflow_scripts.lib.configuration.schema import Dataset, ImportedFeature
 from workflow_scripts.lib.datasets.demo.event_plan import plan_demo, plan_digest
-from workflow_scripts.lib.datasets.readers import read_durations
+from workflow_scripts.lib.datasets.readers import importer_name, read_annotations, splits_named
 from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.datasets.video_folder import (
+    MISSING,
     AnnotatedVideos,
     annotated_videos,
+    is_missing,
     list_videos,
     stat_signature,
+    videos_in,
 )
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.downloads import Downloads
@@ -21,9 +24,11 @@ from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shards import (
     all_shards,
     frozen_shard_count,
+    read_shard_list,
     shard_list_text,
     split_into_shards,
 )
+from workflow_scripts.lib.store.tables import read_table
 
 
 class Datasets:
@@ -76,10 +81,6 @@ class Datasets:
             self._shards[dataset] = self._list_shards(dataset)
         return self._shards[dataset]
 
-    def is_listed(self, dataset: str) -> bool:
-        """Return whether the videos of a dataset have been listed in this call."""
-        return dataset in self._shards
-
     def shard_list(self, dataset: str, shard: str) -> str:
         """Return the list of a shard's videos.
 
@@ -107,51 +108,137 @@ class Datasets:
         return all_shards(n_shards)
 
     def _found(self, name: str, dataset: Dataset) -> dict[str, str]:
-        folder = Path(dataset.videos)
+        folder, annotated = Path(dataset.videos), self._annotated_videos(name)
         if not folder.is_dir():
-            hint = self._downloads.how_to_fetch(name, dataset.videos)
-            raise UserError(
-                f"{folder}: no such folder. Put the videos there, or change `videos` in the dataset's YAML file{hint}"
-            )
-        return list_videos(folder, dataset.extensions, self._annotated_videos(name).ids)
+            return self._listed_before(name, annotated.ids)
+        return list_videos(folder, dataset.extensions, annotated.ids, annotated.named)
+
+    def _listed_before(self, name: str, ids: list[str]) -> dict[str, str]:
+        """Return what the shard lists say of videos whose folder is not there now.
+
+        What was made from videos stays valid when their disk is taken away, and features that somebody published need
+        none. A job that does read videos is refused before it starts (preflight.py).
+        """
+        known = self._lists(name)
+        return {video_id: known.get(video_id, MISSING) for video_id in ids}
+
+    def _lists(self, name: str) -> dict[str, str]:
+        """Return all entries of the shard lists that are there."""
+        known: dict[str, str] = {}
+        for path in (RESULTS / name / "shards").glob("*.tsv"):
+            known |= read_shard_list(path)
+        return known
 
     def _annotated_videos(self, name: str) -> AnnotatedVideos:
-        if name not in self._annotated:
-            source = self._dataset(name).annotations
+        source = self._dataset(name).annotations
+        if name not in self._annotated and source.is_listing:
+            self._annotated[name] = self._videos_there(name)
+        elif name not in self._annotated:
             files = {split: stored_path(Path(path)) for split, path in source.files.items()}
             for path in files.values():
                 self._downloads.require(path)
             cache = RESULTS / name / "shards" / "annotated.json"
             self._annotated[name] = annotated_videos(
-                files.values(), lambda: read_durations(source.format, files), cache
+                files.values(),
+                importer_name(source.format),
+                lambda: read_annotations(source.format, files, name),
+                cache,
+                source.only_splits,
             )
         return self._annotated[name]
+
+    def _videos_there(self, name: str) -> AnnotatedVideos:
+        """Return the videos of a folder without annotations, or what was known of them if it is not there now."""
+        dataset, manifest = self._dataset(name), Path(_manifest(name))
+        known = [] if Path(dataset.videos).is_dir() else sorted(self._lists(name))
+        ids = known or videos_in(Path(dataset.videos), dataset.extensions)
+        seconds = read_table(manifest, ["duration_s"])["duration_s"].to_pylist() if manifest.is_file() else []
+        return AnnotatedVideos(ids, [None] * len(ids), False, sum(filter(None, seconds)), [dataset.annotations.split])
+
+    def has_annotations(self, dataset: str) -> bool:
+        """Return whether all annotation files of a dataset are there, or made here."""
+        found = self._dataset(dataset)
+        return bool(found.generate or found.annotations.is_listing) or all(
+            Path(path).is_file() for path in self.annotation_files(dataset)
+        )
+
+    def splits(self, dataset: str) -> list[str]:
+        """Return the splits of a dataset; before its annotations are there, those that its files are named after."""
+        found, source = self._dataset(dataset), self._dataset(dataset).annotations
+        if found.generate or not self.has_annotations(dataset):
+            named = splits_named(source.format, source.files)
+            return [split for split in named if source.only_splits is None or split in source.only_splits]
+        return self._annotated_videos(dataset).splits
+
+    def hours(self, dataset: str) -> float:
+        """Return the hours of video that the annotation files state."""
+        return self._annotated_videos(dataset).total_s / 3600
+
+    def video_ids(self, dataset: str) -> list[str]:
+        """Return the annotated videos."""
+        return self._annotated_videos(dataset).ids
+
+    def found_videos(self, dataset: str) -> tuple[int, int]:
+        """Return how many of the annotated videos are there, and how many are annotated."""
+        folder, annotated = Path(self._dataset(dataset).videos), self._annotated_videos(dataset)
+        if not folder.is_dir():
+            return 0, len(annotated.ids)
+        listed = list_videos(folder, self._dataset(dataset).extensions, annotated.ids, annotated.named)
+        return sum(not is_missing(entry) for entry in listed.values()), len(annotated.ids)
 
     # Annotations
 
     def annotation_files(self, dataset: str) -> list[str]:
         """Return the source annotation files of a dataset, as they are kept: plain or `.gz`."""
-        return [str(stored_path(Path(path))) for path in self._dataset(dataset).annotations.files.values()]
+        return [str(stored_path(Path(path))) for path in self._files_by_split(dataset).values()]
 
     def item_files(self, dataset: str) -> list[str]:
         """Return the files with items of the queries, as they are kept: plain or `.gz`."""
         return [str(stored_path(Path(path))) for path in self._dataset(dataset).annotations.items]
 
     def durations_from(self, dataset: str) -> list[str]:
-        """Return the media manifest if the annotation files leave durations open, else nothing."""
-        if self._dataset(dataset).generate or self._annotated_videos(dataset).have_durations:
+        """Return the media manifest if nothing else tells the durations of all videos, else nothing."""
+        if self._dataset(dataset).generate or self._dataset(dataset).annotations.durations_of:
             return []
-        return [f"{RESULTS}/{dataset}/media/manifest.parquet"]
+        if self._annotated_videos(dataset).have_durations:
+            return []
+        return [_manifest(dataset)]
+
+    def takes_durations_from_videos(self, dataset: str) -> bool:
+        """Return whether the videos have to be read for durations alone, as far as that is known."""
+        missing = self.has_annotations(dataset) and self.durations_from(dataset)
+        return bool(missing) and not all(Path(path).is_file() for path in missing)
 
     def annotation_files_by_split(self, dataset: str) -> dict[str, Any]:
         """Return the format of a dataset's annotations and the file of every split, in order."""
-        source = self._dataset(dataset).annotations
         # The tables have this order, which a mapping in a settings file does not keep.
-        return {"format": source.format, "files": [list(pair) for pair in source.files.items()]}
+        files = [list(pair) for pair in self._files_by_split(dataset).items()]
+        return {"format": self._dataset(dataset).annotations.format, "files": files}
+
+    def _files_by_split(self, dataset: str) -> dict[str, str]:
+        """Return the files that a dataset's annotations are read from: of a folder without any, the media manifest."""
+        source = self._dataset(dataset).annotations
+        return {source.split: _manifest(dataset)} if source.is_listing else dict(source.files)
 
     def annotation_source(self, dataset: str) -> dict[str, Any]:
         """Return what the tables of a dataset are made from."""
-        return {**self.annotation_files_by_split(dataset), "items": list(self._dataset(dataset).annotations.items)}
+        source = self._dataset(dataset).annotations
+        made_from = {**self.annotation_files_by_split(dataset), "items": list(source.items)}
+        if source.only_splits is not None:
+            made_from["only_splits"] = list(source.only_splits)
+        if source.durations_of is not None:
+            made_from["durations_of"] = self._rows_that_tell_durations(dataset, source.durations_of)
+        return made_from
+
+    def _rows_that_tell_durations(self, dataset: str, feature: str) -> dict[str, Any]:
+        """Return where published rows are and how many seconds each of them stands for."""
+        found = self._configuration.feature(dataset, feature)
+        if not isinstance(found, ImportedFeature) or not isinstance(found.times, float):
+            raise UserError(
+                f"config/datasets/{dataset}.yaml: annotations.durations_of: {feature} does not tell durations; name an "
+                "imported feature that states seconds per row (`times: 2.0`)"
+            )
+        return found.model_dump(include={"path", "layout", "key", "id_pattern", "times"})
 
     def strict_check(self, dataset: str) -> list[str]:
         """Return the file that says that no span of a dataset is odd, or nothing unless that is asked for."""
@@ -180,6 +267,10 @@ class Datasets:
 
     def _dataset(self, name: str) -> Dataset:
         return self._configuration.dataset(name)
+
+
+def _manifest(dataset: str) -> str:
+    return f"{RESULTS}/{dataset}/media/manifest.parquet"
 
 
 def _generated(dataset: Dataset) -> dict[str, str]:

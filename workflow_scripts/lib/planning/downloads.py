@@ -15,8 +15,10 @@ from workflow_scripts.lib.fetching.mirrors import all_mirrors, mirror_of
 from workflow_scripts.lib.fetching.misplaced import misplaced
 from workflow_scripts.lib.fetching.source import Source, by_hand, inside_words
 from workflow_scripts.lib.planning.archive_layouts import expected_inside
-from workflow_scripts.lib.planning.needs import data_needed, weights_needed
-from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
+from workflow_scripts.lib.planning.planned_files import RESULTS
+
+COMMAND = "snakemake --cores 1"
+"""How a single target is asked for."""
 
 SHOWN = 5
 """So many names of a folder stand in a message."""
@@ -30,10 +32,8 @@ class Downloads:
     fetch_first : called with a file that has to be fetched before more can be planned; it does not return
     """
 
-    def __init__(
-        self, configuration: Configuration, files: PlannedFiles, fetch_first: Callable[[str], None] | None
-    ) -> None:
-        self._configuration, self._files = configuration, files
+    def __init__(self, configuration: Configuration, fetch_first: Callable[[str], None] | None) -> None:
+        self._configuration = configuration
         self._fetch_first = fetch_first or _fetch_by_hand
 
     def single_files(self) -> list[str]:
@@ -78,17 +78,29 @@ class Downloads:
 
     def how_to_fetch(self, name: str, place: str) -> str:
         """Return the end of a message about a folder that is not there: the target that fetches it, if there is one."""
-        configuration = self._configuration
-        hints = [
-            _hint(owner, key, download, expected_inside(configuration, owner, download))
-            for owner in dict.fromkeys((name, *configuration.known("datasets")))
-            for key, download in configuration.dataset(owner).downloads.items()
-            if download.unpack and Path(place).is_relative_to(download.to)
+        return "".join(f"; {way}" for way in self.ways_to_fetch(name, place)[:1])
+
+    def ways_to_fetch(self, name: str, place: str) -> list[str]:
+        """Return the ways to get a folder that is not there, a sentence each; the first is the best."""
+        ways = [
+            _hint(owner, key, download, expected_inside(self._configuration, owner, download))
+            for owner, key, download in self.archives_for(name, place)
         ]
-        dataset = configuration.dataset(name)
-        if not hints and dataset.on_youtube and place == dataset.videos:
-            return f"; `snakemake --cores 1 {RESULTS}/{name}/youtube/missing.tsv` fetches what YouTube still has"
-        return hints[0] if hints else ""
+        dataset = self._configuration.dataset(name)
+        if dataset.on_youtube and place == dataset.videos:
+            ways.append(f"`{COMMAND} {RESULTS}/{name}/youtube/missing.tsv` fetches what YouTube still has")
+        return ways
+
+    def archives_for(self, name: str, place: str) -> list[tuple[str, str, Download]]:
+        """Return dataset, name and description of the archives whose content goes to a place, those of `name` first."""
+        configuration = self._configuration
+        # A dataset that extends another offers the same again.
+        found: dict[tuple[str | None, str], tuple[str, str, Download]] = {}
+        for owner in dict.fromkeys((name, *configuration.known("datasets"))):
+            for key, download in configuration.downloads_of(owner).items():
+                if download.unpack and Path(place).is_relative_to(download.to):
+                    found.setdefault((download.url or download.page, download.to), (owner, key, download))
+        return list(found.values())
 
     def youtube(self, dataset: str) -> dict[str, Any]:
         """Return how the videos of a dataset are fetched from YouTube.
@@ -120,6 +132,11 @@ class Downloads:
         folder = Path(self.weights_folder())
         return sorted(folder.iterdir()) if folder.is_dir() else []
 
+    def fitted_weights(self) -> list[str]:
+        """Return the names of all weights files that are fitted here, on rows of a feature."""
+        weights = map(self._configuration.weight, self._configuration.weight_names())
+        return [weight.file for weight in weights if weight.fitted_on]
+
     def weights_named(self, file: str) -> str:
         """Return the entry of config/weights.yaml whose file can be downloaded under a name.
 
@@ -146,26 +163,21 @@ class Downloads:
         mirrors = all_mirrors(self._configuration.root.mirrors, os.environ)
         return {"source": asdict(_source(published)), "mirror": mirror_of(published.url, mirrors)}
 
-    def listing(self, kind: str) -> str:
-        """Return a file that lists published `weights` or `data`: all, or what the target `needed_by` needs."""
-        needed = weights_needed if kind == "weights" else data_needed
-        return self._files.json(RESULTS / f"{kind}.json", lambda: [asdict(row) for row in needed(self._configuration)])
-
 
 def _fetch_by_hand(path: str) -> None:
     raise UserError(f"{path}: no such file; `snakemake --cores 1 {path}` fetches it")
 
 
 def _hint(dataset: str, key: str, download: Download, inside: list[str]) -> str:
-    folder, command = Path(download.to), f"snakemake --cores 1 {RESULTS}/{dataset}/fetched/{key}.json"
+    folder, command = Path(download.to), f"{COMMAND} {RESULTS}/{dataset}/fetched/{key}.json"
     if folder.is_dir() and any(folder.iterdir()):
         here = ", ".join(sorted(path.name for path in folder.iterdir())[:SHOWN])
-        return f"; {folder} is there with {here}, expected {', '.join(inside) or 'other files'}"
+        return f"{folder} is there with {here}, expected {', '.join(inside) or 'other files'}"
     if download.url:
-        return f"; `{command}` fetches {download.archive_name} (licence: {download.licence})"
+        return f"`{command}` fetches {download.archive_name} (licence: {download.licence})"
     place = Path(download.archive_place)
     return (
-        f"; get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
+        f"get them from {download.page} (licence: {download.licence}). `{command}` unpacks an archive "
         f"that you put at {place}{inside_words(inside)}{misplaced(place, download.size)}"
     )
 

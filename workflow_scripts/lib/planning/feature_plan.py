@@ -5,7 +5,13 @@ from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import feature_recipe, published_weights, sampling_name
-from workflow_scripts.lib.configuration.schema import FeatureBase, FeatureRuntime, ImportedFeature, VisualFeature
+from workflow_scripts.lib.configuration.schema import (
+    ExtractedFeature,
+    FeatureBase,
+    FeatureRuntime,
+    ImportedFeature,
+    TranscriptFeature,
+)
 from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, weight_path
@@ -17,9 +23,6 @@ from workflow_scripts.lib.store.id_patterns import pattern_fields
 from workflow_scripts.lib.store.lost_shards import LOST_FILE, read_times_lost
 from workflow_scripts.lib.store.settings_files import settings_key
 from workflow_scripts.lib.store.shards import read_shard_list
-
-LARGE_STORE = 10e9
-"""Bytes of a feature store above which its size is told before anything runs."""
 
 
 class Features:
@@ -33,7 +36,6 @@ class Features:
         self._settings: dict[tuple[str, str], dict[str, Any]] = {}
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
         self._times_lost: dict[tuple[str, str], int] = {}
-        self._asked: set[tuple[str, str]] = set()
 
     # Which there are
 
@@ -89,7 +91,31 @@ class Features:
         """Return threads, memory, GPUs and time limit of a feature's jobs."""
         return self._feature(dataset, feature).runtime
 
+    def is_finished(self, dataset: str, feature: str) -> bool:
+        """Return whether the index of a feature and all shards behind it are there."""
+        index = RESULTS / dataset / self._folder(feature) / "index.parquet"
+        return (
+            index.is_file()
+            and self._datasets.has_annotations(dataset)
+            and all(Path(file).is_file() for file in self._shards(dataset, feature))
+        )
+
     # What it is made from
+
+    def reads_media(self, dataset: str, feature: str) -> bool:
+        """Return whether a feature is made from the videos of a dataset, or from transcripts that are."""
+        described = self._feature(dataset, feature)
+        if isinstance(described, TranscriptFeature):
+            return self.reads_media(dataset, described.of)
+        return (
+            isinstance(described, ExtractedFeature)
+            and described.kind in ("visual", "audio", "speech")
+            and not getattr(described, "images", None)
+        )
+
+    def media(self, dataset: str, feature: str, file: str) -> list[str]:
+        """Return a table of the media (`manifest` or a shard) if a feature is made from them, else nothing."""
+        return [f"{RESULTS}/{dataset}/media/{file}.parquet"] if self.reads_media(dataset, feature) else []
 
     def frame_plan(self, dataset: str, feature: str, shard: str) -> str:
         """Return the sampling plan of a visual feature."""
@@ -116,6 +142,12 @@ class Features:
     def transcripts(self, dataset: str, feature: str, shard: str) -> str:
         """Return the transcripts of a shard whose lines a feature encodes."""
         return f"{RESULTS}/{dataset}/transcripts/{self._feature(dataset, feature).of}/{shard}.parquet"
+
+    def fitted_on(self, file: str) -> str:
+        """Return the index of the feature that a weights file is fitted on."""
+        weights = map(self._configuration.weight, self._configuration.weight_names())
+        found = next(weight.fitted_on for weight in weights if weight.fitted_on and weight.file == file)
+        return f"{RESULTS}/{found.dataset}/features/{found.feature}/index.parquet"
 
     def import_rows(self, dataset: str, feature: str) -> str:
         """Return the table of what a feature is imported for: videos, or queries for text."""
@@ -169,29 +201,7 @@ class Features:
         if self._makes_transcripts(feature):
             target = f"results/<dataset>/transcripts/{feature}/index.parquet"
             raise UserError(f"{feature} makes transcripts, not rows; ask for {target}")
-        self._asked.add((dataset, feature))
         return self._shards(dataset, feature)
-
-    def large_stores(self) -> list[str]:
-        """Return a line for every store that this call makes and that will need more than `LARGE_STORE` bytes.
-
-        Known is the size of features that take a fixed number of frames of every video.
-        """
-        lines = []
-        for dataset, name in sorted(self._asked):
-            feature = self._feature(dataset, name)
-            n_rows = isinstance(feature, VisualFeature) and feature.sampling.n_frames
-            is_there = (RESULTS / dataset / "features" / name / "index.parquet").is_file()
-            # Videos that only annotations which are fetched first can name are not known when the jobs begin.
-            if not n_rows or is_there or not self._datasets.is_listed(dataset):
-                continue
-            lists = (self._datasets.shard_list(dataset, shard) for shard in self._datasets.shards(dataset))
-            n_videos = sum(len(read_shard_list(path)) for path in lists)
-            n_bytes = n_videos * n_rows * feature.dim * (4 if feature.store_dtype == "float32" else 2)
-            if n_bytes > LARGE_STORE:
-                size = f"{n_videos} videos x {n_rows} rows x {feature.dim} values, before compression"
-                lines.append(f"disk: {name} of {dataset} needs up to {n_bytes / 1e9:.0f} GB ({size})")
-        return lines
 
     def transcript_shards(self, dataset: str, feature: str) -> list[str]:
         """Return the tables of the shards of a speech feature."""

@@ -1,31 +1,30 @@
-"""What has to come from elsewhere: weights of features, files and archives of datasets."""
+"""What has to come from elsewhere, and what of it is here: annotations, videos, published features, weights."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.configuration.recipe import base_weights, fit_files, published_weights, with_parts
-from workflow_scripts.lib.configuration.schema import Published
+from workflow_scripts.lib.configuration.schema import Download, Published
+from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
-
-TARGET = re.compile(
-    r"results/(?P<dataset>[a-z0-9_]+)/(?:(?:features|transcripts)/(?P<feature>[a-z0-9_]+)|(?P<system>[a-z0-9_]+))/.+"
-)
-COMMAND = "snakemake --cores 1"
-ANY_DATASET = "demo"
-"""What a dataset says about a feature is left out of the list over all datasets."""
+from workflow_scripts.lib.fetching.misplaced import misplaced
+from workflow_scripts.lib.planning.dataset_plan import Datasets
+from workflow_scripts.lib.planning.downloads import COMMAND, Downloads
+from workflow_scripts.lib.planning.planned_files import RESULTS
+from workflow_scripts.lib.planning.reading import Reading
+from workflow_scripts.lib.store.id_patterns import pattern_fields
 
 
 @dataclass(frozen=True)
 class Need:
-    """One thing that is published elsewhere.
+    """One thing that is published elsewhere, or that a person brings.
 
     Attributes
     ----------
     name : str
-        What it is called in the configuration.
+        What it is, for people.
     place : str
         File or folder where it is, or would be.
     size : int or None
@@ -33,117 +32,217 @@ class Need:
     about : str or None
         Rough size where the exact one is not known.
     licence : str
-        Terms of its publishers.
+        Terms of its publishers; empty where a person brings it.
     used_by : str
-        Features or datasets that need it.
-    command : str
-        What fetches it, or unpacks what a person fetched; empty if nothing has to be done.
-    page : str or None
-        Where a person gets it, if no program may.
-    put_at : str or None
-        Where a person puts it then.
+        What needs it.
+    n_here, n_all : int, int or None
+        How many of how many files are here; None: nobody knows how many there are.
+    is_fetched : bool
+        Whether a call that needs it fetches it by itself.
+    ways : tuple of str
+        What a person does about it, any of these; empty if nothing has to be done.
+    wrong : str
+        What is wrong with what is here.
     """
 
     name: str
     place: str
-    size: int | None
-    about: str | None
-    licence: str
-    used_by: str
-    command: str = ""
-    page: str | None = None
-    put_at: str | None = None
+    size: int | None = None
+    about: str | None = None
+    licence: str = ""
+    used_by: str = ""
+    n_here: int = 0
+    n_all: int | None = 1
+    is_fetched: bool = False
+    ways: tuple[str, ...] = ()
+    wrong: str = ""
+
+    @property
+    def is_here(self) -> bool:
+        """Return whether all of it is here."""
+        return not self.wrong and self.n_here > 0 and self.n_here >= (self.n_all or 1)
+
+    @property
+    def blocks(self) -> bool:
+        """Return whether no job that needs it can succeed: nothing of it is here, and no job fetches it."""
+        return bool(self.wrong) or (self.n_here == 0 and not self.is_fetched)
 
 
-def weights_needed(configuration: Configuration) -> list[Need]:
-    """Return the registered weights: all, or those of the target `needed_by`.
+class Needs:
+    """Everything that can be needed, or what targets need.
 
-    Raises
-    ------
-    UserError
-        the target is none of a system or feature
+    Parameters
+    ----------
+    reading : what targets read; None: everything that is published for any dataset or feature
     """
-    used: dict[str, list[str]] = {}
-    dataset, features = _features_of_target(configuration)
-    for name in features:
-        for weights in published_weights(configuration, configuration.feature(dataset, name)):
-            used.setdefault(weights, []).append(name)
-    for system in _systems_of_target(configuration):
-        settings = configuration.system(dataset, system)
-        named = (*base_weights(settings), *fit_files(configuration, settings).values())
-        for weights in with_parts(configuration, named):
-            used.setdefault(weights, []).append(system)
-    names = used if configuration.root.needed_by else configuration.weight_names()
-    return [_weight(configuration, name, used.get(name, [])) for name in sorted(names)]
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        downloads: Downloads,
+        datasets: Datasets,
+        reading: Reading | None,
+    ) -> None:
+        self._configuration, self._downloads, self._datasets = configuration, downloads, datasets
+        self._reading = reading
+
+    def weights(self) -> list[Need]:
+        """Return the weights."""
+        if self._reading is None:
+            return [self._weight(name, ()) for name in self._configuration.weight_names()]
+        return [self._weight(name, by) for name, by in sorted(self._reading.weights.items())]
+
+    def data(self) -> list[Need]:
+        """Return everything else."""
+        if self._reading is None:
+            return [need for name in self._configuration.known("datasets") for need in self._published_for(name)]
+        found, seen = [], set()
+        for need in self._of_reading(self._reading):
+            if need.place not in seen:
+                seen.add(need.place)
+                found.append(need)
+        return found
+
+    def _of_reading(self, reading: Reading) -> Iterator[Need]:
+        for dataset, by in reading.annotations.items():
+            yield from self._annotations(dataset, by)
+        for dataset, by in reading.media.items():
+            yield self._videos(dataset, by)
+        for dataset, by in reading.sounds.items():
+            yield self._sounds(dataset, by)
+        for (dataset, feature), by in reading.imports.items():
+            yield self._published_rows(dataset, feature, by)
+        for (dataset, feature), by in reading.images.items():
+            yield self._images(dataset, feature, by)
+        for (file, where), by in reading.checkpoints.items():
+            say = f"{where}: checkpoint_file: {file} does not exist; put the published checkpoint there, or remove the "
+            yield _brought("published checkpoint", file, by, f"{say}key to train")
+        for (file, where), by in reading.predictions.items():
+            file = str(stored_path(Path(file)))
+            yield _brought("predictions", file, by, f"{file}: no such prediction file; correct {where}")
+
+    def _weight(self, name: str, by: Iterable[str]) -> Need:
+        weight = self._configuration.weight(name)
+        place = weight_path(weight, self._configuration.root.paths.weights)
+        is_fetched = bool(weight.url or weight.package or weight.fitted_on)
+        ways = (f"{COMMAND} {place}",) if is_fetched else (f"put the file at {place}: {weight.source or weight.page}",)
+        return _file(f"weights {name}", place, weight, by, is_fetched, () if weight.package else ways)
+
+    def _annotations(self, dataset: str, by: Iterable[str]) -> Iterator[Need]:
+        found = self._configuration.dataset(dataset)
+        if found.generate:
+            return
+        for path in (*found.annotations.files.values(), *found.annotations.items):
+            owner = self._configuration.single_downloads().get(path)
+            if owner:
+                yield self._single_file(f"annotations of {dataset}", path, owner, by)
+            else:
+                remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
+                say = f"{path}: no such annotation file. {remedy}"
+                yield _brought(f"annotations of {dataset}", str(stored_path(Path(path))), by, say)
+
+    def _single_file(self, name: str, path: str, owner: tuple[str, str], by: Iterable[str]) -> Need:
+        download = self._configuration.dataset(owner[0]).downloads[owner[1]]
+        ways = (f"{COMMAND} {path}",) if download.url else (f"get it from {download.page} and put it at {path}",)
+        return _file(name, stored_path(Path(path)), download, by, bool(download.url), ways)
+
+    def _videos(self, dataset: str, by: Iterable[str]) -> Need:
+        place = self._configuration.dataset(dataset).videos
+        what = "none of the annotated videos is there" if Path(place).is_dir() else "no such folder"
+        put = f"{place}: {what}. Put the videos there, or change `videos` in the dataset's YAML file"
+        counts = self._datasets.found_videos(dataset) if self._datasets.has_annotations(dataset) else None
+        return self._folder(f"videos of {dataset}", dataset, place, by, counts, put)
+
+    def _sounds(self, dataset: str, by: Iterable[str]) -> Need:
+        folder, where = self._configuration.dataset(dataset).query_audio, f"config/datasets/{dataset}.yaml: query_audio"
+        if folder is None:
+            raise UserError(f"{where}: name the folder of the spoken queries")
+        put = f"{where}: {folder} is no folder; put the files there"
+        return self._folder(f"spoken queries of {dataset}", dataset, folder, by, None, put)
+
+    def _published_rows(self, dataset: str, feature: str, by: Iterable[str]) -> Need:
+        described = self._configuration.feature(dataset, feature)
+        path, pattern, counts = Path(described.path), described.id_pattern, None
+        if path.is_dir() and pattern_fields(pattern) == {"video_id"} and self._datasets.has_annotations(dataset):
+            ids = self._datasets.video_ids(dataset)
+            counts = sum((path / pattern.format(video_id=each)).exists() for each in ids), len(ids)
+        put = f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there"
+        if path.is_dir():
+            put = f"{path}: nothing there is called as `id_pattern: {pattern}` says. Change `path` or `id_pattern` in "
+            put += f"config/features/{feature}.yaml"
+        return self._folder(f"{feature} of {dataset}", dataset, described.path, by, counts, put)
+
+    def _images(self, dataset: str, feature: str, by: Iterable[str]) -> Need:
+        path, counts = Path(self._configuration.feature(dataset, feature).images.path), None
+        if path.is_dir() and self._datasets.has_annotations(dataset):
+            ids = self._datasets.video_ids(dataset)
+            counts = sum((path / each).is_dir() for each in ids), len(ids)
+        put = f"config/features/{feature}.yaml: images.path: {path} holds no folder that is called as a video; put the "
+        put += "folders of images there"
+        return self._folder(f"images for {feature} of {dataset}", dataset, str(path), by, counts, put)
+
+    def _folder(
+        self, name: str, dataset: str, place: str, by: Iterable[str], counts: tuple[int, int] | None, put: str
+    ) -> Need:
+        """Return something that lies in a folder; `put` says what to do if nothing of it is there."""
+        n_here, n_all = counts or (_files_in(place), None)
+        archive = next((archive for *_, archive in self._downloads.archives_for(dataset, place)), None)
+        return Need(
+            name,
+            place,
+            archive and archive.size,
+            archive and archive.about,
+            archive.licence if archive else "",
+            ", ".join(by),
+            n_here,
+            n_all,
+            ways=(*(() if n_here else (put,)), *self._downloads.ways_to_fetch(dataset, place)),
+        )
+
+    def _published_for(self, dataset: str) -> Iterator[Need]:
+        """Return everything that the publishers of a dataset offer."""
+        found = self._configuration.dataset(dataset)
+        yield from (need for need in self._annotations(dataset, (dataset,)) if need.licence)
+        for name, download in found.downloads.items():
+            if download.unpack:
+                yield self._archive(dataset, name, download)
+        if found.on_youtube:
+            command = f"{COMMAND} {RESULTS}/{dataset}/youtube/missing.tsv"
+            n_here = _files_in(found.videos)
+            yield Need(
+                "videos", found.videos, None, None, "that of each uploader", dataset, n_here, None, ways=(command,)
+            )
+
+    def _archive(self, dataset: str, name: str, download: Download) -> Need:
+        command = f"{COMMAND} {RESULTS}/{dataset}/fetched/{name}.json"
+        ways = (command,)
+        if not download.url:
+            ways = (f"get it from {download.page}, put it at {download.archive_place}, then {command}",)
+        stated = (download.size, download.about, download.licence)
+        return Need(name, download.to, *stated, dataset, _files_in(download.to), None, ways=ways)
 
 
-def data_needed(configuration: Configuration) -> list[Need]:
-    """Return what can be fetched: for all datasets, or for that of the target `needed_by`."""
-    datasets = [_target(configuration)["dataset"]] if configuration.root.needed_by else configuration.known("datasets")
-    return [need for dataset in datasets for need in _downloads(configuration, dataset)]
+def _file(
+    name: str, place: Path, published: Published, by: Iterable[str], is_fetched: bool, ways: tuple[str, ...]
+) -> Need:
+    n_here, wrong = int(place.is_file()), ""
+    if n_here and place.suffix != ".gz" and published.size not in (None, place.stat().st_size):
+        wrong = f"{place} has {place.stat().st_size:,} bytes instead of {published.size:,}; delete it"
+    stated = (published.size, published.about, published.licence)
+    if n_here and not wrong:
+        ways = ()
+    elif not is_fetched:
+        ways = (ways[0] + misplaced(place, published.size), *ways[1:])
+    return Need(name, str(place), *stated, ", ".join(by), n_here, 1, is_fetched, ways, wrong)
 
 
-def _target(configuration: Configuration) -> dict[str, str | None]:
-    target = configuration.root.needed_by
-    match = TARGET.fullmatch(target)
-    if not match:
-        example = "results/qvh/img/metrics.json or results/qvh/features/clip_b32/index.parquet"
-        raise UserError(f"needed_by: {target!r} is no target of a dataset; expected something like {example}")
-    return match.groupdict()
+def _brought(name: str, file: str, by: Iterable[str], say: str) -> Need:
+    is_here = Path(file).is_file()
+    ways = () if is_here else (say,)
+    return Need(name, file, used_by=", ".join(by), n_here=int(is_here), ways=ways)
 
 
-def _features_of_target(configuration: Configuration) -> tuple[str, Iterable[str]]:
-    if not configuration.root.needed_by:
-        return ANY_DATASET, configuration.known("features")
-    target = _target(configuration)
-    dataset = target["dataset"]
-    if target["feature"]:
-        return dataset, [target["feature"]]
-    # Annotations, the manifest and the like need no weights.
-    systems = [configuration.system(dataset, name) for name in _systems_of_target(configuration)]
-    read = {feature for system in systems for stream in system.streams.values() for feature in stream.names}
-    return dataset, sorted(read | {system.transcript for system in systems if system.transcript})
-
-
-def _systems_of_target(configuration: Configuration) -> list[str]:
-    """Return the system of the target with those before it in its chain; all systems without a target."""
-    known = configuration.known("systems")
-    if not configuration.root.needed_by:
-        return known
-    target = _target(configuration)
-    chain, name = [], target["system"]
-    while name in known:
-        chain.append(name)
-        prior = configuration.system(target["dataset"], name).prior
-        name = prior and prior.system
-    return chain
-
-
-def _weight(configuration: Configuration, name: str, used_by: list[str]) -> Need:
-    weight = configuration.weight(name)
-    place = str(weight_path(weight, configuration.root.paths.weights))
-    return _need(name, place, weight, ", ".join(used_by), "" if weight.package else f"{COMMAND} {place}")
-
-
-def _downloads(configuration: Configuration, dataset: str) -> Iterable[Need]:
-    found = configuration.dataset(dataset)
-    for path in (*found.annotations.files.values(), *found.annotations.items):
-        owner = configuration.single_downloads().get(path)
-        if owner:
-            download = configuration.dataset(owner[0]).downloads[owner[1]]
-            yield _need("annotations", path, download, dataset, f"{COMMAND} {path}")
-    for name, download in found.downloads.items():
-        if download.unpack:
-            command = f"{COMMAND} results/{dataset}/fetched/{name}.json"
-            yield _need(name, download.to, download, dataset, command, download.archive_place)
-    if found.on_youtube:
-        command = f"{COMMAND} results/{dataset}/youtube/missing.tsv"
-        yield Need("videos", found.videos, None, None, "that of each uploader", dataset, command)
-
-
-def _need(name: str, place: str, published: Published, used_by: str, command: str, archive: str | None = None) -> Need:
-    """Return what is needed; a command that would only refuse is left out."""
-    stated = (name, place, published.size, published.about, published.licence, used_by)
-    if published.url or not published.page:
-        return Need(*stated, command)
-    return Need(*stated, command if archive else "", published.page, archive or place)
+def _files_in(folder: str) -> int:
+    """Return how many entries a folder has; 1 for a file."""
+    path = Path(folder)
+    return sum(1 for _ in path.iterdir()) if path.is_dir() else int(path.is_file())

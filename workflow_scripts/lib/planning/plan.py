@@ -16,6 +16,7 @@ from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.images import ImageFolders
 from workflow_scripts.lib.planning.job_settings import JobSettings
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
+from workflow_scripts.lib.planning.preflight import Preflight
 from workflow_scripts.lib.planning.system_plan import Systems
 from workflow_scripts.lib.planning.targets import Targets
 
@@ -34,11 +35,12 @@ class Plan:
         self, config: Mapping[str, Any], folder: Path, fetch_first: Callable[[str], None] | None = None
     ) -> None:
         self.configuration, files = Configuration(config, folder), PlannedFiles()
-        self.downloads = Downloads(self.configuration, files, fetch_first)
+        self.downloads = Downloads(self.configuration, fetch_first)
         self.datasets = Datasets(self.configuration, files, self.downloads)
         self.features = Features(self.configuration, files, self.downloads, self.datasets)
         self.images = ImageFolders(self.configuration, self.downloads, self.datasets)
         self.jobs = JobSettings(files, self.datasets, self.features, self.images, self.downloads)
         self.systems = Systems(self.configuration, files, self.features)
         self.external = External(self.configuration, files)
+        self.preflight = Preflight(self.configuration, files, self.downloads, self.datasets, self.features)
         self.targets = Targets(self.configuration)

@@ -58,6 +58,7 @@ class Systems:
         return {
             "dataset": dataset,
             "annotations": system.annotations_on(dataset),
+            "videos": system.videos_on(dataset),
             "name": name,
             "config": config,
             "recipes": self._recipes(dataset, name),
@@ -68,6 +69,7 @@ class Systems:
             "train_key": self.train_key(dataset, name),
             "prior": self._prior_places(dataset, name),
             "base_weights": [weights_settings(configuration, weights) for weights in base_weights(system)],
+            "reads_media": self._reads_media(dataset, name),
         }
 
     # Keys
@@ -173,6 +175,17 @@ class Systems:
         owners = self._feature_owners(dataset, name)
         return [f"{RESULTS}/{owner}/features/{feature}/index.parquet" for feature, owner in owners.items()]
 
+    def manifest(self, dataset: str, name: str) -> list[str]:
+        """Return the media manifest if a system reads anything that is made from the videos, else nothing."""
+        videos = self._system(dataset, name).videos_on(dataset)
+        return [f"{RESULTS}/{videos}/media/manifest.parquet"] if self._reads_media(dataset, name) else []
+
+    def _reads_media(self, dataset: str, name: str) -> bool:
+        system = self._system(dataset, name)
+        told = {} if system.transcript is None else {system.transcript: system.videos_on(dataset)}
+        owners = self._feature_owners(dataset, name) | told
+        return any(self._features.reads_media(owner, feature) for feature, owner in owners.items())
+
     def tables(self, dataset: str, name: str) -> list[str]:
         """Return the tables of the annotations that a system learns from and is asked about."""
         source = self._system(dataset, name).annotations_on(dataset)
@@ -193,11 +206,11 @@ class Systems:
 
     def transcripts(self, dataset: str, name: str) -> list[str]:
         """Return the index of the transcripts that a system reads, and their shards."""
-        feature = self._system(dataset, name).transcript
+        feature, videos = self._system(dataset, name).transcript, self._system(dataset, name).videos_on(dataset)
         if feature is None:
             return []
-        index = f"{RESULTS}/{dataset}/transcripts/{feature}/index.parquet"
-        return [index, *self._features.transcript_shards(dataset, feature)]
+        index = f"{RESULTS}/{videos}/transcripts/{feature}/index.parquet"
+        return [index, *self._features.transcript_shards(videos, feature)]
 
     def prior_of_training(self, dataset: str, name: str, seed: str) -> list[str]:
         """Return the files of the prior that a training needs: its checkpoint, its answers on both splits."""
@@ -244,7 +257,7 @@ class Systems:
         for feature in system.streams["text"].names if "text" in system.streams else ():
             self._features.require_numbering(system.annotations_on(dataset), feature)
         owners = {
-            feature: system.annotations_on(dataset) if stream == "text" else dataset
+            feature: system.annotations_on(dataset) if stream == "text" else system.videos_on(dataset)
             for stream, content in system.streams.items()
             for feature in content.names
         }

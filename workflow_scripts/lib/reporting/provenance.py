@@ -25,6 +25,16 @@ def code_revision() -> str:
     return f"{revision}+changes" if changed.strip() else revision
 
 
+def inputs_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a system read: whose annotations, whose words of the videos, features by stream."""
+    config = settings["config"]
+    return {
+        "annotations": settings["annotations"],
+        "transcript": config["transcript"],
+        "features": {stream: list(content["names"]) for stream, content in config["streams"].items()},
+    }
+
+
 def provenance(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a reader needs to reproduce a metrics file."""
     return {

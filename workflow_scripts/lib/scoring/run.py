@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.predictions.answer_tables import OWN, variants_in
-from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_owner
 from workflow_scripts.lib.scoring.pictures import with_pictures
 from workflow_scripts.lib.scoring.results import Result, group_means, options_of
 from workflow_scripts.lib.scoring.tasks import Tables, ask, tasks_of
@@ -65,9 +65,13 @@ def grouped(result: Result, split: AnnotatedSplit, group_by: str | None) -> dict
     """Return the metrics of every group of queries, named by a field of their extra data."""
     if group_by is None:
         return {}
-    extra = split.extra()
-    group_of = {query: str(fields.get(group_by)) for query, fields in extra.items()}
-    return group_means(result, group_of) if set(result.question.ids) <= group_of.keys() else {}
+    group_of = {query: str(fields.get(group_by)) for query, fields in split.extra().items()}
+    rules, ids = RULE_SETS[result.rules], result.question.ids
+    if rules.task == "videos":
+        group_of = {text: group_of[query] for query, text in split.prompts().items()}
+    elif rules.about_steps:
+        group_of = {step: group_of[step_owner(step)] for step in ids}
+    return group_means(result, group_of) if set(ids) <= group_of.keys() else {}
 
 
 def score_variants(

@@ -21,6 +21,7 @@ from workflow_scripts.lib.store.id_patterns import (
     pattern_fields,
     query_fields,
 )
+from workflow_scripts.lib.store.item_ids import file_of
 from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def _one_file_each(suffix: str, save: Callable[[Path, np.ndarray, ExportForm], N
             raise UserError(f"{out}: exists and is no folder; layout {form.layout} writes a folder of files.")
 
         def write(name: str, values: np.ndarray) -> None:
-            with atomic_path(out / f"{name}.{suffix}") as temporary:
+            with atomic_path(file_of(out, name, f".{suffix}")) as temporary:
                 save(temporary, values, form)
 
         yield write
@@ -172,7 +173,11 @@ def _one_hdf5(out: Path, form: ExportForm) -> Iterator[Write]:
     with atomic_path(out) as temporary, h5py.File(temporary, "w") as file:
 
         def write(name: str, values: np.ndarray) -> None:
-            file[f"{name}/{form.key}" if form.key else name] = values
+            try:
+                file[f"{name}/{form.key}" if form.key else name] = values
+            except OSError as error:
+                remedy = "Choose another layout: in one hdf5 file a name cannot also be a folder of others"
+                raise UserError(f"{out}: {name!r} cannot be written ({error}). {remedy}") from error
 
         yield write
 

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.item_ids import refuse_unusable
 
 log = logging.getLogger(__name__)
 
@@ -17,7 +17,6 @@ MOST_SHARDS = 500
 """Above about 32,000 videos the shards grow instead: the job graph of a million videos then is that of 32,000."""
 # A fixed minimum width keeps `ls` in order and survives a move from 8 to 500 shards.
 _NAME_DIGITS = 4
-_NOT_IN_A_LIST = re.compile(r"[\t\n\r]")
 
 
 def shard_of(video_id: str, n_shards: int) -> int:
@@ -56,11 +55,9 @@ def shard_list_text(entries: Mapping[str, str]) -> str:
     Raises
     ------
     UserError
-        If an id cannot stand on one line of the list.
+        If ids cannot stand on one line of the list.
     """
-    bad = next((entry_id for entry_id in entries if not entry_id or _NOT_IN_A_LIST.search(entry_id)), None)
-    if bad is not None:
-        raise UserError(f"id {bad!r} is empty or holds a tab or line break; rename it in the source.")
+    refuse_unusable(entries, "ids")
     return "".join(f"{entry_id}\t{digest}\n" for entry_id, digest in sorted(entries.items()))
 
 

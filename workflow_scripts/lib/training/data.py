@@ -58,6 +58,9 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
     if all(stream["in_memory"] for stream in config["streams"].values()):
         use_zarrs()
     reader, splits = Reader.of(settings_path, settings, prior.answers), config["splits"]
+    typed = system_config(config["system"], config["settings"])
+    if not getattr(typed, "learns", True):
+        return TrainingData(Split(), Split(), reader.annotated_split(splits["test"][0]), reader.stream_dims())
     train, chosen_on = reader.read(splits["train"]), splits["select"]
     if not learns_by_steps(settings):
         select, chosen_on = train, splits["train"]
@@ -69,6 +72,5 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:
             raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
-    typed = system_config(config["system"], config["settings"])
     also_fitted = reader.queries_of_roles(("test",)) if "test" in getattr(typed, "fits_on", ()) else []
     return TrainingData(train, select, reader.annotated_split(chosen_on), reader.stream_dims(), also_fitted)

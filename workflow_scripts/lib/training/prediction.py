@@ -1,5 +1,6 @@
 """Ask a trained network everything that its system answers."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from tqdm import tqdm
 
 from models.systems.interface import Item, QueryScore, captions_of
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.units import n_items, prepared
 
 
@@ -27,6 +29,7 @@ class Asking:
     label : of the progress bar; None for no bar
     in_detail : whether the answers of the system's parts, and scores of queries, are wanted too
     variant : of all answers
+    journal : keeps the answers so far; None: a kill loses them
     """
 
     prepare: Callable[[Item], Item]
@@ -37,6 +40,7 @@ class Asking:
     label: str | None = None
     in_detail: bool = False
     variant: str = ""
+    journal: AnswerJournal | None = None
 
 
 @dataclass
@@ -91,12 +95,21 @@ def _predict_task(
     generator = torch.Generator().manual_seed(asking.seed)
     label = asking.label if asking.label is None or task == "moments" else f"{asking.label}, {task}"
     bar = tqdm(total=len(items), desc=label, unit="query", disable=asking.label is None, mininterval=1)
+    parts, stage = list(batches(system.units(items, task), asking.batch_size)), f"{asking.variant}/{task}"
+    n_done, known = asking.journal.resume(stage, generator) if asking.journal else (0, [])
+    yield from known
+    waiting: list[list[Any]] = []
     with torch.inference_mode(), bar:
-        for part in batches(system.units(items, task), asking.batch_size):
+        bar.update(sum(map(n_items, itertools.chain.from_iterable(parts[:n_done]))))
+        for number, part in enumerate(parts[n_done:], n_done + 1):
             samples = [system.sample(prepared(unit, asking.prepare), None) for unit in part]
             batch = to_device(system.collate(samples), asking.device)
-            yield from system.predict(network, batch, generator, task, asking.in_detail)
+            answers = list(system.predict(network, batch, generator, task, asking.in_detail))
+            yield from answers
             bar.update(sum(map(n_items, part)))
+            waiting.append(answers)
+            if asking.journal and asking.journal.keep(stage, waiting, generator, number == len(parts)):
+                waiting.clear()
 
 
 def batches(units: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,5 +1,6 @@
 """Published checkpoints: read as they were saved, and brought into the form of our own."""
 
+import logging
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,28 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, notes_of
 from workflow_scripts.lib.training.standardiser import Standardiser
+
+log = logging.getLogger(__name__)
+
+
+def warn_of_other_inputs(settings: Mapping[str, Any]) -> None:
+    """Warn if a system reads other features, transcripts or annotations than its published checkpoint was trained with.
+
+    Parameters
+    ----------
+    settings : content of the system's settings file
+    """
+    config = settings["config"]
+    features = [name for content in config["streams"].values() for name in content["names"]]
+    read = {*features, config["transcript"], settings["annotations"]}
+    others = [name for name in config["published_inputs"] if name not in read]
+    if others:
+        log.warning(
+            "OtherInputs: the published checkpoint was trained with %s, which is not read here (read are %s): its "
+            "answers will differ from the published ones",
+            ", ".join(others),
+            ", ".join(sorted(filter(None, read))),
+        )
 
 
 def read_published(path: Path) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from models.systems.interface import FeatureRows, Item, Told, captions_of, tasks_of
 from workflow_scripts.lib.datasets.durations import duration_differences
@@ -76,13 +77,14 @@ class Reader:
 
     Parameters
     ----------
-    results : folder of the dataset's results
+    results : folder of the results of the dataset whose videos' features are read
     config : the system's resolved settings (streams, queries, ...)
     recipes : feature -> digest of the recipe its rows must have
     annotated : folder of the results of the dataset whose annotations, and rows of queries, are used; None: the same
     prior : folder of the answers of the system before this one, a folder per split; None: there is none
     tasks : what the system answers
     captions_of : what its captions describe, `videos` or `steps`
+    reads_media : whether anything it reads is made from the videos; if not, the videos need not be there
     """
 
     def __init__(
@@ -94,6 +96,7 @@ class Reader:
         prior: Path | None = None,
         tasks: Sequence[str] = ("moments",),
         captions_of: Sequence[str] = (),
+        reads_media: bool = True,
     ) -> None:
         annotated = annotated or results
         self.tables = annotated / "annotations"
@@ -120,10 +123,7 @@ class Reader:
         videos = read_table(self.tables / "videos.parquet")
         viewed = videos_view(videos, config["queries"]["moments"])
         self._durations = {row["video_id"]: row["duration_s"] for row in viewed.to_pylist()}
-        manifest = read_table(results / "media" / "manifest.parquet", ["video_id", "status", "duration_s"]).to_pylist()
-        self._media = {row["video_id"]: row["status"] for row in manifest}
-        annotated_s = dict(zip(videos["video_id"].to_pylist(), videos["duration_s"].to_pylist(), strict=True))
-        duration_differences(annotated_s, {row["video_id"]: row["duration_s"] for row in manifest})
+        self._media = _media_status(results / "media" / "manifest.parquet", videos) if reads_media else None
         queries = read_table(self.tables / "queries.parquet")
         self._left_out = partial(left_out_queries, queries)
         self._queries = queries.to_pylist() if set(tasks) - {"captions"} or "steps" in captions_of else []
@@ -142,8 +142,9 @@ class Reader:
         """
         config, results = settings["config"], settings_path.parent.parent
         typed = system_config(config["system"], config["settings"])
-        asked = (tasks_of(typed), captions_of(typed))
-        return cls(results, config, settings["recipes"], results.parent / settings["annotations"], prior, *asked)
+        asked = (tasks_of(typed), captions_of(typed), settings["reads_media"])
+        videos, annotated = (results.parent / settings[key] for key in ("videos", "annotations"))
+        return cls(videos, config, settings["recipes"], annotated, prior, *asked)
 
     def annotated_split(self, name: str) -> AnnotatedSplit:
         """Return the annotations of a split, of the queries that the system uses."""
@@ -231,7 +232,7 @@ class Reader:
             self._item(row, self._told(row, name, None), {})
             for name in names
             for row in (*self._queries_of(name), *self._videos_of(name))
-            if self._media.get(row["video_id"]) == "ok"
+            if self._lost(row["video_id"]) is None
         ]
 
     def _owner(self, stream: str, row: Mapping[str, Any]) -> str:
@@ -244,10 +245,14 @@ class Reader:
             for name in content["names"] if owner is not None else ():
                 yield stream, name, owner
 
+    def _lost(self, video_id: str) -> str | None:
+        """Return why a video cannot be used, None if it can or is not read."""
+        status = "ok" if self._media is None else self._media.get(video_id, "missing")
+        return None if status == "ok" else f"video {status}"
+
     def _unusable(self, row: Mapping[str, Any], told: Told) -> str | None:
-        status = self._media.get(row["video_id"], "missing")
-        if status != "ok":
-            return f"video {status}"
+        if lost := self._lost(row["video_id"]):
+            return lost
         if self._transcripts is not None and told.transcript is None:
             return f"{self.config['transcript']} failed"
         if self.config["prior"] is not None and told.prior_spans is None:
@@ -295,6 +300,14 @@ class Reader:
         told = {name: value for name, value in asdict(item.told).items() if value not in (None, ())}
         told.pop("is_training")
         return [item.id, row["text"], item.duration_s, annotated, rows, told]
+
+
+def _media_status(manifest: Path, videos: pa.Table) -> dict[str, str]:
+    """Return the status of every video, and warn of files that are longer or shorter than annotated."""
+    rows = read_table(manifest, ["video_id", "status", "duration_s"]).to_pylist()
+    annotated_s = dict(zip(videos["video_id"].to_pylist(), videos["duration_s"].to_pylist(), strict=True))
+    duration_differences(annotated_s, {row["video_id"]: row["duration_s"] for row in rows})
+    return {row["video_id"]: row["status"] for row in rows}
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Ask a trained system as it is, ablated and varied, and the baseline beside it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from models.systems.interface import Item, captions_of
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.predictions.answer_tables import FLOOR, VARIATION, ZERO
+from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, system_class, system_config
 from workflow_scripts.lib.training.prediction import Answered, Asking, predict_items
 
@@ -17,7 +19,13 @@ BASELINE = "baseline"
 
 
 def answer_variants(
-    trained: Trained, network: torch.nn.Module, items: Sequence[Item], config: Mapping[str, Any], device: str, seed: int
+    trained: Trained,
+    network: torch.nn.Module,
+    items: Sequence[Item],
+    config: Mapping[str, Any],
+    device: str,
+    seed: int,
+    journal: AnswerJournal | None = None,
 ) -> tuple[Answered, list[Answered]]:
     """Return a system's own answers, and those with streams set to zero and with settings varied.
 
@@ -28,6 +36,7 @@ def answer_variants(
     items : what is asked
     config : resolved settings: what is given and evaluated
     seed : feeds systems that draw at evaluation
+    journal : keeps the answers so far
     """
     notes, evaluation, given = trained.notes, config["evaluation"], config["given"]
     kind, settings = notes["config"]["system"], notes["config"]["settings"]
@@ -35,16 +44,16 @@ def answer_variants(
     system = build_system(kind, settings, *shape)
     size = batch_size(system)
     prepare = trained.standardiser.apply
-    own = predict_items(system, network, items, Asking(prepare, size, device, seed, given, "predict", in_detail=True))
-    others = []
+    asking = Asking(prepare, size, device, seed, given, "predict", in_detail=True, journal=journal)
+    own, others = predict_items(system, network, items, asking), []
     for stream in evaluation["zero_streams"]:
         zeroed, label = partial(prepare, zeroed=stream), f"predict, {stream} set to zero"
-        asking = Asking(zeroed, size, device, seed, given, label, variant=f"{ZERO}{stream}")
-        others.append(predict_items(system, network, items, asking))
+        changed = replace(asking, prepare=zeroed, label=label, in_detail=False, variant=f"{ZERO}{stream}")
+        others.append(predict_items(system, network, items, changed))
     for name, change in evaluation["variations"].items():
         varied = build_system(kind, merge(settings, change), *shape)
-        asking = Asking(prepare, size, device, seed, given, f"predict, {name}", variant=f"{VARIATION}{name}")
-        others.append(predict_items(varied, network, items, asking))
+        changed = replace(asking, label=f"predict, {name}", in_detail=False, variant=f"{VARIATION}{name}")
+        others.append(predict_items(varied, network, items, changed))
     return own, others
 
 

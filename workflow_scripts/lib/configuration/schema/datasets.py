@@ -8,6 +8,9 @@ from workflow_scripts.lib.configuration.schema.published import Download
 from workflow_scripts.lib.configuration.schema.section import Name, Section
 from workflow_scripts.lib.metrics.scored import OptionalMetric, Options
 
+NO_ANNOTATIONS = "folder"
+"""Format of a dataset whose annotations are the list of its videos."""
+
 
 class DemoGenerator(Section):
     """Size of the embedded demo dataset."""
@@ -21,11 +24,54 @@ class DemoGenerator(Section):
 class AnnotationSource(Section):
     """Where a dataset's annotations come from."""
 
-    format: str = Field(description="a reader of workflow_scripts/lib/datasets/")
-    files: dict[Name, str] = Field(description="split -> annotation file (plain or .gz)", min_length=1)
+    format: str = Field(
+        NO_ANNOTATIONS,
+        description="a reader of workflow_scripts/lib/datasets/readers/; `folder`: no annotations, every video of the "
+        "folder and its subfolders counts",
+    )
+    files: dict[Name, str] = Field(
+        default_factory=dict, description="split -> annotation file (plain or .gz); none for `folder`"
+    )
+    split: Name = Field("test", description="split of the videos of a `folder`")
     items: tuple[str, ...] = Field(
         (), description="files with noun phrases of the queries, in a form of CALCE (docs/datasets.md)"
     )
+    durations_of: Name | None = Field(
+        None,
+        description="an imported feature with seconds per row: its rows tell the durations that the files leave open, "
+        "where there are no videos to ask",
+    )
+    only_splits: tuple[Name, ...] | None = Field(
+        None,
+        description="leave out what belongs to other splits, and their videos, e.g. `[val]` to score a checkpoint "
+        "without extracting the training videos; null: all",
+        min_length=1,
+    )
+
+    @model_validator(mode="after")
+    def _files_belong_to_a_format(self) -> "AnnotationSource":
+        if self.is_listing and self.files:
+            raise ValueError(f"the format {NO_ANNOTATIONS!r} has no `files`; name the format of these")
+        if not (self.is_listing or self.files):
+            raise ValueError(f"the format {self.format!r} needs `files`: the annotation file of every split")
+        return self
+
+    @property
+    def is_listing(self) -> bool:
+        """Return whether the videos that are there are all that is known."""
+        return self.format == NO_ANNOTATIONS
+
+
+class DatasetSplits(Section):
+    """Which split of a dataset plays which part, for every system that does not say otherwise."""
+
+    train: str | None = Field(None, description="trained on; null: `train`")
+    select: str | None = Field(
+        None,
+        description="the checkpoint is chosen on it; null: `val`. With `protocol: clean` a reported one is replaced by "
+        "`held_out`, videos that are kept out of the training split",
+    )
+    test: tuple[str, ...] | None = Field(None, description="reported; null: `[test]`", min_length=1)
 
 
 class BenchmarkEvaluation(Section):
@@ -93,15 +139,21 @@ class Dataset(Section):
     """`config/datasets/<name>.yaml`."""
 
     title: str = Field(description="what a report calls it")
-    videos: str = Field(description="folder that holds <video id>.<extension>")
+    videos: str = Field(description="folder that holds <video id>.<extension>; an id may begin with subfolders")
     extensions: tuple[str, ...] = Field(
         ("mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "wmv", "flv"),
-        description="file name extensions in small or capital letters; the first that is there wins",
+        description="file name extensions in order of preference, in small or capital letters; those of other videos "
+        "come after them",
     )
-    annotations: AnnotationSource
+    annotations: AnnotationSource = Field(
+        default_factory=AnnotationSource, description="left out: a folder of videos without annotations"
+    )
     downloads: dict[Name, Download] = Field(default_factory=dict, description="what can be fetched (docs/datasets.md)")
     on_youtube: bool = Field(False, description="the videos can be fetched from YouTube, by their ids")
     generate: DemoGenerator | None = Field(None, description="make the videos and annotations instead of finding them")
+    splits: DatasetSplits = Field(
+        default_factory=DatasetSplits, description="what the splits are for; a system's own `splits` win"
+    )
     query_audio: str | None = Field(None, description="folder that holds the sound files of spoken queries")
     n_shards: PositiveInt | None = Field(
         None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"

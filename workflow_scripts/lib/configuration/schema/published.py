@@ -53,6 +53,13 @@ class Download(Published):
         return f"{self.to.rpartition('/')[0] or '.'}/{self.archive_name}"
 
 
+class Fitted(Section):
+    """What a weights file is fitted on, by the rule `fit_pca`."""
+
+    dataset: Name = Field(description="the dataset whose videos the rows are of")
+    feature: Name = Field(description="the feature that has the rows")
+
+
 class Weight(Published):
     """One entry of `config/weights.yaml`."""
 
@@ -60,6 +67,9 @@ class Weight(Published):
     sha256: Sha256 = Field(description="64 hex digits, the first 8, or `unverified`")
     loader: str = Field(description="how the file is read")
     source: str | None = Field(None, description="where a person gets a file that has no address to download from")
+    fitted_on: Fitted | None = Field(
+        None, description="rows of a feature that the principal components are fitted on, if the file is not there"
+    )
     package: str | None = Field(None, description="installed Python package that carries the file")
     parts: tuple[Name, ...] = Field((), description="other entries that are needed beside this one, such as a PCA")
 

@@ -41,6 +41,11 @@ class Root(Section):
     needed_by: str | None = Field(
         None, description="a target such as results/qvh/img/metrics.json: list only what it needs (`snakemake weights`)"
     )
+    preflight: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="what to do before the first job about missing things that no job can make: `refuse` to start, or "
+        "`warn` and do what can be done",
+    )
     videos_per_shard: PositiveInt = Field(
         64, description="used once, when a dataset is first seen; above 500 shards they grow"
     )

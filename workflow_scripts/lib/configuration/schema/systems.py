@@ -164,6 +164,11 @@ class SystemOnDataset(Section):
         description="dataset of the same videos whose queries and moments are used instead, e.g. `charades_tvr` (the "
         "other numbering of Charades-STA) on `charades`; null: its own",
     )
+    corpus: Name | None = Field(
+        None,
+        description="dataset with more videos of the same folder, all of which are ranked: its features and "
+        "annotations are read; null: the dataset itself",
+    )
 
 
 class System(Section):
@@ -193,6 +198,11 @@ class System(Section):
     checkpoint_file: str | None = Field(
         None, description="published checkpoint (torch or safetensors file) that is imported instead of training"
     )
+    published_inputs: tuple[Name, ...] = Field(
+        (),
+        description="features, transcripts and annotations that the published checkpoint was trained with; importing "
+        "it with others warns",
+    )
     datasets: dict[Name, SystemOnDataset] = Field(
         default_factory=dict, description="what the system wants of single datasets"
     )
@@ -205,4 +215,9 @@ class System(Section):
     def annotations_on(self, dataset: str) -> str:
         """Return the dataset whose annotations the system uses on `dataset`: mostly itself."""
         wanted = self.datasets.get(dataset)
-        return (wanted and wanted.annotations) or dataset
+        return (wanted and (wanted.annotations or wanted.corpus)) or dataset
+
+    def videos_on(self, dataset: str) -> str:
+        """Return the dataset whose videos' features the system reads on `dataset`: mostly its own."""
+        wanted = self.datasets.get(dataset)
+        return (wanted and wanted.corpus) or dataset

@@ -1,12 +1,14 @@
 """One module per source format, found by its name.
 
 A reader module has `VERSION`, an integer that is raised when the same files would give other tables, and
-`read(files, dataset) -> Annotations`, where `files` maps splits to paths.
+`read(files, dataset) -> Annotations`, where `files` maps splits to paths. Where not every name is a split, or a file
+holds several, it has `splits_of(names)`, the splits that files of these names hold.
 """
 
 import difflib
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -51,9 +53,9 @@ def importer_name(source_format: str) -> str:
     return f"{source_format} {_reader(source_format).VERSION}"
 
 
-def read_durations(source_format: str, files: dict[str, Path]) -> dict[str, float | None]:
-    """Return the annotated videos with their durations in seconds where the files state them; no video is looked at."""
-    return {row["video_id"]: row["duration_s"] for row in read_annotations(source_format, files, "any").videos}
+def splits_named(source_format: str, names: Iterable[str]) -> list[str]:
+    """Return the splits that files of these names can hold, as far as that is known without reading them."""
+    return getattr(_reader(source_format), "splits_of", list)(names)
 
 
 def _reader(source_format: str) -> ModuleType:

@@ -9,7 +9,7 @@ asked.
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,13 @@ from workflow_scripts.lib.datasets.source_files import (
 VERSION = 1
 
 DURATIONS_PREFIX = "durations"
+
 _LINE = re.compile(r"(?P<video>\S+) (?P<start>\S+) (?P<end>\S+?)##(?:(?P<qid>qid_\d+)##)?(?P<sentence>.*)")
+
+
+def splits_of(names: Iterable[str]) -> list[str]:
+    """Return the names that are no files of durations."""
+    return [name for name in names if not name.startswith(DURATIONS_PREFIX)]
 
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:

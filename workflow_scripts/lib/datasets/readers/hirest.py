@@ -1,10 +1,16 @@
 """HiREST: prompts with their videos, each with a moment and steps.
 
-One JSON object per split: prompt -> file name -> `relevant`, `clip`, `v_duration`, `bounds`, `steps`. The steps of the
-test split are published apart (`formatted_moment_evaluation_gt.json`: file name -> `captions`); give that file under
-the split's name with `_steps` added, e.g. `test_steps`.
+One JSON object per split: prompt -> file name -> `relevant`, `clip`, `v_duration`, `bounds`, `steps`. The moments of
+the test split were not published, but steps of most of its videos were (`formatted_moment_evaluation_gt.json`: file
+name -> `captions`). That file, under the split's name with `_steps` added, makes a split of that name: the prompts of
+these videos again, with their steps, and as moment the span from the first to the last of them, which is what moments
+are wherever both are known. Under the split's name with `_negatives` stand further videos of its corpus, about which
+nothing is known (`all_data_test_negative_samples.json`). `categories` (`categories.json`: `prompt_to_cat`) names the
+category of every prompt, which its queries then carry in `extra_json`.
 """
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +26,17 @@ from workflow_scripts.lib.datasets.source_files import (
     without_suffix,
 )
 
-VERSION = 1
+VERSION = 2
 
-STEPS_SUFFIX = "_steps"
+STEPS_SUFFIX, NEGATIVES_SUFFIX, CATEGORIES = "_steps", "_negatives", "categories"
 FIELDS = ("relevant", "clip", "v_duration", "bounds", "steps")
 # What the files hold where there is no moment, or where it was not published.
 PLACEHOLDERS = ((0.0, 0.0), (0.0, 1.0))
+
+
+def splits_of(names: Iterable[str]) -> list[str]:
+    """Return the splits, those of steps among them."""
+    return [name for name in names if not name.endswith(NEGATIVES_SUFFIX) and name != CATEGORIES]
 
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
@@ -34,7 +45,8 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     Parameters
     ----------
     files : dict of str to Path
-        `.json` file of every split, and of steps published apart under `<split>_steps`.
+        `.json` file of every split, of steps published apart under `<split>_steps`, of further videos under
+        `<split>_negatives`, and of `categories`.
     dataset : str
         Key of the dataset.
 
@@ -45,15 +57,33 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     """
     annotations = Annotations(dataset)
     for split, path in files.items():
-        if not split.endswith(STEPS_SUFFIX):
+        if not split.endswith((STEPS_SUFFIX, NEGATIVES_SUFFIX, CATEGORIES)):
             for prompt, videos in require_object(read_json(path), str(path)).items():
                 for name, entry in require_object(videos, f"{path}:{prompt!r}").items():
                     where = f"{path}:{prompt!r}:{name}"
                     _add_entry(annotations, split, prompt, name, require_object(entry, where), where)
     for split, path in files.items():
         if split.endswith(STEPS_SUFFIX):
-            _add_separate_steps(annotations, split.removesuffix(STEPS_SUFFIX), path)
+            _add_separate_steps(annotations, split, path)
+        elif split.endswith(NEGATIVES_SUFFIX):
+            _add_negatives(annotations, split.removesuffix(NEGATIVES_SUFFIX), path)
+    if CATEGORIES in files:
+        _add_categories(annotations, files[CATEGORIES])
     return annotations
+
+
+def _add_categories(annotations: Annotations, path: Path) -> None:
+    categories = require(require_object(read_json(path), str(path)), "prompt_to_cat", dict, str(path))
+    for query in annotations.queries:
+        if query["text"] in categories:
+            said = json.loads(query.get("extra_json") or "{}")
+            query["extra_json"] = json.dumps(said | {"category": categories[query["text"]]})
+
+
+def _add_negatives(annotations: Annotations, split: str, path: Path) -> None:
+    for key, videos in require_object(read_json(path), str(path)).items():
+        for name in require_object(videos, f"{path}:{key!r}"):
+            annotations.add_video(without_suffix(name), split, None, f"{path}:{key!r}:{name}", source_video_id=name)
 
 
 def _add_entry(annotations: Annotations, split: str, prompt: str, name: str, entry: dict[str, Any], where: str) -> None:
@@ -84,18 +114,33 @@ def _add_entry(annotations: Annotations, split: str, prompt: str, name: str, ent
 
 
 def _add_separate_steps(annotations: Annotations, split: str, path: Path) -> None:
-    query_of_video = {row["video_id"]: row["query_id"] for row in annotations.queries if row["split"] == split}
+    source = split.removesuffix(STEPS_SUFFIX)
+    query_of_video = {row["video_id"]: row for row in annotations.queries if row["split"] == source}
+    durations = {row["video_id"]: row["duration_s"] for row in annotations.videos}
     for name, entry in require_object(read_json(path), str(path)).items():
         where = f"{path}:{name}"
         video_id = without_suffix(name)
         if video_id not in query_of_video:
-            raise UnknownVideo(where, f"steps of {video_id}", f"a video of the split {split!r}")
+            raise UnknownVideo(where, f"steps of {video_id}", f"a video of the split {source!r}")
+        known = query_of_video[video_id]
+        annotations.add_video(video_id, split, durations[video_id], where, source_video_id=name)
+        query_id = annotations.add_query(
+            video_id,
+            split,
+            known["text"],
+            where,
+            query_id=f"{annotations.dataset}/{split}/{known['text']}#{video_id}",
+            relevant=known["relevant"],
+            clippable=known["clippable"],
+        )
+        spans = []
         for index, step in enumerate(require(require_object(entry, where), "captions", list, where)):
             place = f"{where}:captions[{index}]"
             bounds = [require(require_object(step, place), key, (int, float), place) for key in ("start", "end")]
-            span = require_span(bounds, place)
-            text = require(step, "sentence", str, place)
-            _add_step(annotations, split, video_id, query_of_video[video_id], index, span, text)
+            spans.append(require_span(bounds, place))
+            _add_step(annotations, split, video_id, query_id, index, spans[-1], require(step, "sentence", str, place))
+        if spans:
+            annotations.add_moment(video_id, split, query_id, spans[0][0], spans[-1][1])
 
 
 def _add_step(

@@ -5,6 +5,7 @@ of `video_id`, `caption`, `sen_id`. A video's own split counts (`validate` is `v
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ VERSION = 1
 SPLITS = {"validate": "val"}
 FIELDS = ("video_id", "start time", "end time", "split")
 _YOUTUBE_ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])")
+
+
+def splits_of(names: Iterable[str]) -> list[str]:
+    """Return the splits; that of the validation videos has no file of its own."""
+    return [*names, "val"]
 
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:

@@ -1,8 +1,9 @@
 """Your own queries: one JSON object per line (`.jsonl`) or a table with a header (`.csv`).
 
-Fields: `video` (file name or id) and `query`; optional `start` and `end` of the moment in seconds, `split` (overrides
-the file's), `duration` of the video in seconds, and `qid`. Lines of one split with the same `qid` are further moments
-of one query. Any other field is kept in `extra_json`. Without `duration` the videos are probed.
+Fields: `video` (name of the file, with or without extension; with its path where it lies in a subfolder) and `query`;
+optional `start` and `end` of the moment in seconds, `split` (overrides the file's), `duration` of the video in seconds,
+and `qid`. Lines of one split with the same `qid` are further moments of one query. Any other field is kept in
+`extra_json`. Without `duration` the videos are probed.
 """
 
 import csv
@@ -16,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
-from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, BadVideoId, DuplicateQuery, MissingKey
-from workflow_scripts.lib.datasets.source_files import extra_json, read_json_lines, read_text, require, without_suffix
+from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, DuplicateQuery, MissingKey
+from workflow_scripts.lib.datasets.source_files import extra_json, read_json_lines, read_text, require
+from workflow_scripts.lib.datasets.video_names import VideoNames
 
-VERSION = 1
+VERSION = 2
 
 REQUIRED = ("video", "query")
 NUMBERS = ("start", "end", "duration")
@@ -46,12 +48,19 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     Annotations
         Videos, queries, and moments where `start` and `end` are given.
     """
+    names = VideoNames()
+    annotations = _read(files, dataset, names)
+    # Which names share an id shows when all are read.
+    return _read(files, dataset, VideoNames(names.shared)) if names.shared else annotations
+
+
+def _read(files: dict[str, Path], dataset: str, names: VideoNames) -> Annotations:
     annotations = Annotations(dataset)
     asked: dict[str, tuple[str, str]] = {}
     for split, path in files.items():
         repeated: Counter[tuple[Any, ...]] = Counter()
         for where, record in _records(path):
-            _add_record(annotations, split, where, record, asked)
+            _add_record(annotations, split, where, record, asked, names)
             repeated[tuple(record.get(field) for field in FIELDS)] += 1
         if not repeated:
             remedy = "Add a line for every query, or take the file out of `annotations.files`."
@@ -59,6 +68,7 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
         n_repeated = sum(count - 1 for count in repeated.values())
         if n_repeated:
             log.warning("%s: %d lines repeat another one; every line counts", path, n_repeated)
+    names.refuse_unusable()
     return annotations
 
 
@@ -128,18 +138,25 @@ def _cell(name: str, text: str, where: str) -> Any:
 
 
 def _add_record(
-    annotations: Annotations, file_split: str, where: str, record: dict[str, Any], asked: dict[str, tuple[str, str]]
+    annotations: Annotations,
+    file_split: str,
+    where: str,
+    record: dict[str, Any],
+    asked: dict[str, tuple[str, str]],
+    names: VideoNames,
 ) -> None:
-    name, text = (require(record, field, str, where) for field in REQUIRED)
+    text = require(record, "query", str, where)
+    name = names.of(require(record, "video", str, where), f"{where}:video")
     given = {field: float(require(record, field, (int, float), where)) for field in NUMBERS if field in record}
     split = require(record, "split", str, where) if "split" in record else file_split
     if not _SPLIT.fullmatch(split):
         raise BadValue(f"{where}:split", repr(split), "small letters, digits and underscores, such as train")
-    video_id = without_suffix(name)
-    if not video_id or "/" in video_id or "\\" in video_id or any(character.isspace() for character in video_id):
-        remedy = "Write the file's name alone; `videos` in the dataset's YAML file names the folder. Rename files that "
-        raise BadVideoId(f"{where}:video", repr(name), "a name without folder or blank", f"{remedy}hold blanks.")
-    annotations.add_video(video_id, split, given.get("duration"), where, source_video_id=name)
+    if name is None:
+        return
+    video_id = name.video_id
+    annotations.add_video(video_id, split, given.get("duration"), where, source_video_id=name.file or video_id)
+    if name.file is not None:
+        annotations.files[video_id] = name.file
     source_id = str(require(record, "qid", (int, str), where)) if "qid" in record else None
     query_id = f"{annotations.dataset}/{split}/{source_id}"
     if source_id is None or query_id not in asked:

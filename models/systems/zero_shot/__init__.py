@@ -1,0 +1,1 @@
+"""Answers without training: rows of queries against rows of videos."""

@@ -1,0 +1,167 @@
+"""What is said before the first job: everything that targets need and that is not here, in one message."""
+
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning.costs import Costs
+from workflow_scripts.lib.planning.dataset_plan import Datasets
+from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.feature_plan import Features
+from workflow_scripts.lib.planning.needs import Need, Needs
+from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
+from workflow_scripts.lib.planning.reading import Reading
+from workflow_scripts.lib.planning.sizes import readable_size, stated_bytes
+
+
+class Preflight:
+    """What targets need, as lists and as one message."""
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        files: PlannedFiles,
+        downloads: Downloads,
+        datasets: Datasets,
+        features: Features,
+    ) -> None:
+        self._configuration, self._files, self._downloads = configuration, files, downloads
+        self._datasets, self._features = datasets, features
+
+    def listing(self, kind: str) -> str:
+        """Return a file that lists published `weights` or `data`: all, or what the target `needed_by` needs.
+
+        Raises
+        ------
+        UserError
+            `needed_by` is no target of a dataset
+        """
+        target = self._configuration.root.needed_by
+        # A file per target: another call may be printing the list of its own.
+        name = kind if target is None else f"{kind}-{re.sub(r'[^A-Za-z0-9_]+', '-', target)}"
+        return self._files.json(RESULTS / "needed" / f"{name}.json", lambda: self._rows(kind, target))
+
+    def _rows(self, kind: str, target: str | None) -> list[dict[str, object]]:
+        reading = None
+        if target is not None:
+            reading = self._reading()
+            if not reading.add(target):
+                example = "results/qvh/img/metrics.json or results/qvh/features/clip_b32/index.parquet"
+                raise UserError(f"needed_by: {target!r} is no target of a dataset; expected something like {example}")
+        return [asdict(need) | {"is_here": need.is_here} for need in getattr(self.needs(reading), kind)()]
+
+    def _reading(self, skips_finished: bool = False) -> Reading:
+        return Reading(self._configuration, self._datasets, self._features, skips_finished)
+
+    def needs(self, reading: Reading | None) -> Needs:
+        """Return what is needed by what was read; with None, everything that is published."""
+        return Needs(self._configuration, self._downloads, self._datasets, reading)
+
+    def refuses(self) -> bool:
+        """Return whether what cannot succeed is not begun."""
+        return self._configuration.root.preflight == "refuse"
+
+    def message(self, targets: Iterable[str]) -> tuple[list[str], list[str]]:
+        """Return what blocks targets, and what else is to be known before they are begun; one text each.
+
+        Raises
+        ------
+        UserError
+            the settings of something that they name are wrong
+        """
+        reading = self._reading(skips_finished=True)
+        for target in targets:
+            reading.add(target)
+        needs = self.needs(reading)
+        every = [*needs.data(), *needs.weights()]
+        fetched = [need for need in every if need.is_fetched and not need.is_here and not need.wrong]
+        partly = [need for need in every if not (need.is_here or need.blocks or need.is_fetched)]
+        costs = Costs(self._configuration, self._datasets, list(reading.computed))
+        lines = [_partly_text(need) for need in partly]
+        lines += _fetched_lines(fetched)
+        lines += costs.disk_lines(sum(map(_bytes_of, fetched)), shutil.disk_usage(Path()).free)
+        lines += costs.time_lines()
+        blocking = [_blocking_text(need) for need in every if need.blocks]
+        if any(
+            need.blocks and need.place == self._configuration.dataset(d).videos for d in reading.media for need in every
+        ):
+            lines += self._without_videos(reading)
+        return blocking, lines
+
+    def _without_videos(self, reading: Reading) -> list[str]:
+        """Return a line about the systems that do the same with published features, if there are any."""
+        found = []
+        for dataset, name in reading.systems:
+            package = self._configuration.system(dataset, name).system
+            for other in self._configuration.known("systems"):
+                if other != name and self._is_free_of_videos(dataset, other, package):
+                    found.append(f"{RESULTS}/{dataset}/{other}/metrics.json")
+        return [f"without any video, from published features: {', '.join(found)}"] if found else []
+
+    def _is_free_of_videos(self, dataset: str, name: str, package: str) -> bool:
+        try:
+            system = self._configuration.system(dataset, name)
+            names = [feature for content in system.streams.values() for feature in content.names]
+            names += [system.transcript] if system.transcript else []
+            if system.system != package or not names:
+                return False
+            for feature in system.streams["text"].names if "text" in system.streams else ():
+                self._features.require_numbering(system.annotations_on(dataset), feature)
+            archives = [self._downloads.archives_for(dataset, self._path_of(dataset, each)) for each in names]
+        except UserError:
+            return False
+        is_imported = [self._configuration.is_imported(each) for each in names]
+        is_offered = all(bool(a) for a, imported in zip(archives, is_imported, strict=True) if imported)
+        return any(is_imported) and is_offered and not any(self._features.reads_media(dataset, each) for each in names)
+
+    def _path_of(self, dataset: str, feature: str) -> str:
+        return getattr(self._configuration.feature(dataset, feature), "path", "")
+
+
+def refusal(blocking: Sequence[str], lines: Sequence[str]) -> str:
+    """Return the one message about targets that cannot be made."""
+    text = blocking[0]
+    if len(blocking) > 1:
+        numbered = "".join(f"\n  {number}. {each}" for number, each in enumerate(blocking, 1))
+        text = f"{len(blocking)} things are missing that no job can make:{numbered}"
+    also = "".join(f"\n  {line}" for line in lines)
+    return f"{text}{also}\nNo job was started; `--config preflight=warn` starts them all the same."
+
+
+def _blocking_text(need: Need) -> str:
+    """Return what is wrong with a thing, and below it the ways to get it, one per line."""
+    first, *others = [need.wrong] if need.wrong else need.ways
+    size = f" ({_size(need)})" if others and _bytes_of(need) else ""
+    used_by = f"; read by {need.used_by}" if need.used_by else ""
+    return f"{first}{used_by}" + "".join(f"\n     {way}{size}" for way in others)
+
+
+def _partly_text(need: Need) -> str:
+    many = f"{need.n_here:,} of {need.n_all:,}" if need.n_all else f"{need.n_here:,}"
+    return f"{need.name}: {many} here" + "".join(f"\n     {way}" for way in need.ways)
+
+
+def _fetched_lines(fetched: Sequence[Need]) -> list[str]:
+    """Return what is fetched before jobs begin, files of one name in one line."""
+    if not fetched:
+        return []
+    lines = [f"fetched by itself, {readable_size(sum(map(_bytes_of, fetched)))} in {len(fetched)} files:"]
+    for name in dict.fromkeys(need.name for need in fetched):
+        files = [need for need in fetched if need.name == name]
+        sizes = (
+            _size(files[0]) if len(files) == 1 else f"{len(files)} files, {readable_size(sum(map(_bytes_of, files)))}"
+        )
+        lines.append(f"     {name}: {sizes}")
+    return ["\n".join(lines)]
+
+
+def _bytes_of(need: Need) -> int:
+    return need.size or stated_bytes(need.about)
+
+
+def _size(need: Need) -> str:
+    return readable_size(need.size) if need.size else f"about {need.about}" if need.about else "size not known"
