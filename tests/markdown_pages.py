@@ -8,6 +8,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 PAGES = [
     ROOT / "CHANGELOG.md",
+    ROOT / "CONTRIBUTING.md",
     ROOT / "config" / "README.md",
     ROOT / "results" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),

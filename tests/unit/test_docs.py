@@ -85,6 +85,9 @@ def test_a_configuration_file_that_a_page_shows_is_valid(tmp_path, kind, name, c
     shutil.copytree(ROOT / "config", folder)
     path = folder / kind / f"{name}.yaml"
     assert not path.exists(), "the name is taken"
+    # One may be about another.
+    for other_kind, other, shown in examples():
+        (folder / other_kind / f"{other}.yaml").write_text(shown, encoding="utf-8")
     path.write_text(content, encoding="utf-8")
     configuration = Configuration(read_yaml(folder / "config.yaml"), folder)
     if kind == "datasets":
