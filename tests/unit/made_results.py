@@ -66,7 +66,8 @@ def make_results(
     for name, stream in FEATURES.items():
         _write_feature(folder / "features" / name, name, stream, items, rows, status_of or {})
     content = merge(
-        merge(made_settings(), {**SETTINGS, "recipes": recipes, "annotations": folder.name}), made_changes(settings)
+        merge(made_settings(), {**SETTINGS, "recipes": recipes, "annotations": folder.name, "videos": folder.name}),
+        made_changes(settings),
     )
     path = folder / content["name"] / "settings.json"
     write_json(path, content)

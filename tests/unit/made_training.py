@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
         "prior": None,
         "precision": "no",
         "given": {"moments": "annotated", "steps": "annotated"},
+        "published_inputs": [],
         "selection": {
             "rules": "span_index",
             "metric": ["R1@0.5"],

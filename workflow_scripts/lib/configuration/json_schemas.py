@@ -75,9 +75,10 @@ def _with_extends(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _registry(entry: dict[str, Any]) -> dict[str, Any]:
-    inner = {key: value for key, value in entry.items() if key != "$schema"}
+    inner = {key: value for key, value in entry.items() if key not in ("$schema", "$defs")}
     return {
         "$schema": DIALECT,
+        "$defs": entry["$defs"],
         "title": "Weights",
         "description": "`config/weights.yaml`: name -> entry.",
         "type": "object",
