@@ -45,6 +45,7 @@ docs: setup ## the documentation as a site in site/; a broken link ends it
 bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.dry_run
 	$(BIN)/python -m tests.benchmarks.rerun
+	$(BIN)/python -m tests.benchmarks.preflight
 	$(BIN)/python -m tests.benchmarks.kill_trials
 	$(BIN)/python -m tests.benchmarks.store
 	$(BIN)/python -m tests.benchmarks.decoders
@@ -59,6 +60,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.calce_selection
 	$(BIN)/python -m tests.benchmarks.calce_generation
 	$(BIN)/python -m tests.benchmarks.audio_encoders
+	$(BIN)/python -m tests.benchmarks.quag_speed
 
 lock: setup ## requirements.in -> requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

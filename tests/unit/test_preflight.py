@@ -149,6 +149,17 @@ def test_a_split_that_nobody_has_is_refused_before_anything_is_extracted(annotat
         asked("clips/img/metrics.json", datasets={"clips": MINE | {"systems": {"img": system}}})
 
 
+def test_splits_that_nobody_reads_can_be_left_out(annotated):
+    system = {"checkpoint_from": "demo", "queries": {"kinds": None}, "evaluation": {"group_by": None}}
+    (annotated / "more.jsonl").write_text((annotated / "queries.jsonl").read_text())
+    mine = {"videos": "videos", "annotations": {"files": {"test": "queries.jsonl", "more": "more.jsonl"}}}
+    _, lines = asked("clips/img/metrics.json", datasets={"clips": mine | {"systems": {"img": system}}})
+    hint = "nothing reads more of clips: `--config 'datasets={clips: {annotations: {only_splits: [test]}}}'` leaves the"
+    assert [line for line in lines if "nothing reads" in line] == [f"{hint} videos out"]
+    _, lines = asked("clips/img/metrics.json", datasets={"clips": MINE | {"systems": {"img": system}}})
+    assert not any("nothing reads" in line for line in lines)
+
+
 def test_a_split_that_only_the_videos_name_is_known(here):
     assert Plan({}, CONFIG).datasets.splits("msrvtt") == ["train", "test", "val"]
     assert Plan({}, CONFIG).datasets.splits("charades") == ["train", "test"]

@@ -19,4 +19,4 @@ class Config(BaseModel):
         "(`linspace(0, n - 1, frames)`, rounded down); fewer where a video has fewer; null: all",
     )
     keep: int = Field(100, gt=0, description="videos that are named for a query, the best first")
-    block: int = Field(256, gt=0, description="queries whose scores are in memory at a time")
+    block: int = Field(128, gt=0, description="queries whose scores are in memory at a time")

@@ -85,12 +85,26 @@ class Preflight:
         lines += _fetched_lines(fetched)
         lines += costs.disk_lines(sum(map(_bytes_of, fetched)), shutil.disk_usage(Path()).free)
         lines += costs.time_lines()
+        lines += self._unread_splits(reading)
         blocking = [_blocking_text(need) for need in every if need.blocks]
         if any(
             need.blocks and need.place == self._configuration.dataset(d).videos for d in reading.media for need in every
         ):
             lines += self._without_videos(reading)
         return blocking, lines
+
+    def _unread_splits(self, reading: Reading) -> list[str]:
+        """Return a line for every dataset whose videos are extracted although no system reads some of its splits."""
+        lines = []
+        for dataset in reading.media.keys() & reading.splits.keys():
+            read, known = reading.splits[dataset], self._datasets.splits(dataset)
+            unread = [split for split in known if split not in read]
+            if unread and not self._configuration.dataset(dataset).generate:
+                setting = f"datasets={{{dataset}: {{annotations: {{only_splits: [{', '.join(sorted(read))}]}}}}}}"
+                lines.append(
+                    f"nothing reads {', '.join(unread)} of {dataset}: `--config '{setting}'` leaves the videos out"
+                )
+        return lines
 
     def _without_videos(self, reading: Reading) -> list[str]:
         """Return a line about the systems that do the same with published features, if there are any."""

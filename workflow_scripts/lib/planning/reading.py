@@ -32,6 +32,7 @@ class Reading:
     checkpoints, predictions : file and where it is named -> who reads it
     computed : (dataset, feature) of what is extracted here
     systems : (dataset, system) of what is trained or asked here
+    splits : dataset whose videos are read -> the splits that systems read
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Reading:
         self.predictions: dict[tuple[str, str], dict[str, None]] = {}
         self.computed: dict[tuple[str, str], None] = {}
         self.systems: dict[tuple[str, str], None] = {}
+        self.splits: dict[str, set[str]] = {}
 
     def add(self, target: str) -> bool:
         """Add what a target reads; return whether it is one of a dataset.
@@ -134,7 +136,7 @@ class Reading:
         self.systems[dataset, name] = None
         configuration, system = self._configuration, self._configuration.system(dataset, name)
         source = system.annotations_on(dataset)
-        self._check_splits(source, name, system)
+        self.splits.setdefault(system.videos_on(dataset), set()).update(self._checked_splits(source, name, system))
         videos = system.videos_on(dataset)
         self._add_annotations(source, name)
         self._add_annotations(videos, name)
@@ -159,8 +161,14 @@ class Reading:
             (folder / f"seed{seed}/checkpoint.safetensors").is_file() for seed in system.seeds
         )
 
-    def _check_splits(self, dataset: str, name: str, system: System) -> None:
-        """Refuse splits that a dataset's annotations do not have, before anything is extracted for them."""
+    def _checked_splits(self, dataset: str, name: str, system: System) -> set[str]:
+        """Return the splits that a system reads; one that the annotations lack is refused before anything is extracted.
+
+        Raises
+        ------
+        UserError
+            there is no such split
+        """
         known = self._datasets.splits(dataset)
         trains = learns(system) and not (system.checkpoint_file or system.checkpoint_from)
         asked = {"test": system.splits.test, **({"train": (system.splits.train,)} if trains else {})}
@@ -176,3 +184,4 @@ class Reading:
                     f"config/datasets/{dataset}.yaml: annotations.files: system {name} wants a split {missing[0]!r} as "
                     f"{role}; there are {', '.join(known)}. Add its file, or {remedy}"
                 )
+        return {split for splits in asked.values() for split in splits}
