@@ -462,6 +462,10 @@ def test_the_demo_has_the_queries_of_two_layouts_and_the_captions_of_a_third(tmp
     assert sorted(row["video_id"] for row in found.videos) == sorted(plan.video_id for plan in plans)
     prompts = [row for row in found.queries if "#" in row["query_id"]]
     assert 0 < len(prompts) < len(found.queries)
+    kinds = {row["query_id"]: json.loads(row["extra_json"])["kind"] for row in found.queries}
+    assert {kinds[row["query_id"]] for row in prompts} == {"steps"}
+    assert {"picture", "both"} <= {*kinds.values()} - {"steps"}
+    assert splits_named("demo", files) == ["train", "val", "test"]
     assert {row["query_id"] for row in found.steps} <= {row["query_id"] for row in prompts}
     assert {row["video_id"] for row in found.captions} == {plan.video_id for plan in plans}
     places = [(row["video_id"], row["ordinal"]) for row in found.queries]

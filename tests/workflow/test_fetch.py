@@ -211,10 +211,12 @@ def test_data_lists_what_a_dataset_needs_and_notices_what_is_there(tmp_path):
     path = tmp_path / "data/hirest/annotations/all_data_val.json"
     path.parent.mkdir(parents=True)
     path.write_text("half of it")
-    status, needed = call_by_name(tmp_path, "data", "needed_by=results/hirest/annotations/queries.parquet")
+    target = "results/hirest/quag_published_features/metrics.json"
+    status, needed = call_by_name(tmp_path, "data", f"needed_by={target}")
     assert status == 0, needed
-    assert "wrong size: 10 B" in needed
+    assert "all_data_val.json has 10 bytes instead of 108,730; delete it" in " ".join(needed.split())
     assert "snakemake --cores 1 results/hirest/fetched/asr.json" in needed
+    assert "data/hirest/videos" not in needed
     assert "qvh" not in needed
     status, message = call_by_name(tmp_path, "data", "needed_by=hirest")
     assert status != 0

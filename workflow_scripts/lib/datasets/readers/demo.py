@@ -1,17 +1,24 @@
 """The embedded demo with all its annotations: queries, saliency, prompts with steps, and captions of the same videos.
 
 `<split>` names a file in the layout of QVHighlights, `<split>_hirest` and `<split>_captions` name those of the same
-videos in the layouts of HiREST and UniQ4Cap.
+videos in the layouts of HiREST and UniQ4Cap. Prompts of the former are of the kind `steps`.
 """
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.readers import hirest, qvhighlights, uniq4cap
 
-VERSION = 1
+VERSION = 2
 
 PARTS = {"_hirest": hirest, "_captions": uniq4cap}
+
+
+def splits_of(names: Iterable[str]) -> list[str]:
+    """Return the names that are no further layouts."""
+    return [name for name in names if not name.endswith(tuple(PARTS))]
 
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
@@ -37,4 +44,8 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     annotations = qvhighlights.read(own, dataset)
     for suffix, reader in PARTS.items():
         annotations.join(reader.read(further[suffix], dataset))
+    for query in annotations.queries:
+        said = json.loads(query.get("extra_json") or "{}")
+        if "kind" not in said:
+            query["extra_json"] = json.dumps(said | {"kind": "steps"})
     return annotations
