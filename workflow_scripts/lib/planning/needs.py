@@ -167,9 +167,13 @@ class Needs:
             ids = self._datasets.video_ids(dataset)
             counts = sum((path / pattern.format(video_id=each)).exists() for each in ids), len(ids)
         put = f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there"
-        if path.is_dir():
-            put = f"{path}: nothing there is called as `id_pattern: {pattern}` says. Change `path` or `id_pattern` in "
-            put += f"config/features/{feature}.yaml"
+        if counts:
+            looked_for = f"{pattern.format(video_id=ids[0])!r} and {len(ids) - 1} others" if ids else "nothing"
+            example = next((each.name for each in sorted(path.iterdir())), None)
+            put = (
+                f"{path}: nothing there is called as `id_pattern: {pattern}` says; looked for {looked_for}, found e.g. "
+            )
+            put += f"{example!r}. Change `path` or `id_pattern` in config/features/{feature}.yaml"
         return self._folder(f"{feature} of {dataset}", dataset, described.path, by, counts, put)
 
     def _images(self, dataset: str, feature: str, by: Iterable[str]) -> Need:
