@@ -166,7 +166,8 @@ class Needs:
         if path.is_dir() and pattern_fields(pattern) == {"video_id"} and self._datasets.has_annotations(dataset):
             ids = self._datasets.video_ids(dataset)
             counts = sum((path / pattern.format(video_id=each)).exists() for each in ids), len(ids)
-        put = f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there"
+        what = "is empty" if path.is_dir() else "does not exist"
+        put = f"config/features/{feature}.yaml: path: {path} {what}; put the feature files there"
         if counts:
             looked_for = f"{pattern.format(video_id=ids[0])!r} and {len(ids) - 1} others" if ids else "nothing"
             example = next((each.name for each in sorted(path.iterdir())), None)
