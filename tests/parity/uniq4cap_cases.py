@@ -137,7 +137,6 @@ class CaptionerCase:
                     "media_width": len(self.state["video_project.weight"]),
                     "shared_width": sizes["embed"],
                     "positions": sizes["maxpos"],
-                    "vocabulary": len(self.words.vocabulary),
                 },
                 "data": {"max_words": sizes["maxtxt"]},
             }
@@ -146,7 +145,7 @@ class CaptionerCase:
     def build(self) -> Captioner:
         """Return a network in evaluation mode with the case's weights."""
         widths = (self.state[f"{name}_project.weight"].shape[1] for name in ("video", "audio"))
-        network = Captioner(self.config.network, *widths)
+        network = Captioner(self.config.network, len(self.words.vocabulary), *widths)
         network.load_state_dict(trained_state(network, self.state), strict=True)
         return network.eval()
 

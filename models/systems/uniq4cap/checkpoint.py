@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.layers.checkpoints import match_state
-from models.systems.uniq4cap.config import NetworkConfig
+from models.systems.uniq4cap.config import BERT, BLIP2, NetworkConfig
 from models.systems.uniq4cap.network import Captioner
 
 TOWERS = ("video_encoder.", "audio_encoder.")
@@ -20,6 +20,7 @@ TIED = {f"{HEAD}decoder.weight": WORDS, f"{HEAD}decoder.bias": f"{HEAD}bias"}
 DROPPED = ("embedding", "predictions")
 """A tensor of BLIP-2 with this in its name is left out, as published."""
 RENAMED = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+ORIGINS = ("new", "bert", "twin", "blip2")
 OWN_PARTS = "ln_video.weight"
 """What a captioner's checkpoint has and BLIP-2's lacks."""
 
@@ -101,6 +102,10 @@ def start_from_published(
     ours = network.state_dict(keep_vars=True)
     origin = dict.fromkeys(ours, "new")
     named = {_bert_name(name): torch.as_tensor(tensor) for name, tensor in bert.items()}
+    theirs = {name: torch.as_tensor(tensor) for name, tensor in blip2.items()}
+    for file, state in ((BERT[config.bert], named), (BLIP2, theirs)):
+        if not ours.keys() & state.keys():
+            raise ValueError(f"nothing of {file} fits; it is not the file that the weights registry describes")
     for name in ours.keys() & named.keys():
         _copy(ours[name], named[name], name, f"BERT ({config.bert})")
         origin[name] = "bert"
@@ -109,7 +114,6 @@ def start_from_published(
         if twin != name:
             ours[name].copy_(ours[twin])
             origin[name] = "twin"
-    theirs = {name: torch.as_tensor(tensor) for name, tensor in blip2.items()}
     dropped = [name for name in theirs if config.drop_embeddings and any(part in name for part in DROPPED)]
     for name in ours.keys() & (theirs.keys() - set(dropped)):
         if name == "query_tokens":
@@ -119,19 +123,9 @@ def start_from_published(
         else:
             _copy(ours[name], theirs[name], name, "BLIP-2")
         origin[name] = "blip2"
-    for part, file in (("bert", f"bert_base_{config.bert}"), ("blip2", "blip2_pretrained")):
-        if part not in origin.values():
-            raise ValueError(f"nothing of {file} fits; it is not the file that the weights registry describes")
-    by_origin = {part: sorted(name for name, own in origin.items() if own == part) for part in origin.values()}
+    of = {part: sorted(name for name, own in origin.items() if own == part) for part in ORIGINS}
     unused = (named.keys() | theirs.keys()) - ours.keys() - set(dropped) - {*TIED, POSITION_NUMBERS}
-    return Start(
-        by_origin["bert"],
-        by_origin.get("twin", []),
-        by_origin["blip2"],
-        sorted(dropped),
-        by_origin.get("new", []),
-        sorted(unused),
-    )
+    return Start(of["bert"], of["twin"], of["blip2"], sorted(dropped), of["new"], sorted(unused))
 
 
 def _bert_name(name: str) -> str:

@@ -57,16 +57,8 @@ class NetworkConfig(_Section):
     media_width: int = Field(1408, gt=0, description="Width that the tokens of both towers are brought to.")
     shared_width: int = Field(256, gt=0, description="Width in which media and texts are compared (embed_dim).")
     positions: int = Field(512, gt=0, description="Positions of the words.")
-    vocabulary: int | None = Field(
-        None, gt=5, description="Words with `[DEC]`; null: as many as the vocabulary of `bert` has."
-    )
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout, of attention weights too.")
     temperature: float = Field(0.07, gt=0, description="What similarities are divided by at first; it learns.")
-
-    @property
-    def n_words(self) -> int:
-        """Rows of the table of words, `[DEC]` included."""
-        return self.vocabulary or {"cased": 28997, "uncased": 30523}[self.bert]
 
     @model_validator(mode="after")
     def _check(self) -> Self:

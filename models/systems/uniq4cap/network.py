@@ -52,7 +52,7 @@ class WordHead(nn.Module):
 class AskingAndWriting(nn.Module):
     """Q-Former and word head, under the names that checkpoints give them."""
 
-    def __init__(self, config: NetworkConfig) -> None:
+    def __init__(self, config: NetworkConfig, n_words: int) -> None:
         super().__init__()
         sizes = Sizes(
             config.width,
@@ -60,12 +60,12 @@ class AskingAndWriting(nn.Module):
             config.heads,
             config.ffn_dim,
             config.media_width,
-            config.n_words,
+            n_words,
             config.positions,
             config.dropout,
             config.look_every,
         )
-        self.bert, self.cls = QFormer(sizes), WordHead(config.width, config.n_words)
+        self.bert, self.cls = QFormer(sizes), WordHead(config.width, n_words)
         self.apply(_initialise)
 
     def logits(self, rows: Tensor) -> Tensor:
@@ -101,17 +101,18 @@ class Captioner(nn.Module):
 
     Parameters
     ----------
+    n_words : size of the vocabulary
     video_width, audio_width : of the tokens of the towers; audio 0: nothing is heard
     """
 
-    def __init__(self, config: NetworkConfig, video_width: int, audio_width: int) -> None:
+    def __init__(self, config: NetworkConfig, n_words: int, video_width: int, audio_width: int) -> None:
         super().__init__()
         self.query_tokens = nn.Parameter(torch.empty(1, config.queries, config.width).normal_(std=INIT_STD))
         self.temp = nn.Parameter(torch.tensor(config.temperature))
         self.ln_video, self.video_project = nn.LayerNorm(video_width), nn.Linear(video_width, config.media_width)
         if audio_width:
             self.ln_audio, self.audio_project = nn.LayerNorm(audio_width), nn.Linear(audio_width, config.media_width)
-        self.Qformer = AskingAndWriting(config)
+        self.Qformer = AskingAndWriting(config, n_words)
         self.vision_proj = nn.Linear(config.width, config.shared_width)
         self.text_proj = nn.Linear(config.width, config.shared_width)
         self.itm_head = nn.Linear(config.width, 2)
