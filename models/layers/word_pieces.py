@@ -13,10 +13,13 @@ BERT_VOCABULARY = Path(__file__).parent / "vocabularies" / "bert_base_uncased_vo
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def word_piece_tokenizer(vocabulary: Sequence[str]) -> Tokenizer:
-    """Return the lower-casing tokenizer of a vocabulary (words in the order of their ids); it adds no start or end."""
+def word_piece_tokenizer(vocabulary: Sequence[str], lowercase: bool = True) -> Tokenizer:
+    """Return the tokenizer of a vocabulary (words in the order of their ids); it adds no start or end.
+
+    Where it lower-cases it takes accents away too.
+    """
     tokenizer = Tokenizer(WordPiece({word: number for number, word in enumerate(vocabulary)}, unk_token="[UNK]"))
-    tokenizer.normalizer = BertNormalizer(lowercase=True)
+    tokenizer.normalizer = BertNormalizer(lowercase=lowercase)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocabulary])
     return tokenizer

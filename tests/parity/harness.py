@@ -41,6 +41,7 @@ HANDLERS = (
     "transcript_cases",
     "windowed_network_cases",
     "uniq4cap_tower_cases",
+    "uniq4cap_cases",
     "cnn14_cases",
     "vggish_cases",
     "whisper_mel_cases",

@@ -24,12 +24,7 @@ TIED = {
     "Qformer.cls.predictions.decoder.bias": "Qformer.cls.predictions.bias",
 }
 """Published names of tensors that are also there under another name."""
-QFORMER_PARTS = {
-    "Qformer.bert.embeddings.word_embeddings.": "words.",
-    "Qformer.bert.embeddings.position_embeddings.": "positions.",
-    "Qformer.bert.embeddings.LayerNorm.": "qformer.layernorm.",
-    "Qformer.bert.encoder.": "qformer.encoder.",
-}
+QFORMER = "Qformer.bert."
 LEFTOVERS = {*TIED, "Qformer.bert.embeddings.position_ids"}
 """What a published checkpoint holds beside its 872 trained tensors: it drops frozen parameters by name only."""
 TRAINED_PARTS = ("ln_vision.", "query_proj.", "t5_proj.")
@@ -45,20 +40,14 @@ def our_name(published: str) -> str | None:
         module, _, kind = name.rpartition(".")
         is_base = kind == "weight" and module.rpartition(".")[2] in ADAPTED
         return f"t5_model.{module}.base_layer.weight" if is_base else f"t5_model.{name}"
-    for theirs, ours in QFORMER_PARTS.items():
-        if published.startswith(theirs):
-            return published.replace(theirs, ours, 1).replace("attention.self.", "attention.attention.")
-    return published
+    return f"qformer.{published.removeprefix(QFORMER)}" if published.startswith(QFORMER) else published
 
 
 def published_name(ours: str) -> str:
     """Return the published name of a tensor of `CalceNetwork`."""
     if ours.startswith("t5_model."):
         return T5 + ours.removeprefix("t5_model.").replace(".base_layer.", ".")
-    for theirs, own in QFORMER_PARTS.items():
-        if ours.startswith(own):
-            return ours.replace(own, theirs, 1).replace("attention.attention.", "attention.self.")
-    return ours
+    return QFORMER + ours.removeprefix("qformer.") if ours.startswith("qformer.") else ours
 
 
 def published_shapes(config: NetworkConfig) -> dict[str, tuple[int, ...]]:

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
-from transformers import Blip2QFormerConfig, Blip2QFormerModel
 
 from models.encoders.networks.eva import image_tower, tokens_before_norm
 from models.encoders.networks.filling import DTYPES
 from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
 from models.encoders.networks.pixels import ready as ready_tower
+from models.layers.qformer import QFormer, Sizes
 from models.systems.calce.config import DecodingConfig, NetworkConfig, QformerSizes, TrainConfig
 from models.systems.calce.generation import generate, packs, trimmed
 from models.systems.calce.grounding import contrast, hint
@@ -33,24 +33,20 @@ IGNORED = -100
 """Label of a position without target."""
 
 
-def qformer(sizes: QformerSizes, token_width: int) -> Blip2QFormerModel:
+def qformer(sizes: QformerSizes, token_width: int) -> QFormer:
     """Return the Q-Former with its text branch, on the device of the context."""
-    config = Blip2QFormerConfig(
-        vocab_size=sizes.vocabulary,
-        hidden_size=sizes.width,
-        num_hidden_layers=sizes.layers,
-        num_attention_heads=sizes.heads,
-        intermediate_size=sizes.ffn_dim,
-        max_position_embeddings=sizes.positions,
-        encoder_hidden_size=token_width,
-        cross_attention_frequency=2,
-        hidden_dropout_prob=sizes.dropout,
-        attention_probs_dropout_prob=sizes.dropout,
-        layer_norm_eps=1e-12,
-        use_qformer_text_input=True,
+    return QFormer(
+        Sizes(
+            sizes.width,
+            sizes.layers,
+            sizes.heads,
+            sizes.ffn_dim,
+            token_width,
+            sizes.vocabulary,
+            sizes.positions,
+            sizes.dropout,
+        )
     )
-    config._attn_implementation = "sdpa"
-    return Blip2QFormerModel(config)
 
 
 @dataclass(frozen=True)
@@ -93,8 +89,6 @@ class CalceNetwork(nn.Module):
             self.ln_vision = nn.LayerNorm(token_width)
             self.query_tokens = nn.Parameter(torch.empty(1, sizes.queries, sizes.width))
             self.qformer = qformer(sizes, token_width)
-            self.words = nn.Embedding(sizes.vocabulary, sizes.width)
-            self.positions = nn.Embedding(sizes.positions, sizes.width)
             self.query_proj = nn.Linear(sizes.queries, config.short_queries)
             self.t5_proj = nn.Linear(sizes.width, config.t5.width)
             self.t5_model = language_model(config.t5, config.lora)
@@ -163,8 +157,8 @@ class CalceNetwork(nn.Module):
     def ask(self, tokens: Tensor) -> Tensor:
         """Return the Q-Former's rows (n, queries, width) of normalised tokens (n, N, token width)."""
         queries = self.query_tokens.expand(len(tokens), -1, -1)
-        n_queries = queries.shape[1]
-        return self.qformer(queries, query_length=n_queries, encoder_hidden_states=tokens).last_hidden_state
+        rows, _ = self.qformer(queries, queries.shape[1], self.qformer.read(tokens))
+        return rows
 
     @torch.no_grad()
     def sentence_vectors(self, ids: Tensor, valid: Tensor) -> Tensor:
@@ -174,9 +168,8 @@ class CalceNetwork(nn.Module):
         ----------
         ids, valid : BERT ids (n, L), and where they are no padding
         """
-        embedded = self.words(ids) + self.positions.weight[: ids.shape[1]]
         with self.reduced():
-            rows = self.qformer(embedded, query_length=0, attention_mask=valid.long()).last_hidden_state
+            rows, _ = self.qformer(self.qformer.embeddings.words(ids), mask=valid.bool()[:, None])
         return rows[:, 0].float()
 
     def visual_vectors(self, rows: Tensor, is_key: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""UniQ4Cap: captions of videos from what is seen and heard."""
