@@ -3,23 +3,24 @@
 import numpy as np
 import pytest
 
+from models.systems.zero_shot.config import Segments, ThresholdMerge
 from models.systems.zero_shot.overlap import iou
-from models.systems.zero_shot.segments import Segmenting, frame_scores, ranked, spans_of
+from models.systems.zero_shot.segments import frame_scores, ranked, segment_spans
 from models.systems.zero_shot.temporal_clusters import cluster, smoothed
-from models.systems.zero_shot.threshold_merge import Merging, spans_and_saliency
+from models.systems.zero_shot.threshold_merge import merged_spans, saliency
 from models.systems.zero_shot.turning_points import earlier_starts
 
 
 def merged(scores, **options):
-    spans, saliency = spans_and_saliency(np.atleast_2d(scores), Merging(**options))
-    return spans.tolist(), saliency.tolist()
+    scores = np.atleast_2d(scores)
+    return merged_spans(scores, ThresholdMerge(**options)).tolist(), saliency(scores).tolist()
 
 
 def test_spans_are_the_clips_strictly_above_the_edge_of_the_bin_that_has_enough():
     # Two values are in or above bin 5 of 10 (0.5 to 0.6), the clip at its lower edge is not kept.
-    spans, saliency = merged([0.0, 0.5, 1.0, 0.0], min_clips=2)
+    spans, salient = merged([0.0, 0.5, 1.0, 0.0], min_clips=2)
     assert spans == [[2, 3, 1.0]]
-    assert saliency == [0.0, 0.5, 1.0, 0.0]
+    assert salient == [0.0, 0.5, 1.0, 0.0]
     assert merged([0.0, 0.5, 1.0, 0.0], min_clips=1)[0] == [[2, 3, 1.0]]
     # Never enough: everything above 0.
     assert merged([0.0, 0.5, 1.0, 0.0], min_clips=5)[0] == [[1, 3, 0.5 + 0.5 * 0.75]]
@@ -36,9 +37,9 @@ def test_the_gap_is_counted_from_the_last_clip_of_the_span():
 
 def test_texts_are_pooled_and_what_overlaps_a_better_span_as_much_as_allowed_is_dropped():
     scores = [[1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0, 0.68, 0.0]]
-    spans, saliency = merged(scores, min_clips=4, nms_threshold=0.76)
+    spans, salient = merged(scores, min_clips=4, nms_threshold=0.76)
     assert spans == [[0, 5, 1.0], [1, 5, pytest.approx(0.5 + 0.5 * 0.92)]]
-    np.testing.assert_allclose(saliency, [0.5, 1.0, 1.0, 1.0, 0.84, 0.0])
+    np.testing.assert_allclose(salient, [0.5, 1.0, 1.0, 1.0, 0.84, 0.0])
     # Last - first of both: 4 and 3.
     assert merged(scores, min_clips=4, nms_threshold=0.75)[0] == [[0, 5, 1.0]]
 
@@ -80,21 +81,21 @@ def planted(n_frames=40, first=16, last=28):
 
 
 def test_a_planted_stretch_is_found_first():
-    options = Segmenting(smoothing=1, window=1, min_score=0, longest=0.5, stride=2)
-    spans = spans_of(planted(), np.array([1.0, 0.0]), options)
+    options = Segments(smoothing=1, window=1, min_score=0, longest=0.5, stride=2)
+    spans = segment_spans(planted(), np.array([1.0, 0.0]), options)
     # The rise to frame 16 begins after frame 14, and belongs to the span.
-    assert spans[0].tolist() == [14 / 40, 28 / 40, 1.0]
+    assert spans[0].tolist() == [14, 28, 1.0]
     assert (np.diff(spans[:, 2]) <= 0).all()
-    assert (spans[:, 1] - spans[:, 0] <= 0.5 + 1 / 40).all()
+    assert (spans[:, 1] - spans[:, 0] <= 20 + 2).all()
 
 
 def test_without_a_span_that_is_short_enough_the_whole_video_is_the_answer():
-    one = spans_of(directions(20)[:, None], np.array([1.0, 0.0]), Segmenting())
+    one = segment_spans(directions(20)[:, None], np.array([1.0, 0.0]), Segments())
     assert one.tolist() == [[0, 1, 1.0]]
 
 
 def test_spans_are_no_more_than_asked_for():
-    assert len(spans_of(planted(), np.array([1.0, 0.0]), Segmenting(spans=2, longest=1.0))) == 2
+    assert len(segment_spans(planted(), np.array([1.0, 0.0]), Segments(spans=2, longest=1.0))) == 2
 
 
 def test_spans_that_others_overlap_come_first():

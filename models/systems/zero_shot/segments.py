@@ -3,11 +3,10 @@
 Nuetee/TAG, `vlm_localizer.py` and `llm_prompting.select_proposal`, with its option `--tckmeans`.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import optimize
 
+from models.systems.zero_shot.config import Segments
 from models.systems.zero_shot.overlap import iou
 from models.systems.zero_shot.temporal_clusters import cluster, smoothed
 from models.systems.zero_shot.turning_points import earlier_starts
@@ -18,34 +17,8 @@ ALIKE = 1e-6
 """Scores that differ by less are equal: there is nothing to bend."""
 
 
-@dataclass(frozen=True)
-class Segmenting:
-    """Constants of the localiser; the defaults are those published for Charades-STA.
-
-    Attributes
-    ----------
-    min_score : a frame counts if its score is above; 0.2 for BLIP-2's image-text matching, 0 for other encoders
-    gamma : least range of the aligned scores
-    clusters : most groups that the frames of a video fall into
-    window : frames over which distances to a group are averaged
-    longest : longest span, as a part of the video
-    smoothing : frames over which rows are averaged beforehand
-    stride : frames, from 3 on, of a video twice as long: slopes of the scores are smoothed
-    spans : most spans of a video
-    """
-
-    min_score: float = 0.2
-    gamma: float = 0.2
-    clusters: int = 9
-    window: int = 7
-    longest: float = 0.5
-    smoothing: int = 21
-    stride: int = 20
-    spans: int = 12
-
-
-def spans_of(rows: np.ndarray, query: np.ndarray, options: Segmenting) -> np.ndarray:
-    """Return spans in parts of the video, best first, float64 (n, 3): start, end (0 to 1) and score (at most 1).
+def segment_spans(rows: np.ndarray, query: np.ndarray, options: Segments) -> np.ndarray:
+    """Return spans by score, best first, float64 (n, 3): first frame, the one after the last, score (at most 1).
 
     Parameters
     ----------
@@ -67,7 +40,7 @@ def spans_of(rows: np.ndarray, query: np.ndarray, options: Segmenting) -> np.nda
         spans = np.array([[0.0, len(rows), 1.0]])
     spans = spans[np.argsort(-spans[:, 2], kind="stable")]
     spans[:, 0] = earlier_starts(spans[:, 0].astype(int), scores, above, options.stride)
-    spans /= [len(rows), len(rows), spans[0, 2] or 1.0]
+    spans[:, 2] /= spans[0, 2] or 1.0
     return spans[: options.spans]
 
 

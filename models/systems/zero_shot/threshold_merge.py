@@ -1,56 +1,44 @@
 """From one score per clip to spans, by a threshold and by merging what lies close together."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
+from models.systems.zero_shot.config import ThresholdMerge
 from models.systems.zero_shot.overlap import iou
 
-
-@dataclass(frozen=True)
-class Merging:
-    """Constants of the localiser; the defaults are the published ones.
-
-    Attributes
-    ----------
-    bins : equal parts of the normalised scores, 0 to 1, whose edges are the possible thresholds
-    min_clips : values that must lie in or above a bin for its lower edge to be the threshold
-    gap : a kept clip joins a span if it is at most so many clips after the last clip of the span
-    nms_threshold : a span whose IoU with a better one is this or more is dropped
-    """
-
-    bins: int = 10
-    min_clips: int = 8
-    gap: int = 6
-    nms_threshold: float = 0.95
+FLAT = 0.5
+"""Score of a whole video whose scores are all equal."""
 
 
-def spans_and_saliency(scores: np.ndarray, merging: Merging) -> tuple[np.ndarray, np.ndarray]:
-    """Return spans of all texts of a query, best first, and the saliency of every clip.
+def merged_spans(scores: np.ndarray, options: ThresholdMerge) -> np.ndarray:
+    """Return the spans of all texts of a query, best first, float64 (n, 3): first clip, the one after the last, score.
 
     Parameters
     ----------
     scores : (texts, T), T at least 1; a row is what one text, the query or another wording of it, gives every clip
 
-    Returns
-    -------
-    float64 (n, 3) : first clip, the one after the last clip, score
-    float32 (T,) : mean over the texts of the normalised scores
-
     Notes
     -----
     Source: YoucanBaby/VTG-GPT, `infer_qvhighlights.py`. A text whose scores are all equal says nothing and is left out;
-    if all are like that, the whole video is the one span, of score 0.5, and the saliency is 0. The published code
-    divides by zero there.
+    if all are like that, the whole video is the one span. The published code divides by zero there.
     """
-    normalised = [row for row in map(_normalised, np.asarray(scores, dtype=np.float32)) if row is not None]
-    n_clips = np.shape(scores)[1]
-    if not normalised:
-        return np.array([[0.0, n_clips, 0.5]]), np.zeros(n_clips, dtype=np.float32)
-    spans = np.concatenate([_spans(row, merging) for row in normalised])
-    spans = _apart(spans[np.argsort(-spans[:, 2], kind="stable")], merging.nms_threshold)
+    telling = _telling(scores)
+    if not telling:
+        return np.array([[0.0, np.shape(scores)[1], FLAT]])
+    spans = np.concatenate([_spans(row, options) for row in telling])
+    spans = _apart(spans[np.argsort(-spans[:, 2], kind="stable")], options.nms_threshold)
     spans[:, 1] += 1
-    return spans, np.mean(normalised, axis=0, dtype=np.float32)
+    return spans
+
+
+def saliency(scores: np.ndarray) -> np.ndarray:
+    """Return the mean over the texts of the normalised scores (texts, T), float32 (T,); 0 where all are equal."""
+    telling = _telling(scores)
+    return np.mean(telling, axis=0, dtype=np.float32) if telling else np.zeros(np.shape(scores)[1], dtype=np.float32)
+
+
+def _telling(scores: np.ndarray) -> list[np.ndarray]:
+    """Return the normalised scores of the texts whose scores are not all equal."""
+    return [row for row in map(_normalised, np.asarray(scores, dtype=np.float32)) if row is not None]
 
 
 def _normalised(scores: np.ndarray) -> np.ndarray | None:
@@ -58,10 +46,10 @@ def _normalised(scores: np.ndarray) -> np.ndarray | None:
     return (scores - low) / (high - low) if high > low else None
 
 
-def _spans(scores: np.ndarray, merging: Merging) -> np.ndarray:
+def _spans(scores: np.ndarray, options: ThresholdMerge) -> np.ndarray:
     """Return first clip, last clip and score of the spans of one text, float64 (n, 3)."""
-    kept = np.flatnonzero(scores > _threshold(scores, merging))
-    runs = np.split(kept, np.flatnonzero(np.diff(kept) > merging.gap) + 1)
+    kept = np.flatnonzero(scores > _threshold(scores, options))
+    runs = np.split(kept, np.flatnonzero(np.diff(kept) > options.gap) + 1)
     return np.array([[run[0], run[-1], 0.5 * len(run) / len(kept) + 0.5 * scores[run].mean()] for run in runs])
 
 
@@ -75,8 +63,8 @@ def _apart(spans: np.ndarray, threshold: float) -> np.ndarray:
     return np.array(kept)
 
 
-def _threshold(scores: np.ndarray, merging: Merging) -> float:
+def _threshold(scores: np.ndarray, options: ThresholdMerge) -> float:
     """Return the lower edge of the highest bin that has, with those above it, enough values; 0 if none has."""
-    counts, edges = np.histogram(scores, bins=merging.bins, range=(0.0, 1.0))
-    enough = np.flatnonzero(np.cumsum(counts[::-1])[::-1] >= merging.min_clips)
+    counts, edges = np.histogram(scores, bins=options.bins, range=(0.0, 1.0))
+    enough = np.flatnonzero(np.cumsum(counts[::-1])[::-1] >= options.min_clips)
     return float(edges[enough[-1]]) if len(enough) else 0.0
