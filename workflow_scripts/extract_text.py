@@ -7,6 +7,7 @@ import numpy as np
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.extraction.job import computed_rows, parse_job, run_job
 from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.query_texts import encode_texts, texts_of
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.store.digest import digest_bytes
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
@@ -16,9 +17,9 @@ from workflow_scripts.lib.store.tables import read_table
 
 def main() -> None:
     args, settings = parse_job(__doc__)
-    queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "text"]).to_pylist()
+    queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "text", "extra_json"]).to_pylist()
     texts = {
-        row["query_id"]: row["text"]
+        row["query_id"]: texts_of(row, settings["recipe"].get("wordings"))
         for row in queries
         if row["modality"] == "text" and is_in_shard(row["video_id"], args.shard, args.n_shards)
     }
@@ -30,12 +31,14 @@ def main() -> None:
         ids = list(missing)
         for start in range(0, len(ids), batch_size):
             batch = ids[start : start + batch_size]
-            for query_id, rows in zip(batch, encoder.encode([texts[q] for q in batch]), strict=True):
+            for query_id, rows in zip(batch, encode_texts(encoder.encode, [texts[q] for q in batch]), strict=True):
                 # A token has no time in the video: its row number stands in, so that the store's form is the same.
                 index = np.arange(len(rows), dtype=np.float64)
                 yield computed_rows(query_id, rows, np.stack([index, index + 1], axis=1), encoder.dim, None)
 
-    run_job(settings, args.store, [Wanted(q, digest_bytes(t.encode())) for q, t in texts.items()], compute, stalls)
+    # A query without other wordings keeps the key that it has as a query alone.
+    wanted = [Wanted(query_id, digest_bytes("\n".join(own).encode())) for query_id, own in texts.items()]
+    run_job(settings, args.store, wanted, compute, stalls)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Put published subtitle files of one shard's videos into a table of transcripts."""
+"""Put published subtitles, or texts of clips, of one shard's videos into a table of transcripts."""
 
 import argparse
 import logging
 from pathlib import Path
 
-from workflow_scripts.lib.datasets.subtitle_folder import SOURCE, read_shard
+from workflow_scripts.lib.datasets.subtitle_folder import read_shard
 from workflow_scripts.lib.datasets.transcript_files import OK, write_shard
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.extraction.settings import read_feature_settings
@@ -24,12 +24,12 @@ def main() -> None:
     args = parser.parse_args()
     settings = read_feature_settings(args.settings, args.key)
     found = read_shard(settings, args.rows_of, args.shard, args.n_shards)
-    write_shard(args.out, settings["dataset"], None, found, settings["recipe"], SOURCE)
+    write_shard(args.out, settings["dataset"], None, found, settings["recipe"], settings["recipe"]["layout"])
     for video_id, kept in found.items():
         if kept["status"] == FAILED:
             log.warning("%s: %s", video_id, kept["reason"])
     n_spoken = sum(kept["status"] == OK for kept in found.values())
-    log.info("%s: %d of %d videos have speech", settings["source"]["path"], n_spoken, len(found))
+    log.info("%s: %d of %d videos have texts", settings["source"]["path"], n_spoken, len(found))
 
 
 if __name__ == "__main__":

@@ -48,6 +48,7 @@ HANDLERS = (
     "sampling_cases",
     "preprocess_cases",
     "decode_cases",
+    "zero_shot_cases",
 )
 
 NOT_A_CASE = (".md", ".txt", ".py")

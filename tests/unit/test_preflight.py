@@ -240,6 +240,12 @@ def test_every_pair_can_be_asked_for_from_nothing(here, dataset):
         assert blocking or lines or dataset.startswith("demo"), system
 
 
+def test_archives_that_fill_a_folder_together_are_all_named(here):
+    [blocking], _ = asked("qvh/zero_shot_captions/metrics.json")
+    for split in ("val", "test"):
+        assert f"`snakemake --cores 1 results/qvh/fetched/vtggpt_captions_{split}.json` fetches {split}.zip" in blocking
+
+
 def test_mrnet_on_activitynet_needs_the_videos_and_no_file_that_somebody_has_to_make(here):
     blocking, _ = asked("activitynet/mrnet/metrics.json")
     assert [text.partition(":")[0] for text in blocking] == ["data/activitynet/videos"]

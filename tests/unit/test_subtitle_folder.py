@@ -72,3 +72,19 @@ def test_the_key_changes_with_the_content_and_the_recipe(tmp_path):
     path.write_bytes(LINE.replace(b"hello", b"hullo"))
     keys.add(read_transcript(tmp_path, "a.srt", RECIPE)["key"])
     assert len(keys) == 3
+
+
+def test_a_folder_per_split_is_read_and_texts_of_clips(project):
+    folder, settings = project
+    rows = [{"video_id": v, "source_video_id": v, "youtube_id": None, "split": ["val", "test"]} for v in "ab"]
+    write_table(folder / "videos.parquet", pa.Table.from_pylist(rows))
+    (folder / "files/val").mkdir()
+    (folder / "files/val/a.jsonl").write_text('{"moment": 1, "description": "b"}\n{"moment": 0, "description": "a"}\n')
+    recipe = {**RECIPE, "layout": "jsonl", "fields": {"text": "description", "clip": "moment", "clip_s": 2.0}}
+    source = settings["source"] | {"id_pattern": "{split}/{video_id}.jsonl"}
+    found = read_shard({"recipe": recipe, "source": source}, folder / "videos.parquet", "0000", 1)
+    assert [(line["start_s"], line["end_s"], line["text"]) for line in found["a"]["segments"]] == [
+        (0.0, 2.0, "a"),
+        (2.0, 4.0, "b"),
+    ]
+    assert found["b"]["reason"] == "missing: no val/b.jsonl"

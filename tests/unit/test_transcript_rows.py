@@ -45,6 +45,18 @@ def test_lines_are_encoded_in_batches_and_keep_their_order():
     assert rows[:, 0].tolist() == [1, 2, 3]
 
 
+def test_equal_lines_are_encoded_once_and_lines_of_a_length_together():
+    batches = []
+
+    def encode(texts):
+        batches.append(texts)
+        return [np.full((1, 3), len(text), np.float32) for text in texts]
+
+    rows = embed_lines(encode, ["ccc", "a", "ccc", "bb", "d"], 2)
+    assert batches == [["a", "d"], ["bb", "ccc"]]
+    assert rows[:, 0].tolist() == [3, 1, 3, 2, 1]
+
+
 def test_rows_of_tokens_are_refused():
     with pytest.raises(UserError, match="one row per line"):
         embed_lines(lambda texts: [np.zeros((2, 3)) for _ in texts], ["a"], 2)

@@ -1,4 +1,4 @@
-"""Answers without training: the ranking is exact, in the published order, and needs little memory."""
+"""Answers without training: rankings, moments and highlights, worked by hand."""
 
 import tracemalloc
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from models.systems.interface import FeatureRows, Item
-from models.systems.zero_shot.config import Config
+from models.systems.zero_shot.config import Config, ThresholdMerge
 from models.systems.zero_shot.ranking import best_videos, directions, mean_row
 from models.systems.zero_shot.system import System
+from models.systems.zero_shot.timed_scores import TimedScores, usable_rows
 
 DIM = 6
 
@@ -90,7 +91,128 @@ def test_what_has_no_rows_is_left_out(system):
     assert system.skip_reason(made("q", empty.reshape(0, 2), "text"), False) == "no text rows"
 
 
-@pytest.mark.parametrize("dims", [{"visual": [2], "text": [3]}, {"visual": [2]}])
+@pytest.mark.parametrize(
+    "dims",
+    [
+        {"visual": [2], "text": [3]},
+        {"visual": [2]},
+        {"text": [2]},
+        {"visual": [1, 1], "text": [2]},
+        {"visual": [2], "speech": [2], "text": [2]},
+    ],
+)
 def test_rows_of_different_encoders_are_refused(dims):
     with pytest.raises(ValueError, match="both by the same encoder"):
         System(Config(), {}, dims)
+
+
+def scored(scores, times):
+    return TimedScores(np.atleast_2d(np.array(scores, np.float32)), np.array(times, np.float64))
+
+
+def test_scores_are_laid_on_clips_by_time():
+    rows = scored([[1.0, 0.0, 0.5], [-1.0, -3.0, -2.0]], [[0, 2], [2, 3], [3, 5]])
+    laid = rows.on_clips(2.0, 3)
+    np.testing.assert_allclose(laid.scores, [[1.0, 0.25, 0.5], [-1.0, -2.5, -2.0]])
+    assert laid.times.tolist() == [[0, 2], [2, 4], [4, 6]]
+
+
+def test_a_clip_without_a_row_gets_the_worst_score_of_the_text():
+    laid = scored([[-0.2, -0.1]], [[0, 1], [6, 9]]).on_clips(2.0, 4)
+    np.testing.assert_allclose(laid.scores, [[-0.2, -0.2, -0.2, -0.1]])
+
+
+def test_long_rows_reach_over_many_clips_and_overlapping_ones_are_averaged():
+    laid = scored([[1.0, 0.0]], [[0, 8], [3, 4]]).on_clips(2.0, 3)
+    np.testing.assert_allclose(laid.scores, [[1.0, 2 / 3, 1.0]])
+
+
+def test_rows_past_the_end_and_of_zeros_say_nothing_and_the_rest_is_put_in_order():
+    values = np.array([[0, 0], [3, 0], [2, 0], [1, 0]], np.float32)
+    rows = usable_rows(FeatureRows(values, np.array([[0, 2], [8, 10], [2, 4], [4, 9.5]])), 8.0)
+    assert rows.values[:, 0].tolist() == [2, 1]
+    assert rows.times.tolist() == [[2, 4], [4, 8]]
+    nothing = usable_rows(FeatureRows(values[:1], np.array([[0, 2]])), 8.0)
+    assert nothing.times.tolist() == [[0, 8]]
+    assert not nothing.values.any()
+
+
+def asked(texts, rows, times, duration_s=8.0, stream="captions", task="moments", **settings):
+    config = Config(tasks=["moments", "highlights"], **settings)
+    system = System(config, {}, {stream: [2], "text": [2]})
+    streams = {
+        "text": [FeatureRows(np.array(texts, np.float32), np.zeros((len(texts), 2)))],
+        stream: [FeatureRows(np.array(rows, np.float32), np.array(times, np.float64))],
+    }
+    item = Item("q", "v", "", duration_s, streams)
+    assert system.skip_reason(item, False) is None
+    [unit] = system.units([item], task)
+    return list(system.predict(system.network(), system.collate([system.sample(unit, None)]), None, task))
+
+
+UP, ACROSS = [0, 1], [1, 0]
+MERGE = ThresholdMerge(min_clips=1)
+
+
+@pytest.mark.parametrize("stream", ["visual", "captions", "speech"])
+def test_a_moment_is_where_the_rows_are_like_the_query(stream):
+    rows, times = [ACROSS, UP, UP, ACROSS], [[0, 2], [2, 4], [4, 6], [6, 8]]
+    [span] = asked([UP], rows, times, stream=stream, threshold_merge=MERGE)
+    assert (span.query_id, span.video_id, span.rank, span.start_s, span.end_s, span.score) == ("q", "v", 0, 2, 6, 1)
+    [highlights] = asked([UP], rows, times, stream=stream, task="highlights")
+    assert highlights.scores == (0, 1, 1, 0)
+
+
+def test_rows_are_brought_to_clips_unless_they_are_the_clips():
+    rows, times = [ACROSS, ACROSS, UP, ACROSS, ACROSS, ACROSS, ACROSS], [[i, i + 1] for i in range(7)]
+    [span] = asked([UP], rows, times, 7.0, threshold_merge=MERGE)
+    assert (span.start_s, span.end_s) == (2, 4)
+    [span] = asked([UP], rows, times, 7.0, threshold_merge=MERGE, clip_s=None)
+    assert (span.start_s, span.end_s) == (2, 3)
+    [highlights] = asked([UP], rows, times, 7.0, task="highlights", clip_s=None)
+    assert highlights.scores == (0, 1, 0)
+
+
+def test_a_moment_ends_with_its_video():
+    [span] = asked([UP], [ACROSS, UP], [[0, 2], [2, 4]], 3.5, threshold_merge=MERGE)
+    assert (span.start_s, span.end_s) == (2, 3.5)
+
+
+def test_other_wordings_add_their_moments_and_share_the_saliency():
+    rows, times = [[1, 0], [0, 0.1], [0, 1], [-1, 0]], [[0, 2], [2, 4], [4, 6], [6, 8]]
+    spans = asked([ACROSS, UP], rows, times, threshold_merge=MERGE)
+    assert [(span.start_s, span.end_s) for span in spans] == [(0, 2), (2, 6)]
+    assert len(asked([ACROSS, UP], rows, times, threshold_merge=MERGE, max_spans=1)) == 1
+    [highlights] = asked([ACROSS, UP], rows, times, task="highlights")
+    np.testing.assert_allclose(highlights.scores, [0.5, 0.75, 0.75, 0])
+
+
+def test_equal_scores_give_the_whole_video():
+    for rows in ([UP] * 4, np.zeros((4, 2))):
+        [span] = asked([UP], rows, [[0, 2], [2, 4], [4, 6], [6, 8]])
+        assert (span.start_s, span.end_s, span.score) == (0, 8, 0.5)
+        [highlights] = asked([UP], rows, [[0, 2], [2, 4], [4, 6], [6, 8]], task="highlights")
+        assert highlights.scores == (0, 0, 0, 0)
+
+
+def test_segments_are_in_the_seconds_of_the_rows():
+    rows = [[1, 0.1]] * 8 + [[0.1, 1]] * 6 + [[1, 0.1]] * 10
+    times = [[i / 2, i / 2 + 0.5] for i in range(24)]
+    spans = asked([UP], rows, times, 12.0, localiser="segments", segments={"smoothing": 1, "window": 1, "stride": 2})
+    # The rise to row 8 begins after row 6.
+    assert (spans[0].start_s, spans[0].end_s) == (3.0, 7.0)
+    assert [span.rank for span in spans] == list(range(len(spans)))
+
+
+def test_segments_of_a_stream_of_zeros_are_answered():
+    assert asked([UP], np.zeros((9, 2)), [[i, i + 1] for i in range(9)], 9.0, localiser="segments")
+
+
+def test_a_video_without_rows_is_left_out_of_moments_but_not_of_queries_to_the_corpus():
+    none = FeatureRows(np.zeros((0, 2), np.float32), np.zeros((0, 2)))
+    item = Item(
+        "q", "v", "", 8.0, {"text": [FeatureRows(np.ones((1, 2), np.float32), np.zeros((1, 2)))], "speech": [none]}
+    )
+    dims = {"speech": [2], "text": [2]}
+    assert System(Config(tasks=["highlights"]), {}, dims).skip_reason(item, False) == "no speech rows"
+    assert System(Config(tasks=["videos"]), {}, dims).skip_reason(item, False) is None

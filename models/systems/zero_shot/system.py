@@ -1,51 +1,67 @@
-"""Zero-shot answers as the workflow sees them: nothing is trained, rows of one image-text encoder are compared."""
+"""Zero-shot answers as the workflow sees them: nothing is trained, rows of one encoder are compared."""
 
+import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from models.systems import interface
-from models.systems.interface import Batch, Item, Ranked
+from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, Item, Ranked, Saliency, Span
 from models.systems.zero_shot.ranking import best_videos, directions, mean_row
+from models.systems.zero_shot.segments import ranked, segment_spans
+from models.systems.zero_shot.threshold_merge import merged_spans, saliency
+from models.systems.zero_shot.timed_scores import timed_scores, usable_rows
+
+TEXT = "text"
 
 
 class System(interface.System):
-    """Ranks videos by the cosine of a query's row with the mean of a video's rows."""
+    """Compares the rows of a query's texts with those of a video: its pictures, captions or lines of speech.
+
+    The stream that is not `text` is what the videos are known by. Several rows of a query are other wordings of it.
+    """
 
     def __init__(self, config: Any, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
         super().__init__(config, fitted, stream_dims)
-        widths = {stream: sum(dims) for stream, dims in self.stream_dims.items()}
-        if len(set(widths.values())) != 1 or set(widths) != {"visual", "text"}:
+        known_by = sorted(set(self.stream_dims) - {TEXT})
+        widths = [dims for dims in self.stream_dims.values() if len(dims) == 1]
+        if len(known_by) != 1 or len(widths) != 2 or widths[0] != widths[1]:
             raise ValueError(
-                f"zero_shot compares rows of queries (stream text) with rows of videos (stream visual), one feature of "
-                f"each and both by the same encoder; found the widths {widths}"
+                "zero_shot compares rows of queries (stream text) with rows of videos (one other stream: visual, "
+                "captions or speech), one feature of each and both by the same encoder; found the widths "
+                f"{self.stream_dims}"
             )
+        [self.known_by] = known_by
 
     def skip_reason(self, item: Item, training: bool) -> str | None:
-        """Return why an item cannot be used: a video without rows, a query without a row."""
-        stream = "visual" if item.is_video else "text"
-        return None if len(item.streams[stream][0].values) else f"no {stream} rows"
+        """Return why an item cannot be used: a query without a row, a video without rows that would be looked into."""
+        needed = [self.known_by] if item.is_video else [TEXT]
+        if not item.is_video and set(self.tasks) - {"videos"}:
+            needed.append(self.known_by)
+        return next((f"no {stream} rows" for stream in needed if not len(item.streams[stream][0].values)), None)
 
     def units(self, items: Sequence[Item], task: str | None = None) -> list[Any]:
-        """Return all queries and videos as one: they are ranked against one another."""
-        return [list(items)]
+        """Return the items; all queries and videos as one where they are ranked against one another."""
+        return [list(items)] if task == "videos" else list(items)
 
-    def sample(self, unit: Sequence[Item], rng: random.Random | None) -> dict[str, Any]:
-        """Return the rows of all queries and of all videos, of length 1, read one after the other."""
+    def sample(self, unit: Sequence[Item] | Item, rng: random.Random | None) -> dict[str, Any]:
+        """Return a query as it is; the rows of all queries and of all videos, of length 1, read one after the other."""
+        if isinstance(unit, Item):
+            return {"query": unit}
         queries = [item for item in unit if not item.is_video]
         corpus = [item for item in unit if item.is_video]
-        rows = np.zeros((len(corpus), self.stream_dims["visual"][0]), dtype=np.float32)
+        rows = np.zeros((len(corpus), self.stream_dims[self.known_by][0]), dtype=np.float32)
         for number, video in enumerate(corpus):
-            rows[number] = mean_row(video.streams["visual"][0].values, self.config.frames)
-        texts = [item.streams["text"][0].values[0] for item in queries]
+            rows[number] = mean_row(video.streams[self.known_by][0].values, self.config.frames)
+        texts = [item.streams[TEXT][0].values[0] for item in queries]
         return {"queries": queries, "corpus": corpus, "texts": directions(np.stack(texts)), "rows": rows}
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> Batch:
-        """Return the one sample."""
-        return dict(samples[0])
+        """Return the queries, or the one sample of a ranking."""
+        return {"items": [sample["query"] for sample in samples]} if "query" in samples[0] else dict(samples[0])
 
     def network(self, base: Mapping[str, Any] | None = None) -> torch.nn.Module:
         """Return a network without weights."""
@@ -53,10 +69,51 @@ class System(interface.System):
 
     def predict(
         self, network: Any, batch: Batch, generator: Any, task: str, in_detail: bool = False
-    ) -> Iterator[Ranked]:
-        """Yield the best videos of every query."""
+    ) -> Iterator[Answer]:
+        """Yield the best moments, the scores of clips, or the best videos of every query."""
+        if task == "videos":
+            yield from self._ranking(batch)
+            return
+        answer = {"moments": self._moments, "highlights": self._saliency}[task]
+        for item in batch["items"]:
+            yield from answer(item)
+
+    def _moments(self, item: Item) -> Iterable[Span]:
+        spans = (self._merged if self.config.localiser == "threshold_merge" else self._segments)(item)
+        for rank, (start, end, score) in enumerate(spans[: self.config.max_spans].tolist()):
+            yield Span(item.id, item.video_id, rank, start, min(end, item.duration_s), score)
+
+    def _merged(self, item: Item) -> np.ndarray:
+        scored = self._scored(item)
+        if self.config.clip_s is not None:
+            scored = scored.on_clips(self.config.clip_s, math.ceil(item.duration_s / self.config.clip_s))
+        return _in_seconds(merged_spans(scored.scores, self.config.threshold_merge), scored.times)
+
+    def _segments(self, item: Item) -> np.ndarray:
+        rows, texts = self._rows(item), item.streams[TEXT][0].values
+        spans = [segment_spans(rows.values[:, None], text, self.config.segments) for text in texts]
+        return _in_seconds(ranked(np.concatenate(spans)), rows.times)
+
+    def _saliency(self, item: Item) -> Iterable[Saliency]:
+        n_clips = max(1, int(item.duration_s / SALIENCY_CLIP_S))
+        scores = saliency(self._scored(item).on_clips(SALIENCY_CLIP_S, n_clips).scores)
+        yield Saliency(item.id, item.video_id, tuple(scores.tolist()))
+
+    def _scored(self, item: Item) -> Any:
+        return timed_scores(item.streams[TEXT][0].values, self._rows(item))
+
+    def _rows(self, item: Item) -> interface.FeatureRows:
+        return usable_rows(item.streams[self.known_by][0], item.duration_s)
+
+    def _ranking(self, batch: Batch) -> Iterator[Ranked]:
         names = [video.video_id for video in batch["corpus"]]
-        ranked = best_videos(batch["texts"], batch["rows"], names, self.config.keep, self.config.block)
-        for query, (best, scores) in zip(batch["queries"], ranked, strict=True):
+        best_of = best_videos(batch["texts"], batch["rows"], names, self.config.keep, self.config.block)
+        for query, (best, scores) in zip(batch["queries"], best_of, strict=True):
             for rank, (number, score) in enumerate(zip(best.tolist(), scores.tolist(), strict=True)):
                 yield Ranked(query.id, rank, names[number], score)
+
+
+def _in_seconds(spans: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return spans (first row, the one after the last, score) with the start and end of these rows."""
+    first, last = spans[:, 0].astype(int), spans[:, 1].astype(int) - 1
+    return np.stack([times[first, 0], times[last, 1], spans[:, 2]], axis=1)

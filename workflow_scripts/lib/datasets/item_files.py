@@ -1,7 +1,8 @@
-"""Noun phrases of queries (`items`) that are published beside the annotations, joined to the queries.
+"""What is published about queries beside the annotations, joined to them: noun phrases (`items`), other wordings.
 
-Three forms are read, all of CALCE: its annotation files, a list of `{"video", "query", "items", ...}`; its item files,
-`{qid: {"query", "items"}}`; and `{name: {qid: {"items", "stage1_result"}}}` with several of these in one file.
+Three forms of CALCE are read: its annotation files, a list of `{"video", "query", "items", ...}`; its item files,
+`{qid: {"query", "items"}}`; and `{name: {qid: {"items", "stage1_result"}}}` with several of these in one file. One of
+VTG-GPT: JSON lines `{"qid", "query", "rephrased_query"}`.
 """
 
 import json
@@ -13,8 +14,18 @@ from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, UnknownQuery
-from workflow_scripts.lib.datasets.source_files import read_json, require, require_object, without_suffix
+from workflow_scripts.lib.datasets.source_files import (
+    read_json,
+    read_json_lines,
+    require,
+    require_object,
+    without_suffix,
+)
 
+LISTS = ("items", "rephrased_query")
+"""Fields of which an entry has one at least: lists of texts."""
+TO_EXTRA = ("stage1_result", "rephrased_query")
+"""Fields that go to `extra_json`."""
 MIN_FITTING_SHARE = 0.8
 """Of the queries that are matched by number alone: nearly all published items are words of their sentence, and a fifth
 of them still is if the numbers are those of other queries."""
@@ -33,7 +44,7 @@ class _Found:
 
 
 def join_items(annotations: Annotations, paths: list[Path]) -> int:
-    """Set `items` of the queries that the files know; a `stage1_result` goes to `extra_json`.
+    """Set `items` of the queries that the files know; `stage1_result` and `rephrased_query` go to `extra_json`.
 
     Parameters
     ----------
@@ -54,8 +65,8 @@ def join_items(annotations: Annotations, paths: list[Path]) -> int:
     """
     found = _Found()
     for path in paths:
-        for where, qid, entry in _entries(read_json(path), str(path)):
-            _require_items(entry, where)
+        for where, qid, entry in _entries(_content(path), str(path)):
+            _require_texts(entry, where)
             if "video" in entry:
                 video = without_suffix(require(entry, "video", str, where))
                 found.by_sentence[video, require(entry, "query", str, where)] = entry
@@ -90,6 +101,10 @@ def join_items(annotations: Annotations, paths: list[Path]) -> int:
     return n_joined
 
 
+def _content(path: Path) -> Any:
+    return [entry for _, entry in read_json_lines(path)] if ".jsonl" in path.suffixes else read_json(path)
+
+
 def _entries(value: Any, where: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield place, `qid` and object of every query."""
     if isinstance(value, list):
@@ -112,20 +127,22 @@ def _number(qid: str) -> str:
     return qid.rsplit("_", 1)[-1]
 
 
-def _require_items(entry: dict[str, Any], where: str) -> None:
-    items = require(entry, "items", list, where)
-    if not all(isinstance(item, str) for item in items):
-        raise BadValue(f"{where}:items", repr(items), "a list of texts")
+def _require_texts(entry: dict[str, Any], where: str) -> None:
+    for name in [name for name in LISTS if name in entry] or LISTS[:1]:
+        texts = require(entry, name, list, where)
+        if not all(isinstance(text, str) for text in texts):
+            raise BadValue(f"{where}:{name}", repr(texts), "a list of texts")
 
 
 def _fits(entry: dict[str, Any], sentence: str) -> bool:
     if "query" in entry:
         return entry["query"] == sentence
-    return all(item.lower() in sentence.lower() for item in entry["items"])
+    return all(item.lower() in sentence.lower() for item in entry.get("items", ()))
 
 
 def _set(row: dict[str, Any], entry: dict[str, Any]) -> None:
-    row["items"] = entry["items"]
-    if "stage1_result" in entry:
-        extra = json.loads(row.get("extra_json") or "{}") | {"stage1_result": entry["stage1_result"]}
+    row["items"] = entry.get("items", row.get("items"))
+    added = {name: entry[name] for name in TO_EXTRA if name in entry}
+    if added:
+        extra = json.loads(row.get("extra_json") or "{}") | added
         row["extra_json"] = json.dumps(extra, sort_keys=True, ensure_ascii=False)

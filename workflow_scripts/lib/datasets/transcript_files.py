@@ -55,8 +55,8 @@ def write_shard(
         `language_probability` and `segments` (each `start_s`, `end_s`, `text`, `words`).
     recipe : dict
         Everything that decides the text; kept as a note.
-    source : {"whisper", "srt"}
-        Recognised here, or read from subtitle files.
+    source : {"whisper", "srt", "jsonl", "csv"}
+        Recognised here, or the layout of the files that they were read from.
     """
     rows, videos = [], []
     for video_id, transcript in sorted(found.items()):

@@ -48,13 +48,17 @@ def embed_lines(
 ) -> np.ndarray:
     """Return one row (n, D) per line of text.
 
+    Equal lines are encoded once, and lines of about the same length together, so that little is padded.
+
     Raises
     ------
     UserError
         The encoder gives rows of tokens.
     """
-    batches = (texts[start : start + batch_size] for start in range(0, len(texts), batch_size))
-    rows = [row for batch in batches for row in encode(list(batch))]
+    different = sorted(dict.fromkeys(texts), key=len)
+    batches = (different[start : start + batch_size] for start in range(0, len(different), batch_size))
+    rows = [row for batch in batches for row in encode(batch)]
     if any(len(row) != 1 for row in rows):
         raise UserError("a transcript feature needs one row per line; choose an `output` of the encoder for sentences")
-    return np.concatenate(rows)
+    row_of = dict(zip(different, rows, strict=True))
+    return np.concatenate([row_of[text] for text in texts])

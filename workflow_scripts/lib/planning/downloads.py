@@ -92,13 +92,17 @@ class Downloads:
         return ways
 
     def archives_for(self, name: str, place: str) -> list[tuple[str, str, Download]]:
-        """Return dataset, name and description of the archives whose content goes to a place, those of `name` first."""
+        """Return dataset, name and description of the archives whose content goes to a place, those of `name` first.
+
+        Either into a folder that holds the place, or into a folder of their own below it.
+        """
         configuration = self._configuration
         # A dataset that extends another offers the same again.
         found: dict[tuple[str | None, str], tuple[str, str, Download]] = {}
         for owner in dict.fromkeys((name, *configuration.known("datasets"))):
             for key, download in configuration.downloads_of(owner).items():
-                if download.unpack and Path(place).is_relative_to(download.to):
+                is_there = Path(place).is_relative_to(download.to) or Path(download.to).is_relative_to(place)
+                if download.unpack and is_there:
                     found.setdefault((download.url or download.page, download.to), (owner, key, download))
         return list(found.values())
 

@@ -34,7 +34,9 @@ class AnnotationSource(Section):
     )
     split: Name = Field("test", description="split of the videos of a `folder`")
     items: tuple[str, ...] = Field(
-        (), description="files with noun phrases of the queries, in a form of CALCE (docs/datasets.md)"
+        (),
+        description="files with noun phrases of the queries in a form of CALCE, or their other wordings in that of "
+        "VTG-GPT (docs/datasets.md)",
     )
     durations_of: Name | None = Field(
         None,

@@ -120,6 +120,15 @@ class TextFeature(ExtractedFeature):
     """Rows from the words of a query: one per token, or one per query."""
 
     kind: Literal["text"]
+    wordings: str | None = Field(
+        None,
+        description="field of the queries' extra data with other wordings, a list of texts (`rephrased_query`): a row "
+        "of each follows that of the query; null: the query alone",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_wordings_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "wordings" or value is not None}
 
 
 class TranscriptFeature(ExtractedFeature):
@@ -202,15 +211,46 @@ class ImportedFeature(FeatureBase):
         return "none"
 
 
+class ClipTexts(Section):
+    """Fields of files with a text per clip."""
+
+    text: str = Field("text", description="field of the text")
+    clip: str | None = Field(
+        None, description="field with the number of the clip, from 0; null: fields `start` and `end` say the seconds"
+    )
+    clip_s: PositiveFloat | None = Field(None, description="seconds of a numbered clip")
+
+    @model_validator(mode="after")
+    def _check_clip(self) -> Self:
+        if (self.clip is None) != (self.clip_s is None):
+            raise ValueError("`clip` and `clip_s` go together: which clip, and how long one is")
+        return self
+
+
 class ImportedTranscripts(FeatureBase):
-    """Transcripts from subtitle files that somebody published; nothing is recognised."""
+    """Texts of videos that somebody published, with times: subtitles, or captions of clips; nothing is recognised."""
 
     kind: Literal["speech"]
     source: Literal["import"] = Field(description="what makes them imported transcripts")
-    path: str = Field(description="folder with a .srt file per video")
-    layout: Literal["srt"] = Field("srt", description="form of the files")
-    id_pattern: str = Field("{video_id}.srt", description="file below `path` of a video")
-    language: str | None = Field(None, description="code of the spoken language, such as `en`, where it is known")
+    path: str = Field(description="folder with a file per video")
+    layout: Literal["srt", "jsonl", "csv"] = Field(
+        "srt", description="form of the files: subtitles, or a text per clip as JSON lines or CSV"
+    )
+    fields: ClipTexts | None = Field(None, description="of jsonl and csv; null: `text`, `start` and `end`")
+    id_pattern: str = Field(
+        "{video_id}.srt", description="file below `path` of a video; `{split}` is the folder of its split"
+    )
+    language: str | None = Field(None, description="code of the language, such as `en`, where it is known")
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> Self:
+        if self.fields is not None and self.layout == "srt":
+            raise ValueError("subtitles have no `fields`; name the layout, jsonl or csv")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_fields_unless_asked_for(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {key: value for key, value in handler(self).items() if key != "fields" or value is not None}
 
     @property
     def weights(self) -> str:
