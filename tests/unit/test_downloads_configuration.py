@@ -55,6 +55,8 @@ def test_repository_files_are_pinned_and_checked():
         "data/activitynet_speech/annotations/new_train_data.json",
         "data/qvh/captions/vtggpt/val",
         "data/qvh/captions/vtggpt/test",
+        "data/qvh/vtggpt/queries_val.jsonl",
+        "data/qvh/vtggpt/queries_test.jsonl",
     ]
 
 
