@@ -14,7 +14,9 @@ from workflow_scripts.lib.metrics.questions import Captions, Moments, Rankings, 
 from workflow_scripts.lib.metrics.windows import pad_windows
 
 
-def read_spans(moments: pa.Table, question: Moments, *, keeps_unreadable: bool = False) -> Spans:
+def read_spans(
+    moments: pa.Table, question: Moments, *, keeps_unreadable: bool = False, may_be_reversed: bool = False
+) -> Spans:
     """Return the predicted spans of the queries that are asked.
 
     Parameters
@@ -23,6 +25,8 @@ def read_spans(moments: pa.Table, question: Moments, *, keeps_unreadable: bool =
     question : what is asked
     keeps_unreadable : whether a row without a span is a window of its own (`UNREADABLE`), or is left out: then a query
         with no other row is a miss
+    may_be_reversed : whether spans may end before they start: written answers are checked, and the rule set counts them
+        as misses
 
     Raises
     ------
@@ -48,7 +52,8 @@ def read_spans(moments: pa.Table, question: Moments, *, keeps_unreadable: bool =
     for i, name in enumerate(columns):
         values[:, i] = moments[name].cast(pa.float64()).to_numpy()[order]
     values[~has_span[order], :2] = UNREADABLE
-    return Spans(pad_windows(question.ids, np.bincount(query, minlength=len(question.ids)), values))
+    counts = np.bincount(query, minlength=len(question.ids))
+    return Spans(pad_windows(question.ids, counts, values, allow_reversed=may_be_reversed))
 
 
 def read_saliency(highlights: pa.Table, question: Moments) -> ClipScores | None:

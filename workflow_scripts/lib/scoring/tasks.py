@@ -48,7 +48,9 @@ def _read_moments(tables: Tables, question: Moments, split: AnnotatedSplit, rule
     moments, clips = tables["moments"], read_saliency(tables["highlights"], question)
     if not moments.num_rows and clips is not None:
         return Spans(None, clips)
-    return Spans(read_spans(moments, question, keeps_unreadable=rules.keeps_unreadable).windows, clips)
+    reversible = "reversed" in rules.options
+    spans = read_spans(moments, question, keeps_unreadable=rules.keeps_unreadable, may_be_reversed=reversible)
+    return Spans(spans.windows, clips)
 
 
 def _read_steps(tables: Tables, question: Steps, split: AnnotatedSplit, rules: RuleSet) -> Steps:
