@@ -13,6 +13,8 @@ from workflow_scripts.lib.datasets.durations import fill_from_rows
 from workflow_scripts.lib.datasets.importing import import_source
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.training.data import read_training_data
+from workflow_scripts.lib.training.prior import PriorResults
 from workflow_scripts.lib.training.published_checkpoints import warn_of_other_inputs
 from workflow_scripts.lib.training.reader import Reader
 
@@ -99,6 +101,35 @@ def test_a_system_on_published_features_asks_no_media(tmp_path):
     assert plan.manifest("charades", "img_published_features") == []
     assert plan.manifest("charades", "img") == ["results/charades/media/manifest.parquet"]
     assert plan.manifest("hirest", "quag_published_features") == []
+
+
+def test_a_system_that_ranks_a_corpus_reads_its_features_and_annotations(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan({}, CONFIG)
+    assert plan.systems.feature_indices("hirest", "zero_shot_eva") == [
+        "results/hirest_corpus/features/eva_clip_g_32/index.parquet",
+        "results/hirest_corpus/features/eva_clip_g_text/index.parquet",
+    ]
+    assert plan.systems.manifest("hirest", "zero_shot_eva") == ["results/hirest_corpus/media/manifest.parquet"]
+    assert plan.systems.manifest("hirest", "zero_shot_eva_published_features") == []
+    content = json.loads(Path(plan.systems.settings("hirest", "zero_shot_eva")).read_text())
+    assert (content["videos"], content["annotations"]) == ("hirest_corpus", "hirest_corpus")
+    mistyped = Configuration(
+        {"systems": {"zero_shot_eva": {"datasets": {"hirest": {"corpus": "hirest_corpse"}}}}}, CONFIG
+    )
+    with pytest.raises(UserError, match=r"datasets\.hirest\.corpus: unknown dataset 'hirest_corpse'; did you mean"):
+        mistyped.system("hirest", "zero_shot_eva")
+
+
+def test_a_system_that_learns_nothing_needs_no_split_to_learn_from(tmp_path):
+    path = make_results(tmp_path / "made")
+    settings = json.loads(path.read_text())
+    settings["config"] |= {"system": "zero_shot", "settings": {}}
+    del settings["config"]["streams"]["audio"]
+    settings["config"]["splits"] = {"train": "nowhere", "select": "nowhere", "test": ["test"]}
+    data = read_training_data(path, settings, PriorResults(settings, 0))
+    assert (data.train.items, data.select.items) == ([], [])
+    assert data.stream_dims == {"visual": [6], "text": [5]}
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
+from models.systems.img import system as img_system
 from models.systems.interface import Caption, QueryScore, Ranked, Saliency, Span, Step, System, Told
 from tests.unit.made_features import read_by
 from tests.unit.made_results import SPLIT_ENDS, make_results
@@ -18,6 +19,7 @@ from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers, write_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
+from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
 
@@ -160,6 +162,40 @@ def test_every_usable_query_gets_a_span_with_and_without_the_ablated_stream(trai
     others = ("highlights", "steps", "captions", "videos")
     assert all(read_answers(tmp_path, task, None).num_rows == 0 for task in others)
     assert summary["checkpoint"]["dataset"] == "made"
+
+
+def test_a_prediction_that_is_killed_goes_on_with_what_it_had(trained, tmp_path, monkeypatch):
+    settings, out = trained
+    checkpoint = out / "checkpoint.safetensors"
+    whole = predict(monkeypatch, settings, checkpoint, tmp_path / "whole")
+    asked = []
+
+    def counted(dies_after):
+        known = img_system.System.predict
+
+        def answer(self, *args):
+            if len(asked) == dies_after:
+                raise KeyboardInterrupt
+            asked.append(1)
+            return known(self, *args)
+
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(AnswerJournal.__init__, "__defaults__", (0.0,))
+        patch.setattr(img_system.System, "predict", counted(dies_after=1))
+        with pytest.raises(KeyboardInterrupt):
+            predict(patch, settings, checkpoint, tmp_path / "killed")
+    assert (tmp_path / "killed/answers_so_far.jsonl").is_file()
+    asked.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(img_system.System, "predict", counted(dies_after=None))
+        assert predict(patch, settings, checkpoint, tmp_path / "killed") == whole
+        n_after_kill = len(asked)
+        asked.clear()
+        predict(patch, settings, checkpoint, tmp_path / "again")
+    assert n_after_kill == len(asked) - 1
+    assert not (tmp_path / "killed/answers_so_far.jsonl").exists()
 
 
 def test_predictions_are_the_same_every_time(trained, tmp_path, monkeypatch):

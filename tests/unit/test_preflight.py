@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.compose import Configuration, module_names
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.planning.costs import Costs, frames_per_second, rows_per_second
+from workflow_scripts.lib.planning.costs import MULTIPLY_ADDS, RECOGNISED, Costs, frames_per_second, rows_per_second
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.planning.preflight import refusal
 
@@ -79,6 +79,8 @@ def test_who_lacks_videos_is_told_of_systems_that_need_none(here):
     _, lines = asked("hirest/quag/metrics.json")
     assert "without any video, from published features: results/hirest/quag_published_features/metrics.json" in lines
     assert not any("without any video" in line for line in asked("clips/features/clip_b32/index.parquet")[1])
+    # What is alike in code only is no way to the same answers.
+    assert not any("without any video" in line for line in asked("qvh/zero_shot/metrics.json")[1])
 
 
 def test_videos_are_counted_and_some_are_enough_to_begin(annotated):
@@ -210,6 +212,11 @@ def test_rows_and_frames_of_a_second(feature, frames, rows):
     described = Configuration({}, CONFIG).feature("demo", feature)
     assert frames_per_second(described) == frames
     assert rows_per_second(described) == pytest.approx(rows)
+
+
+def test_costs_are_known_by_encoders_and_weights_that_there_are():
+    assert {name.partition(" ")[0] for name in MULTIPLY_ADDS} <= set(module_names("models.encoders"))
+    assert set(RECOGNISED) <= set(Configuration({}, CONFIG).weight_names())
 
 
 def test_a_mistake_in_one_dataset_stops_no_other(here, tmp_path, caplog):

@@ -144,6 +144,10 @@ class Configuration:
             log.warning("%s\n  What dataset %s offers is left out of this call.", error, dataset)
             return {}
 
+    def base(self, kind: str, name: str) -> str:
+        """Return what a dataset, feature or system extends in the end; its own name if nothing."""
+        return self._chain(kind, name)[0][0]
+
     def feature(self, dataset: str, name: str) -> FeatureBase:
         """Return one feature's settings on one dataset, its encoder's parameters completed by their defaults."""
         return self._memo(("features", dataset, name), lambda: self._read_feature(dataset, name))

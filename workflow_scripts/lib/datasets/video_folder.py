@@ -199,6 +199,11 @@ class AnnotatedVideos:
         return cls(ids, named, len(stated) == len(ids), math.fsum(stated), splits)
 
 
+def no_annotation_file(path: Path | str) -> str:
+    """Return what is said of an annotation file that is not there."""
+    return f"{path}: no such annotation file. Put it there, or change `annotations.files` in the dataset's YAML file"
+
+
 def annotated_videos(
     files: Iterable[Path],
     importer: str,
@@ -224,8 +229,7 @@ def annotated_videos(
     signatures = [importer]
     for path in files:
         if not path.is_file():
-            remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
-            raise UserError(f"{path}: no such annotation file. {remedy}")
+            raise UserError(no_annotation_file(path))
         signatures.append(f"{path}:{stat_signature(path)}")
     if only_splits is not None:
         signatures.append(f"only {', '.join(only_splits)}")

@@ -18,7 +18,7 @@ MULTIPLY_ADDS = {
     "clip": 4.4e9,
     "clip ViT-L-14-quickgelu": 81e9,
     "eva_clip": 267e9,
-    "blip2_vit": 260e9,
+    "eva_vit": 260e9,
     "slowfast": 66e9,
     "i3d": 28e9,
     "c3d": 39e9,

@@ -18,6 +18,7 @@ from workflow_scripts.lib.datasets.video_folder import (
     videos_in,
 )
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
@@ -61,9 +62,9 @@ class Datasets:
         """
         folder = self._dataset(dataset).query_audio
         if folder is None:
-            raise UserError(f"config/datasets/{dataset}.yaml: query_audio: name the folder of the spoken queries")
+            raise UserError(missing_files.query_sounds(dataset, None))
         if not Path(folder).is_dir():
-            raise UserError(f"config/datasets/{dataset}.yaml: query_audio: {folder} is no folder; put the files there")
+            raise UserError(missing_files.query_sounds(dataset, folder))
         return folder
 
     def query_sounds(self, dataset: str) -> str:

@@ -8,6 +8,7 @@ from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.configuration.schema import ExternalPredictions
 from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
@@ -32,7 +33,7 @@ class External:
         """
         path = stored_path(Path(self._given(dataset, name).file))
         if not path.is_file():
-            raise UserError(f"{path}: no such prediction file; correct external.{name}.file of dataset {dataset!r}")
+            raise UserError(missing_files.prediction_file(dataset, name, path))
         return str(path)
 
     def settings(self, dataset: str, name: str) -> str:

@@ -15,6 +15,7 @@ from workflow_scripts.lib.configuration.schema import (
 from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, weight_path
+from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
@@ -161,9 +162,7 @@ class Features:
         path, pattern = Path(imported.path), imported.id_pattern
         if not path.exists():
             hint = self._downloads.how_to_fetch(dataset, imported.path)
-            raise UserError(
-                f"config/features/{feature}.yaml: path: {path} does not exist; put the feature files there{hint}"
-            )
+            raise UserError(f"{missing_files.feature_files(feature, path)}{hint}")
         if path.is_dir() and pattern_fields(pattern) == {"video_id"} and imported.kind != "text":
             ids = read_shard_list(self._datasets.shard_list(dataset, shard))
             files = [path / pattern.format(video_id=video_id) for video_id in ids]

@@ -6,6 +6,7 @@ from typing import Any
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.store.digest import digest_json
@@ -49,8 +50,5 @@ class ImageFolders:
         folders = found(shard)
         if not folders and not any(map(found, self._datasets.shards(dataset))):
             hint = self._downloads.how_to_fetch(dataset, str(path))
-            raise UserError(
-                f"config/features/{feature}.yaml: images.path: {path} holds no folder that is called as a video; "
-                f"put the folders of images there{hint}"
-            )
+            raise UserError(f"{missing_files.image_folders(feature, path)}{hint}")
         return digest_json([stat_signature(folder) for folder in folders])

@@ -7,14 +7,16 @@ from pathlib import Path
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.datasets.source_files import stored_path
+from workflow_scripts.lib.datasets.video_folder import no_annotation_file
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path
 from workflow_scripts.lib.fetching.misplaced import misplaced
+from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import COMMAND, Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS
 from workflow_scripts.lib.planning.reading import Reading
-from workflow_scripts.lib.store.id_patterns import pattern_fields
+from workflow_scripts.lib.store.id_patterns import called_otherwise, pattern_fields
 
 
 @dataclass(frozen=True)
@@ -114,12 +116,12 @@ class Needs:
             yield self._published_rows(dataset, feature, by)
         for (dataset, feature), by in reading.images.items():
             yield self._images(dataset, feature, by)
-        for (file, where), by in reading.checkpoints.items():
-            say = f"{where}: checkpoint_file: {file} does not exist; put the published checkpoint there, or remove the "
-            yield _brought("published checkpoint", file, by, f"{say}key to train")
-        for (file, where), by in reading.predictions.items():
-            file = str(stored_path(Path(file)))
-            yield _brought("predictions", file, by, f"{file}: no such prediction file; correct {where}")
+        for (dataset, system), file in reading.checkpoints.items():
+            say = missing_files.published_checkpoint(dataset, system, file)
+            yield _brought("published checkpoint", Path(file), (system,), say)
+        for (dataset, name), file in reading.predictions.items():
+            path = stored_path(Path(file))
+            yield _brought("predictions", path, (name,), missing_files.prediction_file(dataset, name, path))
 
     def _weight(self, name: str, by: Iterable[str]) -> Need:
         weight = self._configuration.weight(name)
@@ -137,9 +139,7 @@ class Needs:
             if owner:
                 yield self._single_file(f"annotations of {dataset}", path, owner, by)
             else:
-                remedy = "Put it there, or change `annotations.files` in the dataset's YAML file"
-                say = f"{path}: no such annotation file. {remedy}"
-                yield _brought(f"annotations of {dataset}", str(stored_path(Path(path))), by, say)
+                yield _brought(f"annotations of {dataset}", stored_path(Path(path)), by, no_annotation_file(path))
 
     def _single_file(self, name: str, path: str, owner: tuple[str, str], by: Iterable[str]) -> Need:
         download = self._configuration.dataset(owner[0]).downloads[owner[1]]
@@ -154,27 +154,22 @@ class Needs:
         return self._folder(f"videos of {dataset}", dataset, place, by, counts, put)
 
     def _sounds(self, dataset: str, by: Iterable[str]) -> Need:
-        folder, where = self._configuration.dataset(dataset).query_audio, f"config/datasets/{dataset}.yaml: query_audio"
+        folder = self._configuration.dataset(dataset).query_audio
+        put = missing_files.query_sounds(dataset, folder)
         if folder is None:
-            raise UserError(f"{where}: name the folder of the spoken queries")
-        put = f"{where}: {folder} is no folder; put the files there"
+            raise UserError(put)
         return self._folder(f"spoken queries of {dataset}", dataset, folder, by, None, put)
 
     def _published_rows(self, dataset: str, feature: str, by: Iterable[str]) -> Need:
         described = self._configuration.feature(dataset, feature)
         path, pattern, counts = Path(described.path), described.id_pattern, None
+        put = missing_files.feature_files(feature, path)
         if path.is_dir() and pattern_fields(pattern) == {"video_id"} and self._datasets.has_annotations(dataset):
-            ids = self._datasets.video_ids(dataset)
-            counts = sum((path / pattern.format(video_id=each)).exists() for each in ids), len(ids)
-        what = "is empty" if path.is_dir() else "does not exist"
-        put = f"config/features/{feature}.yaml: path: {path} {what}; put the feature files there"
-        if counts:
-            looked_for = f"{pattern.format(video_id=ids[0])!r} and {len(ids) - 1} others" if ids else "nothing"
-            example = next((each.name for each in sorted(path.iterdir())), None)
-            put = (
-                f"{path}: nothing there is called as `id_pattern: {pattern}` says; looked for {looked_for}, found e.g. "
-            )
-            put += f"{example!r}. Change `path` or `id_pattern` in config/features/{feature}.yaml"
+            names = [pattern.format(video_id=video_id) for video_id in self._datasets.video_ids(dataset)]
+            counts = sum((path / name).exists() for name in names), len(names)
+            example = min((each.name for each in path.iterdir()), default=None)
+            if names and example:
+                put = called_otherwise(path, pattern, names, example)
         return self._folder(f"{feature} of {dataset}", dataset, described.path, by, counts, put)
 
     def _images(self, dataset: str, feature: str, by: Iterable[str]) -> Need:
@@ -182,8 +177,7 @@ class Needs:
         if path.is_dir() and self._datasets.has_annotations(dataset):
             ids = self._datasets.video_ids(dataset)
             counts = sum((path / each).is_dir() for each in ids), len(ids)
-        put = f"config/features/{feature}.yaml: images.path: {path} holds no folder that is called as a video; put the "
-        put += "folders of images there"
+        put = missing_files.image_folders(feature, path)
         return self._folder(f"images for {feature} of {dataset}", dataset, str(path), by, counts, put)
 
     def _folder(
@@ -241,10 +235,10 @@ def _file(
     return Need(name, str(place), *stated, ", ".join(by), n_here, 1, is_fetched, ways, wrong)
 
 
-def _brought(name: str, file: str, by: Iterable[str], say: str) -> Need:
-    is_here = Path(file).is_file()
+def _brought(name: str, file: Path, by: Iterable[str], say: str) -> Need:
+    is_here = file.is_file()
     ways = () if is_here else (say,)
-    return Need(name, file, used_by=", ".join(by), n_here=int(is_here), ways=ways)
+    return Need(name, str(file), used_by=", ".join(by), n_here=int(is_here), ways=ways)
 
 
 def _files_in(folder: str) -> int:

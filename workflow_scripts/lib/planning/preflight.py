@@ -86,17 +86,16 @@ class Preflight:
         lines += costs.disk_lines(sum(map(_bytes_of, fetched)), shutil.disk_usage(Path()).free)
         lines += costs.time_lines()
         lines += self._unread_splits(reading)
-        blocking = [_blocking_text(need) for need in every if need.blocks]
-        if any(
-            need.blocks and need.place == self._configuration.dataset(d).videos for d in reading.media for need in every
-        ):
+        blocking = [need for need in every if need.blocks]
+        videos = {self._configuration.dataset(dataset).videos for dataset in reading.media}
+        if any(need.place in videos for need in blocking):
             lines += self._without_videos(reading)
-        return blocking, lines
+        return [_blocking_text(need) for need in blocking], lines
 
     def _unread_splits(self, reading: Reading) -> list[str]:
         """Return a line for every dataset whose videos are extracted although no system reads some of its splits."""
         lines = []
-        for dataset in reading.media.keys() & reading.splits.keys():
+        for dataset in sorted(reading.media.keys() & reading.splits.keys()):
             read, known = reading.splits[dataset], self._datasets.splits(dataset)
             unread = [split for split in known if split not in read]
             if unread and not self._configuration.dataset(dataset).generate:
@@ -108,32 +107,33 @@ class Preflight:
 
     def _without_videos(self, reading: Reading) -> list[str]:
         """Return a line about the systems that do the same with published features, if there are any."""
-        found = []
-        for dataset, name in reading.systems:
-            package = self._configuration.system(dataset, name).system
-            for other in self._configuration.known("systems"):
-                if other != name and self._is_free_of_videos(dataset, other, package):
-                    found.append(f"{RESULTS}/{dataset}/{other}/metrics.json")
-        return [f"without any video, from published features: {', '.join(found)}"] if found else []
+        configuration = self._configuration
+        found = [
+            f"{RESULTS}/{dataset}/{other}/metrics.json"
+            for dataset, name in reading.systems
+            for other in configuration.known("systems")
+            if other != name and configuration.base("systems", other) == configuration.base("systems", name)
+            if self._is_free_of_videos(dataset, other)
+        ]
+        return [f"without any video, from published features: {', '.join(dict.fromkeys(found))}"] if found else []
 
-    def _is_free_of_videos(self, dataset: str, name: str, package: str) -> bool:
+    def _is_free_of_videos(self, dataset: str, name: str) -> bool:
+        """Return whether a system runs on a dataset with features that are offered for it; not if it cannot at all."""
+        configuration = self._configuration
         try:
-            system = self._configuration.system(dataset, name)
+            system = configuration.system(dataset, name)
             names = [feature for content in system.streams.values() for feature in content.names]
             names += [system.transcript] if system.transcript else []
-            if system.system != package or not names:
-                return False
             for feature in system.streams["text"].names if "text" in system.streams else ():
                 self._features.require_numbering(system.annotations_on(dataset), feature)
-            archives = [self._downloads.archives_for(dataset, self._path_of(dataset, each)) for each in names]
+            imported = [each for each in names if configuration.is_imported(each)]
+            is_offered = all(
+                self._downloads.archives_for(dataset, configuration.feature(dataset, each).path) for each in imported
+            )
         except UserError:
             return False
-        is_imported = [self._configuration.is_imported(each) for each in names]
-        is_offered = all(bool(a) for a, imported in zip(archives, is_imported, strict=True) if imported)
-        return any(is_imported) and is_offered and not any(self._features.reads_media(dataset, each) for each in names)
-
-    def _path_of(self, dataset: str, feature: str) -> str:
-        return getattr(self._configuration.feature(dataset, feature), "path", "")
+        reads_media = any(self._features.reads_media(dataset, each) for each in names)
+        return bool(imported) and is_offered and not reads_media
 
 
 def refusal(blocking: Sequence[str], lines: Sequence[str]) -> str:

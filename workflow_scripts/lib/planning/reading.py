@@ -29,7 +29,8 @@ class Reading:
     sounds : dataset -> who reads its spoken queries
     weights : entry of config/weights.yaml -> who reads it
     imports, images : (dataset, feature) -> who reads the published files, the folders of images
-    checkpoints, predictions : file and where it is named -> who reads it
+    checkpoints : (dataset, system) -> published checkpoint
+    predictions : (dataset, name) -> file that somebody brings
     computed : (dataset, feature) of what is extracted here
     systems : (dataset, system) of what is trained or asked here
     splits : dataset whose videos are read -> the splits that systems read
@@ -46,8 +47,8 @@ class Reading:
         self.weights: dict[str, dict[str, None]] = {}
         self.imports: dict[tuple[str, str], dict[str, None]] = {}
         self.images: dict[tuple[str, str], dict[str, None]] = {}
-        self.checkpoints: dict[tuple[str, str], dict[str, None]] = {}
-        self.predictions: dict[tuple[str, str], dict[str, None]] = {}
+        self.checkpoints: dict[tuple[str, str], str] = {}
+        self.predictions: dict[tuple[str, str], str] = {}
         self.computed: dict[tuple[str, str], None] = {}
         self.systems: dict[tuple[str, str], None] = {}
         self.splits: dict[str, set[str]] = {}
@@ -122,7 +123,7 @@ class Reading:
         given = self._configuration.dataset(dataset).external
         self._add_annotations(dataset, name)
         if name in given:
-            self.predictions[given[name].file, f"external.{name}.file of dataset {dataset!r}"] = {name: None}
+            self.predictions[dataset, name] = given[name].file
             self._add_metric_models(given[name].also or self._configuration.dataset(dataset).evaluation.also, name)
 
     def _add_metric_models(self, metrics: Iterable[str], by: str) -> None:
@@ -135,9 +136,8 @@ class Reading:
             return
         self.systems[dataset, name] = None
         configuration, system = self._configuration, self._configuration.system(dataset, name)
-        source = system.annotations_on(dataset)
-        self.splits.setdefault(system.videos_on(dataset), set()).update(self._checked_splits(source, name, system))
-        videos = system.videos_on(dataset)
+        source, videos = system.annotations_on(dataset), system.videos_on(dataset)
+        self.splits.setdefault(videos, set()).update(self._checked_splits(source, name, system))
         self._add_annotations(source, name)
         self._add_annotations(videos, name)
         for stream, content in system.streams.items():
@@ -151,7 +151,7 @@ class Reading:
         if system.prior:
             self._add_system(dataset, system.prior.system)
         if system.checkpoint_file:
-            self.checkpoints[system.checkpoint_file, f"system {name} on {dataset}"] = {name: None}
+            self.checkpoints[dataset, name] = system.checkpoint_file
         elif system.checkpoint_from and not self._is_trained(system.checkpoint_from, name, system):
             self._add_system(system.checkpoint_from, name)
 

@@ -11,6 +11,7 @@ from workflow_scripts.lib.datasets.schema import TABLES
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path, weights_settings
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
+from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
@@ -159,10 +160,7 @@ class Systems:
                 f"config/systems/{name}.yaml: checkpoint_file: names the published checkpoint to import; not set"
             )
         if not Path(file).is_file():
-            raise UserError(
-                f"system {name} on {dataset}: checkpoint_file: {file} does not exist; put the published checkpoint "
-                "there, or remove the key to train"
-            )
+            raise UserError(missing_files.published_checkpoint(dataset, name, file))
         return file
 
     def metric_models(self, dataset: str, name: str) -> list[str]:

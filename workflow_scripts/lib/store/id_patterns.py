@@ -1,7 +1,7 @@
 """What a video or query is called in a folder of feature files: `{video_id}.npy`, `qid{source_query_id}.npz`."""
 
 import string
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -89,8 +89,12 @@ def require_any_file(
         nothing is there for any id
     """
     if names and not any(name and is_there(name) for name in names.values()):
-        raise UserError(
-            f"{place}: nothing there is called as `id_pattern: {pattern}` says; looked for "
-            f"{next(iter(names.values()))!r} and {len(names) - 1} others, found e.g. {example()!r}. "
-            "Change `path` or `id_pattern` in the feature's file."
-        )
+        raise UserError(called_otherwise(place, pattern, list(names.values()), example()))
+
+
+def called_otherwise(place: Path, pattern: str, names: Sequence[str | None], example: str | None) -> str:
+    """Return what is said of a place in which nothing has one of the names that a pattern gives."""
+    return (
+        f"{place}: nothing there is called as `id_pattern: {pattern}` says; looked for {names[0]!r} and "
+        f"{len(names) - 1} others, found e.g. {example!r}. Change `path` or `id_pattern` in the feature's file."
+    )
