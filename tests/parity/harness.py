@@ -24,6 +24,7 @@ HANDLERS = (
     "span_index_cases",
     "qvh_cases",
     "hirest_cases",
+    "caption_metrics_cases",
     "captions_cases",
     "calce_metric_cases",
     "calce_evaluator_cases",

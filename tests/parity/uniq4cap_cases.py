@@ -1,7 +1,6 @@
 """Cases of UniQ4Cap: `captioner_*` files of one folder, from the towers' tokens to captions and gradients.
 
-Beside it, where they are there, losses of alignment and points of the learning rate (`frontend_and_aux*`), and scores
-of captions (`caption_metrics.json`).
+Beside it, where they are there, losses of alignment and points of the learning rate (`frontend_and_aux*`).
 
 Sizes come from the `config` of the meta file and from the shapes of the weights, options of decoding from its `decode`.
 """
@@ -12,7 +11,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
@@ -25,11 +23,6 @@ from models.systems.uniq4cap.network import Captioner
 from models.systems.uniq4cap.words import CaptionWords
 from tests.parity.harness import Check, has_files
 from tests.parity.uniq4cap_tower_cases import assert_close
-from tests.submitted import write_rows
-from workflow_scripts.lib.metrics.captions import tokenized
-from workflow_scripts.lib.metrics.scored import Options
-from workflow_scripts.lib.scoring.caption_lines import ALL as ALL_LINES
-from workflow_scripts.lib.scoring.caption_lines import read_caption_lines
 
 TOLERANCE = 2e-5
 """Absolute, of float32 in another order of sums."""
@@ -38,9 +31,7 @@ GRADIENT_TOLERANCE = 1e-4
 STEP_TOLERANCE = 1e-6
 """Absolute, of parameters whose gradient is above it too."""
 RATE_TOLERANCE = 1e-12
-METRIC_TOLERANCE = 1e-9
-METEOR_TOLERANCE = 1e-6
-RATES, ALIGNMENT, METRICS = "frontend_and_aux_meta.json", "frontend_and_aux.safetensors", "caption_metrics.json"
+RATES, ALIGNMENT = "frontend_and_aux_meta.json", "frontend_and_aux.safetensors"
 SAMPLED = DecodingConfig(mode="nucleus", min_length=4, max_length=14)
 """What the stored chances of drawing were made with."""
 STEP = TrainConfig(learning_rate=2e-4, weight_decay=0.05)
@@ -49,8 +40,8 @@ ONLY_WRITING = {"mtc": 0.0, "mtm": 0.0}
 
 
 def claims(folder: Path) -> bool:
-    """Return whether the folder holds the captioner, losses of alignment or scores of captions."""
-    return any(has_files(folder, name) for name in ("captioner_state.safetensors", RATES, ALIGNMENT, METRICS))
+    """Return whether the folder holds the captioner or losses of alignment."""
+    return any(has_files(folder, name) for name in ("captioner_state.safetensors", RATES, ALIGNMENT))
 
 
 def checks(folder: Path) -> list[Check]:
@@ -62,8 +53,6 @@ def checks(folder: Path) -> list[Check]:
         found.append(Check("learning-rate", partial(check_rates, folder / RATES)))
     if has_files(folder, ALIGNMENT):
         found.append(Check("alignment", partial(check_alignment, folder / ALIGNMENT)))
-    if has_files(folder, METRICS):
-        found.append(Check("caption-metrics", partial(check_metrics, folder / METRICS)))
     return found
 
 
@@ -93,26 +82,6 @@ def check_alignment(path: Path, data_path: Path | None) -> None:
     found = alignment.mil_nce(case["a"], case["tbag"], case["bag_mask"].bool(), scale)
     for own, expected in zip((*found, sum(found) / 2), ("mil_nce_a2t", "mil_nce_t2a", "mil_nce"), strict=True):
         assert_close(own.view(1), case[expected], TOLERANCE)
-
-
-def check_metrics(path: Path, data_path: Path | None) -> None:
-    """Scores of all captions and of each, tokens, and the sum that a checkpoint is chosen by."""
-    case = json.loads(path.read_text())
-    items = case["items"]
-    lines = [{"id": i["id"], "caption": i["prediction"], "references": i["references"]} for i in items]
-    scored = read_caption_lines(write_rows(lines)).scored("captions", Options())[ALL_LINES]
-    for name, expected in case["corpus"].items():
-        tolerance = METEOR_TOLERANCE if name == "METEOR" else METRIC_TOLERANCE
-        assert scored.metrics[name] / 100 == pytest.approx(expected, rel=0, abs=tolerance), name
-        for number, item in enumerate(items):
-            own = scored.per_query[name][number]
-            assert own == pytest.approx(case["per_item"][item["id"]][name], rel=0, abs=tolerance), (name, item["id"])
-    chosen_by = (scored.metrics["CIDEr"] + scored.metrics["Bleu_4"]) / 100
-    assert chosen_by == pytest.approx(case["agg_metric"], rel=0, abs=METRIC_TOLERANCE)
-    texts = tokenized([item["prediction"] for item in items], [item["references"] for item in items])
-    for number, item in enumerate(items):
-        assert [texts.own_tokens[number]] == case["tokenised_predictions"][item["id"]]
-        assert texts.reference_tokens[number] == case["tokenised_references"][item["id"]]
 
 
 class CaptionerCase:
