@@ -56,7 +56,7 @@ def start(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]
     connection.connect("\0" + server_address())
     request = {"arguments": list(arguments), "folder": str(folder), "environment": dict(environment)}
     output, written = os.pipe()
-    with open(os.devnull, "rb") as nothing:
+    with Path(os.devnull).open("rb") as nothing:
         socket.send_fds(connection, [json.dumps(request).encode()], [nothing.fileno(), written, written])
     os.close(written)
     return Call(connection, output)

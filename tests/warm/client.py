@@ -14,7 +14,7 @@ def main() -> None:
     request = {
         "module": module,
         "arguments": [module, *arguments],
-        "folder": os.getcwd(),
+        "folder": os.getcwd(),  # noqa: PTH109 (pathlib takes longer to load than all else here)
         "environment": dict(os.environ),
         "group": os.getpgid(0),
     }
@@ -27,7 +27,8 @@ def main() -> None:
     answer = asked.recv(32)
     status = int(answer) if answer else -signal.SIGKILL
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        if status != -signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 

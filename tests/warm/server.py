@@ -5,6 +5,7 @@ holds the writing end. It prints its address. What asks it is `calls.py` and, fo
 """
 
 import atexit
+import contextlib
 import gc
 import importlib
 import json
@@ -41,7 +42,7 @@ LIBRARIES = (
     "open_clip",
     "whisper",
 )
-"""What most of the time of a call, or of a job, goes to otherwise. None of ours: a test may change a copy of the code."""
+"""What most of the time of a call, or of a job, goes to otherwise. None of ours: a test may change a copy of them."""
 LONGEST_REQUEST = 1 << 18
 STREAMS = 3
 HERE = Path(__file__).resolve().parent
@@ -74,7 +75,7 @@ def address_of(door: socket.socket) -> str:
 
 
 def serve(door: socket.socket, alive: int, run: Callable[[Request], None]) -> None:
-    """Fork a child per request that comes in at the door, until the pipe `alive` is closed and the last child has ended.
+    """Fork a child per request that comes in at the door, until the pipe `alive` is closed and all children have ended.
 
     Whoever asks, with the file descriptors of its three streams, is told the child's process number, and its status
     when it has ended.
@@ -120,10 +121,8 @@ def report_ended(askers: dict[int, socket.socket]) -> None:
 
 def tell(asker: socket.socket, number: int) -> None:
     """Send a number to whoever asked, if they still listen."""
-    try:
+    with contextlib.suppress(OSError):
         asker.send(str(number).encode())
-    except OSError:
-        pass
 
 
 def stand_in(request: Request, streams: list[int], run: Callable[[Request], None]) -> None:
@@ -195,11 +194,10 @@ def fork_jobs(door: socket.socket, alive: int) -> None:
 
 def module(request: Request) -> None:
     """Run a module as `python -m` does, in the process group of the job."""
-    try:
+    # The job of an executor that started it in a session of its own stays here.
+    with contextlib.suppress(PermissionError):
         os.setpgid(0, request["group"])
-    except PermissionError:
-        pass  # A job that an executor started in a session of its own.
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
