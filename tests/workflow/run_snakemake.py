@@ -120,7 +120,10 @@ class Workflow:
 
     def start(self, *targets: str, options: tuple[str, ...] = ()) -> "subprocess.Popen[str] | calls.Call":
         """Start a call that leads a process group of its own."""
-        command = self.command(*targets, options=options)
+        return self.start_command(self.command(*targets, options=options))
+
+    def start_command(self, command: list[str]) -> "subprocess.Popen[str] | calls.Call":
+        """Start a command line of Snakemake, likewise."""
         environment = {**self.environment, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         if self.is_warm and not self.obeys_permissions:
             return calls.start(command, self.folder, environment)
