@@ -110,6 +110,17 @@ def test_not_matching_the_number_of_queries_is_an_option_that_the_metrics_name(s
     assert found["options"]["match_number"] is False
 
 
+def test_calces_own_names_of_queries_are_understood(score):
+    whole = score()["rule_sets"]["qvhighlights"]["official"]
+
+    def named(rows):
+        return [row | {"qid": f"QVHighlight_{row['qid']}"} for row in rows]
+
+    assert score(named)["rule_sets"]["qvhighlights"]["official"] == whole
+    with pytest.raises(UserError, match=r"query QVHighlight_99 \(.*preds\.jsonl:1\)"):
+        score(changed(1, qid="QVHighlight_99"))
+
+
 def test_an_empty_answer_is_a_miss_if_that_is_asked_for(score):
     rows = json.loads(json.dumps(score.predictions))
     rows[2]["pred_relevant_windows"] = []

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.lib.datasets.item_files import official_number
 from workflow_scripts.lib.datasets.source_files import read_json, require_object, without_suffix
 from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics.calce import parse_windows
@@ -159,7 +160,7 @@ def _moments(
     for place, name, record in _query_records(path):
         query_id = find(name, place)
         if query_id is None:
-            unknown.append(f"{name} ({place})")
+            unknown.append(f"{_named(name)} ({place})")
             continue
         try:
             read.add(query_id, _moment_answer(record, place, needs_scores, leniency), place)
@@ -253,6 +254,12 @@ def _query_records(path: Path) -> Iterator[tuple[str, dict[str, Any], Mapping[st
                 yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
 
 
+def _named(name: Mapping[str, Any]) -> str:
+    """Return how a file calls a query, for a message."""
+    ids = [name[key] for key in ("query_id", "qid") if key in name]
+    return " ".join(map(str, ids[:1] or name.values()))
+
+
 def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | None]:
     """Return a function from what names a query in a file to its id; None for a query that is not there."""
     rows = split.queries.select(["query_id", "source_query_id", "video_id", "ordinal", "text"]).to_pylist()
@@ -268,7 +275,8 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
         if "query_id" in record:
             return record["query_id"] if record["query_id"] in ids else None
         if "qid" in record:
-            return by_number.get(str(record["qid"]))
+            number = str(record["qid"])
+            return by_number.get(number) or by_number.get(official_number(number))
         if "prompt" in record:
             return by_prompt.get((record["prompt"], without_suffix(record["file"])))
         if not isinstance(record.get("vid"), str) or not isinstance(record.get("sentence_index"), int):

@@ -14,6 +14,9 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.units import n_items, prepared
 
+_TOLD_OF_CHECKPOINTS = ("dataset", "seed", "epoch", "score", "imported", "left_out")
+"""Notes of a checkpoint that metrics.json repeats."""
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -222,7 +225,7 @@ def summarise_run(
             for task, ids in answered.asked.items()
         },
         "unreadable": len(unreadable),
-        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
+        "checkpoint": {key: notes[key] for key in _TOLD_OF_CHECKPOINTS if key in notes},
         "recipes": settings["recipes"],
         "weights": settings["weights"],
         "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},
