@@ -19,6 +19,7 @@ LIBRARY = {
     "predictions",
     "reporting",
     "scoring",
+    "search",
     "store",
     "training",
 }
@@ -34,6 +35,7 @@ ALLOWED = {
     "predictions": {"datasets", "metrics", "store"},
     "training": {"configuration", "datasets", "metrics", "models", "predictions", "scoring", "store"},
     "planning": {"configuration", "datasets", "extraction", "fetching", "metrics", "store"},
+    "search": {"configuration", "datasets", "extraction", "models", "store"},
     "reporting": {"datasets", "metrics", "predictions", "scoring", "store"},
     "scoring": {"datasets", "metrics", "predictions", "store"},
 }
