@@ -47,6 +47,13 @@ def test_moments_of_all_videos_are_ranked_by_their_best_row():
     np.testing.assert_allclose(corpus.best_scores(np.array([[2.0, 0.0], [0.0, 5.0]])), [1, 1])
 
 
+def test_a_moment_ends_where_rows_end():
+    # One line is said, from second 3.5 to 5, in a video of which nothing is known before.
+    lines = FeatureRows(np.array([[1, 0], [0, 1]], np.float32), np.array([[3.5, 5.0], [30.0, 31.0]], np.float32))
+    [found] = Corpus({"a": lines}, Config()).moments(np.array([1.0, 0.0]), keep=1, least=0.5)
+    assert (found.start_s, found.end_s) == (3.5, 5.0)
+
+
 def test_few_videos_are_looked_into_and_nothing_is_lost(monkeypatch):
     rng = np.random.default_rng(0)
     corpus = Corpus({f"{n:02d}": rows(rng.normal(size=(30, 8))) for n in range(40)}, ROW_PER_CLIP)

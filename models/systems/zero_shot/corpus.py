@@ -72,11 +72,13 @@ class Corpus:
         rows = slice(self._starts[number], self._ends[number])
         own, times = scores[rows], self._times[rows]
         spans = merged_moments(TimedScores(own[None], times), float(times[:, 1].max()), self._config)
-        best = [own[(times[:, 0] < end) & (times[:, 1] > start)].max(initial=-1.0) for start, end, _ in spans]
-        return [
-            Moment(self.video_ids[number], start, end, float(score))
-            for (start, end, _), score in zip(spans.tolist(), best, strict=True)
-        ]
+        found = []
+        for start, end, _ in spans:
+            inside = (times[:, 0] < end) & (times[:, 1] > start)
+            # Clips without a row, where nobody speaks for example, may stand at the ends.
+            first, last = max(start, times[inside, 0].min()), min(end, times[inside, 1].max())
+            found.append(Moment(self.video_ids[number], float(first), float(last), float(own[inside].max())))
+        return found
 
 
 def least_score(unrelated: Sequence[float]) -> float:
