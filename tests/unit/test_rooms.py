@@ -20,6 +20,7 @@ LIBRARY = {
     "predictions",
     "reporting",
     "scoring",
+    "search",
     "store",
     "training",
 }
@@ -36,6 +37,7 @@ ALLOWED = {
     "predictions": {"datasets", "metrics", "store"},
     "training": {"foreign", "configuration", "datasets", "metrics", "models", "predictions", "scoring", "store"},
     "planning": {"configuration", "datasets", "extraction", "fetching", "metrics", "store"},
+    "search": {"configuration", "datasets", "extraction", "models", "store"},
     "reporting": {"datasets", "metrics", "predictions", "scoring", "store"},
     "scoring": {"datasets", "metrics", "predictions", "store"},
 }

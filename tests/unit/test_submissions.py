@@ -153,6 +153,23 @@ def test_windows_without_scores_are_enough_for_a_rule_set_that_ranks_by_the_list
     assert score(changed(1, pred_relevant_windows="I do not know"), ["calce"])["metrics"]["invalid"] > 0
 
 
+def test_answers_that_stand_in_annotation_files_of_calce_are_those_of_their_sentences(score):
+    def as_published(rows):
+        return [
+            {
+                "qid": f"QVHighlight_{row['qid']}",
+                "query": f"query {row['qid']}",
+                "stage1_result": [window[:2] for window in row["pred_relevant_windows"]],
+            }
+            for row in rows
+        ]
+
+    plain = score(lambda rows: [{k: v for k, v in row.items() if "saliency" not in k} for row in rows], ["calce"])
+    assert score(as_published, ["calce"])["metrics"] == plain["metrics"]
+    with pytest.raises(UserError, match=r"1 predictions are about nothing that is annotated.*QVHighlight_2"):
+        score(lambda rows: changed(3, query="of another numbering")(as_published(rows)), ["calce"])
+
+
 def test_only_moments_or_only_saliency_may_be_predicted(score):
     moments = score(lambda rows: [{k: v for k, v in row.items() if "saliency" not in k} for row in rows])
     saliency = score(lambda rows: [{k: v for k, v in row.items() if "windows" not in k} for row in rows])

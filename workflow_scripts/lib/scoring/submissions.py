@@ -1,8 +1,8 @@
 """Read prediction files in the benchmarks' submission formats; every fault is named with file and line.
 
-Moments: one JSON object per query, one a line or in a list, or HiREST's prompt -> file -> `bounds`. Steps and step
-captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id`, `caption`. Videos: HiREST's prompt ->
-`videos`, `scores`. A file may be gzip-compressed.
+Moments: one JSON object per query, one a line or in a list, as in CALCE's annotation files too, or HiREST's prompt ->
+file -> `bounds`. Steps and step captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id`,
+`caption`. Videos: HiREST's prompt -> `videos`, `scores`. A file may be gzip-compressed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +34,7 @@ from workflow_scripts.lib.metrics.windows import Windows, as_float, list_windows
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 from workflow_scripts.lib.scoring.json_values import checked_list, checked_object, checked_text, read_values, shown
 
-WINDOW_FIELDS = ("pred_relevant_windows", "candidates")
+WINDOW_FIELDS = ("pred_relevant_windows", "candidates", "stage1_result")
 NAMES = ("query_id", "qid", "vid", "sentence_index")
 """Fields that name a query."""
 SALIENCY_FIELD = "pred_saliency_scores"
@@ -158,7 +158,7 @@ def _moments(
 ) -> tuple[Moments, Spans]:
     find, read, unknown = _finder(split), Read(path), []
     for place, name, record in _query_records(path):
-        query_id = find(name, place)
+        query_id = find(name | {"query": record.get("query")}, place)
         if query_id is None:
             unknown.append(f"{_named(name)} ({place})")
             continue
@@ -267,6 +267,15 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
     by_number = {row["source_query_id"]: row["query_id"] for row in rows if row["source_query_id"] is not None}
     by_place = {(row["video_id"], row["ordinal"]): row["query_id"] for row in rows}
     by_prompt = {(row["text"], row["video_id"]): row["query_id"] for row in rows}
+    texts = {row["query_id"]: row["text"] for row in rows}
+
+    def numbered(record: Mapping[str, Any]) -> str | None:
+        qid = str(record["qid"])
+        if qid in by_number:
+            return by_number[qid]
+        query = by_number.get(official_number(qid))
+        # Of CALCE's `Charades_7` there are two numberings: a sentence tells whether it is this one.
+        return query if query and record.get("query") in (None, texts[query]) else None
 
     def find(record: Mapping[str, Any], place: str) -> str | None:
         for key in ("query_id", "qid"):
@@ -275,8 +284,7 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
         if "query_id" in record:
             return record["query_id"] if record["query_id"] in ids else None
         if "qid" in record:
-            number = str(record["qid"])
-            return by_number.get(number) or by_number.get(official_number(number))
+            return numbered(record)
         if "prompt" in record:
             return by_prompt.get((record["prompt"], without_suffix(record["file"])))
         if not isinstance(record.get("vid"), str) or not isinstance(record.get("sentence_index"), int):
