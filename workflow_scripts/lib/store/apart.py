@@ -36,7 +36,11 @@ class SourceApart:
 
     def __init__(self, path: Path, layout: str, key: str | None) -> None:
         self._path, self._arguments = path, (path, layout, key)
-        self._start()
+        try:
+            self._start()
+        except UserError:
+            self._stop()
+            raise
 
     def digest(self, name: str) -> str | None:
         """Return the digest of a file's or entry's content, None if there is none of this name."""
@@ -63,8 +67,9 @@ class SourceApart:
         with theirs:
             command = [sys.executable, "-m", __name__, str(theirs.fileno())]
             paths = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
+            environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": paths}
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment
             )
         self._answer(self._arguments, str(self._path), _START_S)
 
@@ -88,7 +93,7 @@ class SourceApart:
             self._stop()
             raise UnreadableFile(f"{where}: damaged, reading it ends the program that reads it") from error
         if isinstance(answer, UserError):
-            raise answer
+            raise type(answer)(str(answer))
         return answer
 
     def _stop(self) -> None:
