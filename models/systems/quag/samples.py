@@ -4,8 +4,10 @@ Reproduces the items of j-min/HiREST `hirest_dataset.py`. What its paths say the
 speech) is said by arguments here.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -124,14 +126,25 @@ def check_prompt(text: str, data: DataConfig) -> None:
     # A byte pair has a byte at least, so that most queries need no tokenizer, which takes seconds to load.
     if data.long_prompt == "cut" or len(text.encode()) + 2 <= PROMPT_TOKENS:
         return
-    from models.encoders.networks.clip import BytePairs
-
-    n_tokens = len(BytePairs(len(text.encode()) + 2)(text))
+    n_tokens = _n_byte_pairs(text)
     if n_tokens > PROMPT_TOKENS:
         raise ValueError(
             f"query {text!r} has {n_tokens} byte pairs, {PROMPT_TOKENS} are read; shorten it, or set "
             "data.long_prompt: cut"
         )
+
+
+# Every sample of every epoch asks.
+@cache
+def _n_byte_pairs(text: str) -> int:
+    return len(_byte_pairs()(text))
+
+
+@cache
+def _byte_pairs() -> Callable[[str], list[int]]:
+    from models.encoders.networks.clip import BytePairs
+
+    return BytePairs(sys.maxsize)
 
 
 def moment_sample(video: Video, moment: Span | None) -> dict[str, Any]:
