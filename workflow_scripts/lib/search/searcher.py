@@ -41,6 +41,7 @@ class Searcher:
         is_ready = self._index.is_fresh() and not compared.missing
         if not is_ready and not make([str(self._index.target), *compared.missing]):
             raise UserError(f"{found.videos}: could not be prepared, see above{compared.without_weights()}")
+        self._index.note_fresh()
         self._corpus, without_rows = self._index.corpus()
         if not self._corpus.video_ids:
             raise UserError(f"{found.videos}: no video has rows of the stream {self.stream}: {dict(without_rows)}")
