@@ -4,19 +4,19 @@ import argparse
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
+from models.systems.zero_shot.fusion import fused
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import read_yaml
 from workflow_scripts.lib.configuration.schema import Dataset
-from workflow_scripts.lib.datasets.own_folder import counted, require_folder_of_videos
-from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.datasets.own_folder import require_folder_of_videos
+from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.search.answer_lines import answer_lines
-from workflow_scripts.lib.search.compared import OFFLINE, compared_by
+from workflow_scripts.lib.search.compared import OFFLINE
 from workflow_scripts.lib.search.folder_dataset import dataset_of
-from workflow_scripts.lib.search.index import SearchIndex
-from workflow_scripts.lib.search.queries import require_words, text_rows
+from workflow_scripts.lib.search.queries import require_words
+from workflow_scripts.lib.search.searcher import Searcher
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,8 +34,9 @@ def main() -> None:
     parser.add_argument("queries", nargs="+", metavar="query", help="sentence in English")
     parser.add_argument(
         "--system",
-        default="zero_shot",
-        help=f"what is compared: zero_shot, the default, pictures by CLIP; {OFFLINE}: what is said, without a download",
+        action="append",
+        help=f"what is compared: zero_shot, the default, pictures by CLIP; {OFFLINE}: what is said, no download; given "
+        "several times, what they find is put into one order by rank",
     )
     parser.add_argument("--top", type=int, default=5, help="most moments of a query (default 5)")
     parser.add_argument("--least", type=float, help="score that a moment needs; default: what chance does not give")
@@ -45,22 +46,13 @@ def main() -> None:
     extensions = Dataset.model_fields["extensions"].default
     name = dataset_of(folder, ROOT / "config" / "datasets", extensions, os.cpu_count() or 1)
     configuration = Configuration(read_yaml(ROOT / "config" / "config.yaml"), ROOT / "config")
-    source = compared_by(configuration, name, args.system)
-    index = SearchIndex(Path("results") / name, configuration.dataset(name), source)
-    is_ready = index.is_fresh() and not source.missing
-    if not is_ready and not make([str(index.target), *source.missing]):
-        raise UserError(f"{folder}: could not be prepared, see above{source.without_weights()}")
-    corpus, without_rows = index.corpus()
-    if not corpus.video_ids:
-        raise UserError(f"{folder}: no video has rows of the stream {source.stream}: {dict(without_rows)}")
-    encode = partial(text_rows, source.text)
-    least = index.least_score(corpus, encode) if args.least is None else args.least
-    left_out = f"; without {source.stream} rows: {dict(without_rows)}" if without_rows else ""
-    print(f"{counted(len(corpus.video_ids), 'video')} ({args.system}){left_out}")
-    rows = encode(args.queries)
-    for query, row, best in zip(args.queries, rows, corpus.best_scores(rows), strict=True):
-        moments = corpus.moments(row, args.top, least)
-        print("\n".join(["", *answer_lines(query, moments, index.files, best, least)]))
+    searchers = [Searcher(configuration, name, system, make) for system in dict.fromkeys(args.system or ["zero_shot"])]
+    streams, files = [each.stream for each in searchers], searchers[0].files
+    found = [each.search(args.queries, args.top, args.least) for each in searchers]
+    for query, answers in zip(args.queries, zip(*found, strict=True), strict=True):
+        moments = fused([moments for moments, _ in answers])[: args.top]
+        why_not = "; ".join(reason for _, reason in answers)
+        print("\n".join(answer_lines(query, moments, files, streams, why_not)))
 
 
 if __name__ == "__main__":

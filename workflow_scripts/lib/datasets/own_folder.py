@@ -98,12 +98,12 @@ def folder_lines(found: OwnFolder, size_text: str) -> list[str]:
     silent = sum(not survey.info.n_audio_streams for survey in usable)
     sound = f"{len(usable) - silent} with sound, {silent} without" if silent else "all with sound"
     lines = [
-        f"{found.folder}: {counted(len(surveys), 'video')}, {duration_text(found.hours)}, {size_text}; {sound}",
+        f"{found.folder}: {_counted(len(surveys), 'video')}, {duration_text(found.hours)}, {size_text}; {sound}",
         f"  {'; '.join(_names(surveys))}",
         f"  {_pictures(usable)}",
     ]
     if found.others:
-        lines.append(f"  {counted(sum(found.others.values()), 'other file')}, not looked at: {_counts(found.others)}")
+        lines.append(f"  {_counted(sum(found.others.values()), 'other file')}, not looked at: {_counts(found.others)}")
     bad = [survey for survey in surveys if survey.info.status != "ok"]
     if bad:
         lines += [f"  {len(bad)} cannot be used and will be left out:", *_indented(_bad(bad))]
@@ -135,8 +135,7 @@ def _first(items: Sequence[str]) -> list[str]:
     return [*items[:_SHOWN], *([f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else [])]
 
 
-def counted(n: int, what: str) -> str:
-    """Return a number of things."""
+def _counted(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
@@ -202,8 +201,8 @@ def query_lines(queries: OwnQueries) -> list[str]:
     there = sum(place.path is not None for place in queries.videos.values())
     splits = ", ".join(queries.splits)
     lines = [
-        f"{queries.file}: queries: {queries.n_queries}, with {counted(queries.n_moments, 'moment')}, about "
-        f"{counted(there, 'video')}; splits: {splits}"
+        f"{queries.file}: queries: {queries.n_queries}, with {_counted(queries.n_moments, 'moment')}, about "
+        f"{_counted(there, 'video')}; splits: {splits}"
     ]
     if there < len(queries.videos):
         lines += [f"  {len(queries.videos) - there} of its videos are not there:", *_indented(_lost(queries))]

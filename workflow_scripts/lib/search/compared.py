@@ -47,7 +47,7 @@ class Compared:
     def without_weights(self) -> str:
         """Return what to do if weights could not be fetched; nothing if all are there."""
         lost = [file for file in self.missing if not Path(file).is_file()]
-        return f"; {', '.join(lost)} not there. Without any download: --system {OFFLINE}" if lost else ""
+        return f"; {', '.join(lost)} cannot be had. Without any download: --system {OFFLINE}" if lost else ""
 
 
 def compared_by(configuration: Configuration, dataset: str, system: str) -> Compared:

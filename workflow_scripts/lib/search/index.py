@@ -50,6 +50,11 @@ class SearchIndex:
         """Return whether the rows are those of the videos and settings as they are now."""
         return self.target.is_file() and self._noted().get("made_from") == self._digest()
 
+    def note_fresh(self) -> None:
+        """Note that the rows were just made, or found to be as they should."""
+        if not self.is_fresh():
+            write_json(self._note, {"made_from": self._digest()})
+
     def corpus(self) -> tuple[Corpus, Counter]:
         """Return the rows of all videos, and how many videos have none, by status."""
         store = FeatureStore(self._store).preload()
@@ -61,10 +66,11 @@ class SearchIndex:
 
     def least_score(self, corpus: Corpus, encode: Encode) -> float:
         """Return the score that a moment needs to count as found: found out once for these rows, then noted."""
-        if not self.is_fresh():
-            least = least_score(corpus.best_scores(encode(list(SENTENCES))))
-            write_json(self._note, {"made_from": self._digest(), "least_score": least})
-        return self._noted()["least_score"]
+        noted = self._noted()
+        if "least_score" not in noted:
+            noted["least_score"] = least_score(corpus.best_scores(encode(list(SENTENCES))))
+            write_json(self._note, noted)
+        return noted["least_score"]
 
     def _noted(self) -> dict:
         return json.loads(self._note.read_text(encoding="utf-8")) if self._note.is_file() else {}
