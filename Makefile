@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow test-slurm lint docs bench lock envs graph accept-digest
+.PHONY: help setup demo search test test-slow test-slurm lint docs bench lock envs graph accept-digest
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +23,10 @@ $(STAMP): requirements.lock
 
 demo: setup ## raw videos to metrics on the embedded demo: table and report
 	$(SNAKEMAKE) -- results/demo/img/metrics.json results/demo/img/report.html
+
+search: setup ## moments in your videos: make search FOLDER="/data/My holidays" QUERY="a dog runs into the water"
+	@test -n "$(FOLDER)" && test -n "$(QUERY)" || { echo 'usage: make search FOLDER="/data/My holidays" QUERY="a dog runs" [SYSTEM=zero_shot_speech_tiny]' >&2; exit 2; }
+	@$(BIN)/python -m workflow_scripts.search "$(FOLDER)" "$(QUERY)" --system $(or $(SYSTEM),zero_shot)
 
 test: setup ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow

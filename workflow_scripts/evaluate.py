@@ -63,7 +63,7 @@ def main() -> None:
             "query_scores": score_means(split, scores, group_by),
             "baselines": baselines,
             "published": evaluation["published"].get(name) or None,
-            "counts": counts(results, summary),
+            "counts": counts(results, summary, split.empty_moments(tables["moments"]["query_id"].to_pylist())),
             "provenance": provenance(settings, summary),
         },
     )

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 
 from workflow_scripts.lib.datasets.source_files import content_sha256
@@ -40,6 +41,10 @@ def main() -> None:
             answered, answers = read_submission(path, split, name, question, leniency)
             results.append(Result(name, answered, options, apply_rules(name, answered, answers, options)))
     n_scored = len(results[0].question.ids)
+    skipped = split.empty_moments() if RULE_SETS[results[0].rules].task == "moments" else Counter()
+    n_asked += skipped.total()
+    if missing := n_asked - n_scored - skipped.total():
+        skipped["no prediction"] = missing
     metrics = {
         "dataset": settings["dataset"],
         "system": settings["title"],
@@ -50,11 +55,7 @@ def main() -> None:
         "ablations": {},
         "baselines": {},
         "published": settings["published"] or None,
-        "counts": {
-            "queries": n_asked,
-            "evaluated": n_scored,
-            "skipped": {"no prediction": n_asked - n_scored} if n_asked > n_scored else {},
-        },
+        "counts": {"queries": n_asked, "evaluated": n_scored, "skipped": dict(skipped)},
         "provenance": {
             "code_revision": code_revision(),
             "file": str(path),

@@ -9,7 +9,7 @@ from workflow_scripts.lib.datasets.importing import add_source_options, import_s
 from workflow_scripts.lib.datasets.left_out import METADATA_KEY
 from workflow_scripts.lib.datasets.readers import importer_name
 from workflow_scripts.lib.datasets.source_files import content_sha256
-from workflow_scripts.lib.datasets.validation import count_flags, first_of_every_flag
+from workflow_scripts.lib.datasets.validation import count_flags, empty_moments, first_of_every_flag
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.store.settings_files import read_settings
 
@@ -33,6 +33,8 @@ def main() -> None:
     write_annotations(args.out, annotations, metadata)
     for row in left_out:
         log.warning("left out: %d queries of split %s (%s)", row["queries"], row["split"], row["reason"])
+    for (split, why), places in sorted(empty_moments(annotations).items()):
+        log.warning("left out: %d moments of split %s (%s); the first is %s", len(places), split, why, places[0])
     for flag, where in sorted(first_of_every_flag(annotations).items()):
         log.warning("%s: kept and counted; the first is %s", flag, where)
     flags = ", ".join(f"{count} {name}" for name, count in sorted(count_flags(annotations).items()))

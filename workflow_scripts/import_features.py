@@ -29,6 +29,8 @@ def main() -> None:
     run_job(settings, args.store, imported.wanted(), imported.compute)
     _, held = read_shard_index(args.store)
     write_text(args.report, imported.report(held))
+    if wrong := imported.wrong_rate():
+        log.warning("config/features/%s.yaml: %s", settings["feature"], wrong)
     n_ok = sum(video.status == "ok" for video in held)
     log.info("%s: %d of %d imported; see %s", settings["source"]["path"], n_ok, len(held), args.report)
 

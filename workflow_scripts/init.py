@@ -10,12 +10,17 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import read_yaml
 from workflow_scripts.lib.configuration.schema import Dataset
 from workflow_scripts.lib.datasets.dataset_file import EXAMPLE, dataset_name, dataset_text, example_line, trains
-from workflow_scripts.lib.datasets.own_folder import folder_lines, look_at_queries, look_into, query_lines
+from workflow_scripts.lib.datasets.own_folder import (
+    folder_lines,
+    look_at_queries,
+    look_into,
+    query_lines,
+    require_folder_of_videos,
+)
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.planning.first_steps import FirstSteps, Step, step_lines
 from workflow_scripts.lib.planning.sizes import readable_size
 from workflow_scripts.lib.store.atomic import write_text
-from workflow_scripts.lib.store.item_ids import is_usable
 
 ROOT = Path(__file__).resolve().parents[1]
 EXTENSIONS = Dataset.model_fields["extensions"].default
@@ -27,14 +32,8 @@ def place_of(folder: Path, name: str | None, is_forced: bool) -> Path:
     Raises
     ------
     UserError
-        the name cannot be that of a dataset, it is taken, or results would be written among the videos
+        the name cannot be that of a dataset, or it is taken
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; name the one that holds the videos")
-    if not is_usable(str(folder).strip("/")):
-        raise UserError(f"{str(folder)!a}: cannot be written down; expected a path in UTF-8 without line break")
-    if Path.cwd().is_relative_to(folder):
-        raise UserError(f"{folder}: results would be written among the videos; start this in another folder")
     if name is not None and not re.fullmatch("[a-z0-9][a-z0-9_]*", name):
         raise UserError(
             f"--name {name}: expected small letters, digits and underscores, such as {dataset_name(folder)}"
@@ -53,7 +52,7 @@ def main() -> None:
     parser.add_argument("--queries", type=Path, help=f"queries to ask, .csv ({EXAMPLE[0]}) or .jsonl")
     parser.add_argument("--force", action="store_true", help="write the file anew if it exists")
     args = parser.parse_args()
-    folder = args.folder.resolve()
+    folder = require_folder_of_videos(args.folder)
     path = place_of(folder, args.name, args.force)
     queries = look_at_queries(args.queries, folder, EXTENSIONS) if args.queries else None
     found = look_into(folder, EXTENSIONS, os.cpu_count() or 1)

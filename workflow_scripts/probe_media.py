@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from workflow_scripts.lib.datasets.video_folder import located
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.media.probe import Plausible
 from workflow_scripts.lib.media.survey import Survey, survey_videos
 from workflow_scripts.lib.store.digest import content_digest
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings
@@ -59,7 +60,7 @@ def main() -> None:
     settings = read_settings(args.settings, args.key)
     folder = Path(settings["videos"])
     videos = located(folder, settings["extensions"], read_shard_list(args.shard_list))
-    surveys = survey_videos(folder, videos, args.jobs)
+    surveys = survey_videos(folder, videos, args.jobs, Plausible(**settings.get("plausible", {})))
 
     def row(survey: Survey) -> dict:
         known = {name: value for name, value in vars(survey).items() if name != "info"}

@@ -34,6 +34,9 @@ def main() -> None:
         | plan_row(functools.partial(frame_times, folder / row["path"]), rule)
         for row in usable
     ]
+    for row in rows:
+        if row["reason"]:
+            log.warning("%s: %s", row["video_id"], row["reason"])
     write_table(args.out, pa.Table.from_pylist(rows, PLAN_SCHEMA), {"sampling": json.dumps(rule, sort_keys=True)})
     n_frames = sum(len(row["frame_idx"]) for row in rows)
     log.info("planned %d frames of %d videos in %.1f s", n_frames, len(rows), time.monotonic() - started)

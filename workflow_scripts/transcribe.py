@@ -1,6 +1,7 @@
 """Recognise the speech of one shard of videos."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -65,13 +66,14 @@ def main() -> None:
 
 def record(status: str, reason: str = "", transcript: Transcript | None = None) -> dict[str, Any]:
     """Return what is kept of one video."""
-    kept = asdict(transcript or Transcript(()))
-    return {"status": status, "reason": reason, **kept}
+    return {"status": status, "reason": reason, **asdict(transcript or Transcript(()))}
 
 
 def recognised(transcript: Transcript) -> dict[str, Any]:
     """Return the record of a video that was listened to."""
-    return record(OK if transcript.segments else NO_SPEECH, "", transcript)
+    dropped = Counter(segment.reason for segment in transcript.dropped)
+    reason = f"dropped: {', '.join(f'{n} {why}' for why, n in dropped.items())}" if dropped else ""
+    return record(OK if transcript.segments else NO_SPEECH, reason, transcript)
 
 
 if __name__ == "__main__":

@@ -77,6 +77,16 @@ class SpeechSegment:
 
 
 @dataclass(frozen=True)
+class DroppedSegment:
+    """What a recogniser wrote and did not believe, and why: `no_speech`, `repeated` or `empty`."""
+
+    start_s: float
+    end_s: float
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Transcript:
     """What is said in one file: segments sorted by start; `language` is None if nothing was recognised."""
 
@@ -84,6 +94,7 @@ class Transcript:
     language: str | None = None
     language_probability: float | None = None
     """None unless the language was detected."""
+    dropped: tuple[DroppedSegment, ...] = ()
 
 
 class Recogniser(Protocol):

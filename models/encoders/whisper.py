@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.encoders.interface import Recogniser, Weights
 
 KIND = "speech"
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 
 
 class Config(BaseModel):
@@ -42,11 +42,17 @@ class Config(BaseModel):
         0.6,
         gt=0,
         le=1,
-        description="pieces that the network itself takes for silence with a higher probability are dropped; `hirest` "
-        "keeps them, as Whisper does, where the mean log-probability of the words is above -1",
+        description="pieces that the network itself takes for silence with a higher probability are dropped, unless "
+        "their words are likely (`min_logprob`) and a voice was heard there",
+    )
+    min_logprob: float = Field(
+        -1.0, lt=0, description="words with a higher mean log-probability are likely; `hirest` has -1, as published"
     )
     max_compression_ratio: float = Field(
-        2.4, gt=1, description="text that gzip shrinks more is a loop: sampled again by `hirest`, else dropped"
+        2.4,
+        gt=1,
+        description="text that gzip shrinks more is a loop: sampled again by `hirest`, else dropped, "
+        "unless it is likely, a voice was heard, and there was time to say it",
     )
     alignment_heads: str | None = Field(
         None,

@@ -50,6 +50,7 @@ def kill_session(leader: int) -> int:
 def kill_and_restart(folder: Path, after_s: float) -> dict[str, Any]:
     """Kill a workflow after some seconds and finish it; return its metrics and what the kill met."""
     workflow = Workflow(folder, CONFIG)
+    workflow.is_warm = False
     started = workflow.start(TARGET)
     time.sleep(after_s)
     done = (workflow.results / TARGET).is_file()

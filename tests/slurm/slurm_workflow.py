@@ -81,6 +81,8 @@ class Cluster:
 class SlurmWorkflow(Workflow):
     """The workflow in a folder of its own, whose jobs run on the cluster."""
 
+    is_warm = False
+
     def __init__(self, cluster: Cluster, folder: Path, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(folder, config)
         self.cluster = cluster

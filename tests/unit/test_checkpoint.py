@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from workflow_scripts.lib.errors import UserError
@@ -39,6 +40,24 @@ def test_a_missing_checkpoint_says_what_to_do(tmp_path):
 def test_a_damaged_checkpoint_is_refused(path, n_bytes):
     path.write_bytes(path.read_bytes()[:n_bytes])
     with pytest.raises(UserError, match=r"damaged checkpoint .*; delete it and train again"):
+        read_checkpoint(path)
+
+
+def test_a_flipped_bit_anywhere_is_noticed(path):
+    whole = path.read_bytes()
+    for place in range(8, len(whole), 41):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with pytest.raises(UserError):
+            read_checkpoint(path)
+
+
+def test_a_checkpoint_of_the_first_releases_is_read_without_a_digest(path):
+    with safe_open(path, "pt") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    save_file(tensors, path, {name: metadata[name] for name in ("format_version", "notes")})
+    assert read_checkpoint(path).notes == NOTES
+    save_file(tensors, path, {"format_version": metadata["format_version"]})
+    with pytest.raises(UserError, match="not a momentflow checkpoint"):
         read_checkpoint(path)
 
 

@@ -397,6 +397,49 @@ def test_what_spreadsheets_and_beginners_write_is_answered_with_a_remedy(tmp_pat
         read_plain(tmp_path, text)
 
 
+LINE = {"video": "a.mp4", "query": "x", "start": 1, "end": 2}
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "found"),
+    [
+        ('{"video": "a.mp4", "query": "\\ud800 x"}', errors.BadValue, r"q\.jsonl:1:query: .*half of a character"),
+        ('{"video": "a.mp4", "query": "x", "\\uDFFF": 1}', errors.BadValue, "half of a character"),
+        (f'{{"video": "a.mp4", "query": "x", "end": {LONG}}}', errors.BadSourceFile, r":1:end: .*5000 digits"),
+        (f'{{"video": "a.mp4", "query": "x", "end": -{LONG[:400]}}}', errors.BadSourceFile, r":1:end: .*401 digits"),
+        ('{"video": "a.mp4", "query": "x", "end": ' + "[" * 10**5, errors.BadSourceFile, "too many brackets"),
+        ('{"video": "a.mp4", "query": "x", "qid": [1]}', errors.BadValue, r":1:qid: .*found \[1\]"),
+        ('{"video": "a.mp4", "query": "x", "Start": 1, "End": 2}', errors.MissingKey, "Rename 'Start' to 'start'"),
+        ('{"video": "a.mp4", "query": "x", "start (s)": 1}', errors.MissingKey, r"Rename 'start \(s\)' to 'start'"),
+        ('{"video": "a.mp4", "query": "x", "end_time": 1}', errors.MissingKey, "Rename 'end_time' to 'end'"),
+        ('{"Video": "a.mp4", "query": "x"}', errors.MissingKey, "Rename 'Video' to 'video'"),
+    ],
+)
+def test_a_line_that_no_table_can_hold_is_named_with_its_field(tmp_path, line, error, found):
+    with pytest.raises(error, match=found):
+        read_plain(tmp_path, line, "q.jsonl")
+
+
+def test_a_column_that_is_nearly_a_known_one_is_named_in_a_table_too(tmp_path, caplog):
+    with pytest.raises(errors.MissingKey, match="Rename 'Start' to 'start'"):
+        read_plain(tmp_path, "video,query,Start,End\na.mp4,x,1,2\n")
+    assert not read_plain(tmp_path, "video,query,strat,note,begin\na.mp4,x,1,2,3\n").moments
+    assert "the field 'strat' is kept and not read; if it is 'start', rename it" in caplog.text
+    assert "note" not in caplog.text
+    both = read_plain(tmp_path, "video,query,start,end,start_s\na.mp4,x,1,2,3\n")
+    assert (both.moments[0]["start_s"], both.queries[0]["extra_json"]) == (1.0, '{"start_s": "3"}')
+
+
+def test_null_is_a_field_that_is_not_there(tmp_path):
+    line = json.dumps(LINE | {"start": None, "end": None, "duration": None, "qid": None, "split": None, "note": None})
+    found = read_plain(tmp_path, line, "q.jsonl")
+    assert not found.moments
+    assert found.queries[0]["extra_json"] == '{"note": null}'
+    with pytest.raises(errors.MissingKey, match="only one bound"):
+        read_plain(tmp_path, json.dumps(LINE | {"end": None}), "q.jsonl")
+
+
 @pytest.mark.parametrize("text", ["", "\n\n"])
 def test_an_empty_list_of_lines_is_named(tmp_path, text):
     with pytest.raises(errors.BadSourceFile, match=r"q\.jsonl: .*no query"):

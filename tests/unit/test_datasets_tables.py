@@ -377,6 +377,16 @@ def test_flags_are_counted_by_the_import_and_refused_by_the_check(tmp_path):
     )
 
 
+def test_moments_outside_their_video_are_told_by_the_import_with_split_and_place(tmp_path):
+    line = {"video": "a.mp4", "query": "x", "start": 1002, "end": 1005, "duration": 10}
+    (tmp_path / "q.jsonl").write_text(json.dumps(line))
+    result = run_on(tmp_path / "q.jsonl", "import_annotations", tmp_path / "out")
+    assert result.returncode == 0
+    where = f"{tmp_path / 'q.jsonl'}:1 (mine/test/a#0)"
+    assert f"left out: 1 moments of split test (moment outside its video); the first is {where}" in result.stderr
+    assert run_on(tmp_path / "q.jsonl", "check_annotations", tmp_path / "checked.txt").returncode == 2
+
+
 # Predictions
 
 

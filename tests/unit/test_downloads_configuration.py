@@ -43,6 +43,10 @@ def test_no_place_is_the_target_of_two_downloads():
     assert len(offered) == len({place for place, _ in offered})
 
 
+PREDICTED = ("moment_detr", "moment_detr_clip", "qd_detr", "qd_detr_audio", "qd_detr_clip", "cg_detr", "cg_detr_clip")
+PREDICTED += ("cg_detr_test", "vtg_gpt")
+
+
 def test_repository_files_are_pinned_and_checked():
     loaded = Configuration({}, CONFIG)
     every = [each for name in loaded.known("datasets") for each in loaded.dataset(name).downloads.values()]
@@ -55,6 +59,7 @@ def test_repository_files_are_pinned_and_checked():
         "data/activitynet_speech/annotations/new_train_data.json",
         "data/qvh/captions/vtggpt/val",
         "data/qvh/captions/vtggpt/test",
+        *(f"data/qvh/predictions/{name}.jsonl" for name in PREDICTED),
         "data/qvh/vtggpt/queries_val.jsonl",
         "data/qvh/vtggpt/queries_test.jsonl",
     ]

@@ -49,6 +49,38 @@ def test_every_video_ends_in_rows_or_a_reason(project):
     assert found["c"].reason == "missing: no c.npy"
 
 
+def project_of(folder, lengths, duration_s=150.0):
+    """Write rows of videos, so many each, and the table of their durations."""
+    rows = [{"video_id": v, "source_video_id": v, "youtube_id": None, "duration_s": duration_s} for v in lengths]
+    write_table(folder / "videos.parquet", pa.Table.from_pylist(rows))
+    for name, n_rows in lengths.items():
+        np.save(folder / f"files/{name}.npy", np.ones((n_rows, 2), np.float32))
+    return folder
+
+
+@pytest.mark.parametrize("on_wrong_length", ["report", "fail"])
+def test_another_frame_rate_than_stated_is_told_from_single_wrong_lengths(project, on_wrong_length):
+    def wrong_rate(**lengths):
+        shard = imported(project_of(project, lengths), on_wrong_length=on_wrong_length)
+        list(shard.compute(lengths))
+        return shard.wrong_rate()
+
+    assert wrong_rate(a=150, b=149, c=76) == (
+        "the rows of 2 of 3 videos do not fit the durations: they imply 1 s per row, `times` says 2"
+    )
+    assert wrong_rate(a=150, b=150, c=75, d=75) is None
+    assert wrong_rate(a=74, b=75, c=76) is None
+    # Cut off at some number, or broken: no rate explains them.
+    assert wrong_rate(a=20, b=35, c=50) is None
+    assert wrong_rate(a=0, b=75) is None
+
+
+def test_rows_that_are_spread_over_the_duration_have_no_rate_of_their_own(project):
+    shard = imported(project, times="proportional")
+    list(shard.compute("ab"))
+    assert shard.wrong_rate() is None
+
+
 def test_the_digest_follows_content_and_duration(project):
     def digests():
         return {want.id: want.digest for want in imported(project).wanted()}

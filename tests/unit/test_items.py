@@ -3,12 +3,14 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from models.systems.interface import FeatureRows, Item
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_TRAIN, made_item
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.reader import Reader
 from workflow_scripts.lib.training.standardiser import LIMIT_STD, Standardiser
 
@@ -52,6 +54,42 @@ def test_bad_videos_and_failed_features_are_counted_by_reason(tmp_path):
     assert [item.id for item in split.items][:2] == ["q2", "q4"]
     silent = split.items[0].streams["audio"][0]
     assert (silent.status, silent.values.shape) == ("no_audio", (0, 4))
+
+
+@pytest.mark.parametrize(
+    ("span", "why"),
+    [
+        ({"start_s": 1001.0, "end_s": 1004.0}, "moment outside its video"),
+        ({"start_s": -4.0, "end_s": -1.0}, "moment outside its video"),
+        ({"start_s": 2.0, "end_s": 2.0}, "moment without length"),
+        ({"start_s": 3.0, "end_s": 2.0}, "moment ends before it starts"),
+    ],
+)
+@pytest.mark.parametrize("view", ["clip", "raw", "calce_round"])
+def test_a_moment_of_which_nothing_lies_in_its_video_is_never_taught_and_its_query_still_asked(
+    tmp_path, span, why, view
+):
+    queries = {"kinds": None, "moments": view}
+    found = reader(tmp_path, change=changed("moments", **span), config__queries=queries)
+    taught = found.read("train", teaches=True)
+    assert taught.skipped == {why: 1}
+    assert [item.id for item in taught.items] == [f"q{number}" for number in range(1, N_TRAIN)]
+    asked = found.read("train")
+    assert (len(asked.items), dict(asked.skipped)) == (N_TRAIN, {})
+    assert not len(asked.items[0].annotated.moments)
+
+
+def test_of_several_moments_only_the_empty_ones_are_left_out(tmp_path):
+    path = make_results(tmp_path / "made")
+    moments = tmp_path / "made" / "annotations" / "moments.parquet"
+    table = read_table(moments)
+    first = table.to_pylist()[0]
+    late = first | {"window_index": 1, "start_s": 1000.0, "end_s": 1001.0}
+    write_table(moments, pa.Table.from_pylist([late, *table.to_pylist()], table.schema))
+    settings = json.loads(path.read_text())
+    taught = Reader(tmp_path / "made", settings["config"], settings["recipes"]).read("train", teaches=True)
+    assert not taught.skipped
+    assert np.array_equal(taught.items[0].annotated.moments, [[first["start_s"], first["end_s"]]])
 
 
 def test_only_queries_of_the_wanted_kinds_are_read(tmp_path):

@@ -236,6 +236,7 @@ NUMBERED = {"img_internvideo2", "img_published_clip_slowfast"}
 
 
 NOTHING_TO_LEARN_FROM = {"clips", "hirest_corpus", "hirest_corpus_published"}
+NOTHING_TO_LEARN_FROM |= {"activitynet_timelens", "charades_timelens", "qvh_timelens"}
 
 
 @pytest.mark.parametrize("dataset", sorted({*Configuration({}, CONFIG).known("datasets")} - NOTHING_TO_LEARN_FROM))

@@ -47,6 +47,13 @@ CALCE = [
 ROW = ["v_aaaaaaaaaaa", 55.15, [0.28, 55.15], "A lesson.", "aaaaaaaaaaa_val_1_1.wav"]
 
 
+TIMELENS = {
+    "ABCDE": {"duration": 31.0, "spans": [[25, 30], [1, 24.5]], "queries": ["A woman waves.", "A man sits."]},
+    "v__v_aaaaaaaa": {"duration": 55, "spans": [[0, 1]], "queries": ["One."], "source": "x"},
+    "aaaaaaaaaaa_60.0_210.0": {"duration": 150, "spans": [], "queries": []},
+}
+
+
 def read(tmp_path, source_format, content, name="a.json", dataset="toy", split="train"):
     """Annotations of one file, checked."""
     path = tmp_path / name
@@ -63,6 +70,41 @@ def lines(*records):
 
 def spans(found):
     return [(row["start_s"], row["end_s"]) for row in found.moments]
+
+
+# TimeLens-Bench
+
+
+def test_timelens_revises_the_videos_of_three_datasets(tmp_path):
+    found = read(tmp_path, "timelens", TIMELENS, split="test")
+    names = ["ABCDE", "_v_aaaaaaaa", "aaaaaaaaaaa_60.0_210.0"]
+    assert [(row["video_id"], row["duration_s"]) for row in found.videos] == list(
+        zip(names, (31, 55, 150), strict=True)
+    )
+    assert [row["source_video_id"] for row in found.videos] == list(TIMELENS)
+    assert [row["extra_json"] for row in found.videos] == [None, '{"source": "x"}', None]
+    assert [(row["query_id"], row["text"]) for row in found.queries] == [
+        ("toy/test/ABCDE#0", "A woman waves."),
+        ("toy/test/ABCDE#1", "A man sits."),
+        ("toy/test/_v_aaaaaaaa#0", "One."),
+    ]
+    assert spans(found) == [(25, 30), (1, 24.5), (0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"spans": [[1, 2]]}, errors.BadValue, r"ABCDE:spans: .*found 1 spans; expected 2, one for every query"),
+        ({"spans": [[1, 2], [3]]}, errors.BadValue, r"ABCDE:spans\[1\]"),
+        ({"queries": ["a", 7]}, errors.BadValue, r"ABCDE:queries\[1\]: .*found 7; expected a text"),
+        ({"duration": "31"}, errors.BadValue, r"ABCDE:duration"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_timelens_is_named(tmp_path, change, error, message):
+    with pytest.raises(error, match=message):
+        read(tmp_path, "timelens", {"ABCDE": TIMELENS["ABCDE"] | change})
+    with pytest.raises(errors.MissingKey, match=r"ABCDE:queries"):
+        read(tmp_path, "timelens", {"ABCDE": {"duration": 31.0, "spans": []}})
 
 
 # By query and by video

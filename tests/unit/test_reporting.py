@@ -288,6 +288,17 @@ def test_the_table_says_how_many_queries_were_lost_and_why():
     assert garbled.endswith("none left out; 1 answers could not be read")
 
 
+def test_empty_moments_are_told_apart_from_absent_ones_and_those_of_training_have_a_line():
+    found = counts([result([[[0.0, 10.0]], [[0.0, 1.0]]])], summary(4), {"moment outside its video": 1})
+    assert found["skipped"] == {"moment outside its video": 1, "no annotated moment": 1}
+    assert (found["queries"], found["evaluated"]) == (4, 2)
+    left_out = {"training": {"moment outside its video": 34}, "selection": {}}
+    told = metrics(provenance={"weights": {}, "checkpoint": {"left_out": left_out}})
+    assert "left out of training: 34 (moment outside its video)" in metrics_table(told)
+    assert "left out of selection" not in metrics_table(told)
+    assert "Left out of training: 34 (moment outside its video)." in render_report("t", told, [], [])
+
+
 def test_a_table_without_any_score_is_still_a_table():
     assert [line for line in metrics_table(metrics(**NOTHING)).splitlines() if line.strip() == "img"]
 

@@ -252,6 +252,26 @@ def test_a_query_with_an_explicit_miss_counts_as_missed(qvh, monkeypatch):
     assert whole["rule_sets"]["calce"]["metrics"]["invalid"] == 0
 
 
+def test_moments_outside_their_video_are_counted_and_end_no_evaluation(tmp_path, monkeypatch):
+    spans = {"good": (1.0, 3.0), "late": (1001.0, 1003.0), "reversed": (3.0, 1.0), "none": (None, None)}
+    lines = [
+        {"video": f"{name}.mp4", "query": "what", "duration": 9.0, "start": start, "end": end}
+        for name, (start, end) in spans.items()
+    ]
+    tables = import_tables(monkeypatch, tmp_path, "own", "plain", {"test": write_lines(tmp_path / "q.jsonl", lines)})
+    windows = {f"own/test/{name}#0": [[1.0, 3.0, 0.5]] for name in spans}
+    metrics, _ = evaluated(monkeypatch, tables, windows, "test", ["span_index", "qvhighlights"])
+    assert metrics["metrics"]["R1@0.5"] == 100
+    skipped = {"moment outside its video": 1, "moment ends before it starts": 1, "no annotated moment": 1}
+    assert metrics["counts"]["skipped"] == skipped
+    assert (metrics["counts"]["queries"], metrics["counts"]["evaluated"]) == (4, 1)
+    predictions = [{"query_id": query, "pred_relevant_windows": spans} for query, spans in windows.items()]
+    path = write_lines(tmp_path / "submission.jsonl", predictions)
+    found = score_external(monkeypatch, tables, external_settings(path, "own", "test", ["span_index"]), tmp_path / "o")
+    del skipped["no annotated moment"]
+    assert found["counts"] == {"queries": 3, "evaluated": 1, "skipped": skipped}
+
+
 def test_a_split_without_moments_has_predictions_and_no_numbers(tmp_path, monkeypatch):
     path = write_lines(tmp_path / "q.jsonl", [{"video": "a.mp4", "query": "what", "duration": 9.0}])
     tables = import_tables(monkeypatch, tmp_path, "own", "plain", {"test": path})

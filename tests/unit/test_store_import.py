@@ -19,7 +19,8 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.imports import import_times
 from workflow_scripts.lib.extraction.settings import feature_settings
-from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source, read_pickle
+from workflow_scripts.lib.foreign.pickles import unpickle
+from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
 from workflow_scripts.lib.store.tables import write_table
@@ -271,7 +272,7 @@ def test_a_pickle_cannot_run_code_and_arrays_of_every_protocol_are_read(tmp_path
     path = tmp_path / "arrays.pickle"
     path.write_bytes(pickle.dumps(arrays, protocol))
     with path.open("rb") as file:
-        assert all(np.array_equal(value, arrays[name]) for name, value in read_pickle(file).items())
+        assert all(np.array_equal(value, arrays[name]) for name, value in unpickle(file.read()).items())
     marker = tmp_path / "ran"
     for bad in (Malicious(marker), eval, {"a": [print]}, np.array([marker], dtype=object)):
         path.write_bytes(pickle.dumps({"a": bad}, protocol))
@@ -344,8 +345,12 @@ def test_arrays_of_objects_are_refused_unread(tmp_path, monkeypatch, form):
     assert not marker.exists()
 
 
-def test_files_of_different_widths_are_named(tmp_path, monkeypatch):
-    made = project(tmp_path, ids="ab")
-    np.save(made.source / "c.npy", np.zeros((4, 2)))
-    with pytest.raises(UserError, match=r"different widths in one feature: 2 \(c\), "):
-        made.run(monkeypatch)
+def test_a_file_of_another_width_than_most_fails_alone(tmp_path, monkeypatch):
+    made = project(tmp_path, ids="ac")
+    np.save(made.source / "b.npy", np.zeros((3, 2)))
+    store = made.run(monkeypatch)
+    assert [store[video_id].status for video_id in "abc"] == ["ok", "failed", "ok"]
+    assert store["b"].reason == f"wrong width: rows of 2 numbers, others have {DIM}"
+    assert made.report()["b"][1:3] == ["wrong width", "0"]
+    np.save(made.source / "b.npy", rows_of("b"))
+    assert made.run(monkeypatch)["b"].status == "ok"

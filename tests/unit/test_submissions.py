@@ -110,6 +110,17 @@ def test_not_matching_the_number_of_queries_is_an_option_that_the_metrics_name(s
     assert found["options"]["match_number"] is False
 
 
+def test_calces_own_names_of_queries_are_understood(score):
+    whole = score()["rule_sets"]["qvhighlights"]["official"]
+
+    def named(rows):
+        return [row | {"qid": f"QVHighlight_{row['qid']}"} for row in rows]
+
+    assert score(named)["rule_sets"]["qvhighlights"]["official"] == whole
+    with pytest.raises(UserError, match=r"query QVHighlight_99 \(.*preds\.jsonl:1\)"):
+        score(changed(1, qid="QVHighlight_99"))
+
+
 def test_an_empty_answer_is_a_miss_if_that_is_asked_for(score):
     rows = json.loads(json.dumps(score.predictions))
     rows[2]["pred_relevant_windows"] = []
@@ -140,6 +151,23 @@ def test_windows_without_scores_are_enough_for_a_rule_set_that_ranks_by_the_list
     scored = score(without_scores, ["calce"])
     assert scored["metrics"] == score(as_text, ["calce"])["metrics"]
     assert score(changed(1, pred_relevant_windows="I do not know"), ["calce"])["metrics"]["invalid"] > 0
+
+
+def test_answers_that_stand_in_annotation_files_of_calce_are_those_of_their_sentences(score):
+    def as_published(rows):
+        return [
+            {
+                "qid": f"QVHighlight_{row['qid']}",
+                "query": f"query {row['qid']}",
+                "stage1_result": [window[:2] for window in row["pred_relevant_windows"]],
+            }
+            for row in rows
+        ]
+
+    plain = score(lambda rows: [{k: v for k, v in row.items() if "saliency" not in k} for row in rows], ["calce"])
+    assert score(as_published, ["calce"])["metrics"] == plain["metrics"]
+    with pytest.raises(UserError, match=r"1 predictions are about nothing that is annotated.*QVHighlight_2"):
+        score(lambda rows: changed(3, query="of another numbering")(as_published(rows)), ["calce"])
 
 
 def test_only_moments_or_only_saliency_may_be_predicted(score):

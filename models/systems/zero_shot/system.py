@@ -1,6 +1,5 @@
 """Zero-shot answers as the workflow sees them: nothing is trained, rows of one encoder are compared."""
 
-import math
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -10,9 +9,10 @@ import torch
 
 from models.systems import interface
 from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, Item, Ranked, Saliency, Span
+from models.systems.zero_shot.moments import in_seconds, merged_moments
 from models.systems.zero_shot.ranking import best_videos, directions, mean_row
 from models.systems.zero_shot.segments import ranked, segment_spans
-from models.systems.zero_shot.threshold_merge import merged_spans, saliency
+from models.systems.zero_shot.threshold_merge import saliency
 from models.systems.zero_shot.timed_scores import timed_scores, usable_rows
 
 TEXT = "text"
@@ -84,15 +84,12 @@ class System(interface.System):
             yield Span(item.id, item.video_id, rank, start, min(end, item.duration_s), score)
 
     def _merged(self, item: Item) -> np.ndarray:
-        scored = self._scored(item)
-        if self.config.clip_s is not None:
-            scored = scored.on_clips(self.config.clip_s, math.ceil(item.duration_s / self.config.clip_s))
-        return _in_seconds(merged_spans(scored.scores, self.config.threshold_merge), scored.times)
+        return merged_moments(self._scored(item), item.duration_s, self.config)
 
     def _segments(self, item: Item) -> np.ndarray:
         rows, texts = self._rows(item), item.streams[TEXT][0].values
         spans = [segment_spans(rows.values[:, None], text, self.config.segments) for text in texts]
-        return _in_seconds(ranked(np.concatenate(spans)), rows.times)
+        return in_seconds(ranked(np.concatenate(spans)), rows.times)
 
     def _saliency(self, item: Item) -> Iterable[Saliency]:
         n_clips = max(1, int(item.duration_s / SALIENCY_CLIP_S))
@@ -111,9 +108,3 @@ class System(interface.System):
         for query, (best, scores) in zip(batch["queries"], best_of, strict=True):
             for rank, (number, score) in enumerate(zip(best.tolist(), scores.tolist(), strict=True)):
                 yield Ranked(query.id, rank, names[number], score)
-
-
-def _in_seconds(spans: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """Return spans (first row, the one after the last, score) with the start and end of these rows."""
-    first, last = spans[:, 0].astype(int), spans[:, 1].astype(int) - 1
-    return np.stack([times[first, 0], times[last, 1], spans[:, 2]], axis=1)

@@ -71,12 +71,12 @@ def join_items(annotations: Annotations, paths: list[Path]) -> int:
                 video = without_suffix(require(entry, "video", str, where))
                 found.by_sentence[video, require(entry, "query", str, where)] = entry
             else:
-                found.by_number[_number(qid)].append(entry)
+                found.by_number[official_number(qid)].append(entry)
     n_joined = n_numbered = n_fitting = 0
     for row in annotations.queries:
         entry = found.by_sentence.get((row["video_id"], row["text"]))
         if entry is None:
-            numbered = found.by_number.get(_number(row["source_query_id"] or ""), [])
+            numbered = found.by_number.get(official_number(row["source_query_id"] or ""), [])
             entry = next((each for each in numbered if _fits(each, row["text"])), None)
             n_numbered += bool(numbered)
             n_fitting += entry is not None
@@ -122,7 +122,7 @@ def _entries(value: Any, where: str) -> Iterator[tuple[str, str, dict[str, Any]]
             raise BadSourceFile(f"{where}:{key}", "no items", 'an object with "items"', "Check the file's form.")
 
 
-def _number(qid: str) -> str:
+def official_number(qid: str) -> str:
     """Return `7` of `QVHighlight_7`: CALCE puts the dataset's name before the official number."""
     return qid.rsplit("_", 1)[-1]
 

@@ -10,6 +10,7 @@ from workflow_scripts.lib.datasets.video_folder import AnnotatedVideos, list_vid
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.survey import Located, Survey, survey_videos
 from workflow_scripts.lib.media.video_files import composed
+from workflow_scripts.lib.store.item_ids import is_usable
 
 _SHOWN = 3
 
@@ -47,6 +48,24 @@ class OwnFolder:
         return sum(survey.info.duration_s or 0.0 for survey in self.usable if survey.info.n_audio_streams) / 3600
 
 
+def require_folder_of_videos(folder: Path) -> Path:
+    """Return a folder as an absolute path.
+
+    Raises
+    ------
+    UserError
+        there is none, its name cannot stand in a file, or results would be written among the videos
+    """
+    folder = folder.resolve()
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; name the one that holds the videos")
+    if not is_usable(str(folder).strip("/")):
+        raise UserError(f"{str(folder)!a}: cannot be written down; expected a path in UTF-8 without line break")
+    if Path.cwd().is_relative_to(folder):
+        raise UserError(f"{folder}: results would be written among the videos; start this in another folder")
+    return folder
+
+
 def look_into(folder: Path, extensions: Sequence[str], jobs: int) -> OwnFolder:
     """List and probe all videos of a folder.
 
@@ -79,12 +98,12 @@ def folder_lines(found: OwnFolder, size_text: str) -> list[str]:
     silent = sum(not survey.info.n_audio_streams for survey in usable)
     sound = f"{len(usable) - silent} with sound, {silent} without" if silent else "all with sound"
     lines = [
-        f"{found.folder}: {_counted(len(surveys), 'video')}, {duration_text(found.hours)}, {size_text}; {sound}",
+        f"{found.folder}: {counted(len(surveys), 'video')}, {duration_text(found.hours)}, {size_text}; {sound}",
         f"  {'; '.join(_names(surveys))}",
         f"  {_pictures(usable)}",
     ]
     if found.others:
-        lines.append(f"  {_counted(sum(found.others.values()), 'other file')}, not looked at: {_counts(found.others)}")
+        lines.append(f"  {counted(sum(found.others.values()), 'other file')}, not looked at: {_counts(found.others)}")
     bad = [survey for survey in surveys if survey.info.status != "ok"]
     if bad:
         lines += [f"  {len(bad)} cannot be used and will be left out:", *_indented(_bad(bad))]
@@ -116,7 +135,8 @@ def _first(items: Sequence[str]) -> list[str]:
     return [*items[:_SHOWN], *([f"and {len(items) - _SHOWN} more"] if len(items) > _SHOWN else [])]
 
 
-def _counted(n: int, what: str) -> str:
+def counted(n: int, what: str) -> str:
+    """Return a number of things."""
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
@@ -182,8 +202,8 @@ def query_lines(queries: OwnQueries) -> list[str]:
     there = sum(place.path is not None for place in queries.videos.values())
     splits = ", ".join(queries.splits)
     lines = [
-        f"{queries.file}: queries: {queries.n_queries}, with {_counted(queries.n_moments, 'moment')}, about "
-        f"{_counted(there, 'video')}; splits: {splits}"
+        f"{queries.file}: queries: {queries.n_queries}, with {counted(queries.n_moments, 'moment')}, about "
+        f"{counted(there, 'video')}; splits: {splits}"
     ]
     if there < len(queries.videos):
         lines += [f"  {len(queries.videos) - there} of its videos are not there:", *_indented(_lost(queries))]

@@ -158,6 +158,40 @@ def span_flags(start_s: float, end_s: float, duration_s: float) -> list[str]:
     return [flag for flag, is_set in found.items() if is_set]
 
 
+def why_empty(start_s: float, end_s: float, duration_s: float) -> str | None:
+    """Return why nothing of a moment lies inside its video, None if something does."""
+    if start_s > end_s:
+        return "moment ends before it starts"
+    if start_s == end_s:
+        return "moment without length"
+    return "moment outside its video" if start_s >= duration_s or end_s <= 0 else None
+
+
+def without_empty(moments: pa.Table, videos: pa.Table) -> tuple[pa.Table, dict[str, str]]:
+    """Return the moments of which something lies inside their video, and why queries have none left.
+
+    Parameters
+    ----------
+    moments, videos : pyarrow.Table
+        Canonical tables; not a view of them.
+
+    Returns
+    -------
+    moments : pyarrow.Table
+    lost : dict of str to str
+        Query id -> `why_empty` of its first moment, of queries whose moments are all empty.
+    """
+    duration_s = dict(zip(videos["video_id"].to_pylist(), videos["duration_s"].to_pylist(), strict=True))
+    names = ("query_id", "video_id", "start_s", "end_s")
+    reasons = [
+        (query, why_empty(start, end, duration_s[video]))
+        for query, video, start, end in zip(*(moments[name].to_pylist() for name in names), strict=True)
+    ]
+    kept = {query for query, why in reasons if why is None}
+    lost = {query: why for query, why in reversed(reasons) if query not in kept and why is not None}
+    return moments.filter(pa.array([why is None for _, why in reasons], pa.bool_())), lost
+
+
 def moments_view(moments: pa.Table, videos: pa.Table, policy: str) -> pa.Table:
     """Return the moments as a system wants them; the table itself is never edited.
 

@@ -6,6 +6,7 @@ A file that is named without `.gz` and kept with it is found; whoever names it n
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from typing import Any
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, MissingKey
 from workflow_scripts.lib.media.video_files import VIDEO_EXTENSIONS
 
+_MOST_DIGITS = 300
+_LONG_NUMBER = re.compile(rf'"(\w+)"\s*:\s*-?\d{{{_MOST_DIGITS}}}')
+_HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _VIDEO_SUFFIXES = tuple(f".{extension}" for extension in VIDEO_EXTENSIONS)
 
 
@@ -134,12 +138,52 @@ def _read_bytes(path: Path) -> bytes:
 
 def _parse(text: str, path: str, first_line: int) -> Any:
     try:
-        return json.loads(text, object_pairs_hook=_object_of_different_keys)
+        value = json.loads(text, object_pairs_hook=_object_of_different_keys, parse_int=whole_number)
     except json.JSONDecodeError as error:
         where = f"{path}:{first_line + error.lineno - 1}"
         raise BadSourceFile(where, f"no JSON at column {error.colno} ({error.msg})", "JSON") from None
     except _RepeatedKeyError as error:
         raise BadSourceFile(f"{path}:{first_line}", f"the key {error} twice in one object", "every key once") from None
+    except (ValueError, RecursionError) as error:
+        raise BadSourceFile(f"{path}:{first_line}{_long_number_in(text)}", what_json_lacks(error), "JSON") from None
+    if _HALF_A_PAIR.search(text):
+        _refuse_halves(value, f"{path}:{first_line}")
+    return value
+
+
+def whole_number(text: str) -> int:
+    """Return a whole number of a JSON text (`parse_int` of the decoder).
+
+    Raises
+    ------
+    ValueError
+        If it has more digits than any time or id: converting it takes long, and a float cannot hold it.
+    """
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
+def what_json_lacks(error: ValueError | RecursionError) -> str:
+    """Return what is wrong with a JSON text that is well formed and cannot be read."""
+    return "too many brackets in one another" if isinstance(error, RecursionError) else str(error)
+
+
+def _long_number_in(text: str) -> str:
+    field = _LONG_NUMBER.search(text)
+    return f":{field[1]}" if field else ""
+
+
+def _refuse_halves(value: Any, where: str) -> None:
+    """Refuse text with half of a pair of code units, which no table can hold."""
+    parts = value if isinstance(value, dict) else {"": value}
+    for key, part in parts.items():
+        try:
+            json.dumps({key: part}, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            found = f"half of a character, {error.object[error.start]!a}"
+            remedy = "Write the whole character, or take it out."
+            raise BadValue(f"{where}:{ascii(key)[1:-1]}", found, "Unicode text", remedy) from None
 
 
 class _RepeatedKeyError(Exception):

@@ -9,7 +9,7 @@ from typing import Any
 
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.annotation_tables import Annotations, Row
-from workflow_scripts.lib.datasets.schema import TABLES, span_flags
+from workflow_scripts.lib.datasets.schema import TABLES, span_flags, why_empty
 from workflow_scripts.lib.datasets.source_files import without_suffix
 from workflow_scripts.lib.datasets.video_names import YOUTUBE_PREFIX
 from workflow_scripts.lib.store.item_ids import WHAT_AN_ID_IS, is_usable, some_of
@@ -74,6 +74,17 @@ def first_of_every_flag(annotations: Annotations) -> dict[str, str]:
             for flag in row["flags"]:
                 first.setdefault(f"{table} {flag}", annotations.where(row))
     return first
+
+
+def empty_moments(annotations: Annotations) -> dict[tuple[str, str], list[str]]:
+    """Return split and `why_empty` -> where the moments come from of which nothing lies inside their video."""
+    durations = annotations.durations()
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in annotations.moments:
+        why = why_empty(row["start_s"], row["end_s"], durations[row["video_id"]])
+        if why is not None:
+            found.setdefault((row["split"], why), []).append(annotations.where(row))
+    return found
 
 
 def refuse_flags(annotations: Annotations) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length
+from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length, wrong_rate
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source
 from workflow_scripts.lib.store.id_patterns import (
@@ -53,6 +53,7 @@ class ImportedShard:
         self._source = open_source(place, self._recipe["layout"], self._recipe["key"])
         self._names = {row[id_column]: fill_pattern(pattern, row) for row in own}
         self._durations = {row[id_column]: row.get("duration_s") for row in own}
+        self._lengths: dict[str, int] = {}
         self._digests = {
             row_id: (self._source.digest(name) if name else None) or MISSING for row_id, name in self._names.items()
         }
@@ -75,12 +76,16 @@ class ImportedShard:
             except UnreadableFile as error:
                 yield _failed(row_id, f"unreadable: {error}")
                 continue
-            duration_s = self._durations[row_id]
+            duration_s, self._lengths[row_id] = self._durations[row_id], len(values)
             wrong = wrong_length(self._recipe, len(values), duration_s)
             if wrong and self._recipe["on_wrong_length"] == "fail":
                 yield _failed(row_id, f"wrong length: {wrong}")
             else:
                 yield Computed(row_id, values, import_times(self._recipe, len(values), duration_s))
+
+    def wrong_rate(self) -> str | None:
+        """Return what the rows that were read say of the seconds per row, if it is something else than stated."""
+        return wrong_rate(self._recipe, [(n_rows, self._durations[i]) for i, n_rows in self._lengths.items()])
 
     def report(self, held: Iterable[VideoRows]) -> str:
         """Return the table of what was found, as text with tabs."""

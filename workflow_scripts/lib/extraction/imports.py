@@ -8,6 +8,8 @@ import numpy as np
 from workflow_scripts.lib.store.shard_store import VideoRows
 
 MISSING = "missing"
+SAME_RATE = 0.1
+"""Spread of the seconds per row that counts as one rate, as a part of them."""
 REPORT_COLUMNS = ("id", "source", "found", "rows", "rows_s", "duration_s", "note")
 
 
@@ -34,6 +36,31 @@ def wrong_length(recipe: Mapping[str, Any], n_rows: int, duration_s: float | Non
     if abs(difference_s) <= tolerance_s:
         return None
     return f"{n_rows} rows of {stride_s:g} s for {duration_s:.3f} s ({difference_s:+.3f} s)"
+
+
+def wrong_rate(recipe: Mapping[str, Any], videos: Iterable[tuple[int, float | None]]) -> str | None:
+    """Return which seconds per row the lengths imply, if it is others than the recipe says; None if not.
+
+    Parameters
+    ----------
+    videos : number of rows and duration of each
+
+    Notes
+    -----
+    Told only if most videos have a wrong length and nearly all of these imply the same: single broken files, or rows
+    that were cut off at some number, are no other rate.
+    """
+    compared = [(n_rows, duration_s) for n_rows, duration_s in videos if n_rows and duration_s]
+    wrong = [duration_s / n_rows for n_rows, duration_s in compared if wrong_length(recipe, n_rows, duration_s)]
+    if 2 * len(wrong) <= len(compared):
+        return None
+    low, implied, high = np.percentile(wrong, [10, 50, 90])
+    if high - low > SAME_RATE * implied:
+        return None
+    return (
+        f"the rows of {len(wrong)} of {len(compared)} videos do not fit the durations: they imply {implied:.3g} s per "
+        f"row, `times` says {recipe['times']:g}"
+    )
 
 
 def report_lines(

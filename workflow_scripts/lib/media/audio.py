@@ -10,6 +10,7 @@ import av
 import ffmpeg as ffmpeg_python
 import numpy as np
 
+from workflow_scripts.lib.media.containers import OPTIONS, open_media
 from workflow_scripts.lib.media.ffmpeg import file_url, read_blocks
 from workflow_scripts.lib.media.media_error import DecodeError, NoAudioStream
 from workflow_scripts.lib.media.sampling import as_rational
@@ -65,7 +66,7 @@ def read_audio(
     stays full scale (ffmpeg itself does so for integer samples only).
     """
     try:
-        with av.open(str(path), metadata_errors="replace") as container:
+        with open_media(path) as container:
             has_sound = bool(container.streams.audio)
             native_rate = container.streams.audio[0].rate if has_sound else 0
             n_channels = container.streams.audio[0].layout.nb_channels if has_sound else 0
@@ -75,7 +76,7 @@ def read_audio(
     if not has_sound:
         raise NoAudioStream(f"{path}: no sound.")
     decoded_rate = sample_rate if resampler == "ffmpeg" else native_rate
-    source = ffmpeg_python.input(file_url(path), threads=1, copyts=None)
+    source = ffmpeg_python.input(file_url(path), threads=1, copyts=None, **OPTIONS)
     on_our_clock = source["a:0"].filter("asetpts", f"PTS-{start_s:.6f}/TB")
     mixed = {"ochl": "mono", "rematrix_maxval": 1} if channels == "mono" else {}
     resampled = on_our_clock.filter("aresample", decoded_rate, osf="flt", first_pts=0, **{"async": 1}, **mixed)

@@ -10,6 +10,7 @@ import ffmpeg as ffmpeg_python
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.media.containers import OPTIONS
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe, file_url, read_blocks
 from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest
 
@@ -68,7 +69,7 @@ def _frames(request: FrameRequest, program: str | None, acceleration: dict[str, 
 
 def _command(request: FrameRequest, option: dict[str, str], acceleration: dict[str, str]) -> ffmpeg_python.Stream:
     # copyts: times stay those of the packets, whatever the container's start.
-    source = ffmpeg_python.input(file_url(request.path), threads=1, copyts=None, **acceleration)
+    source = ffmpeg_python.input(file_url(request.path), threads=1, copyts=None, **OPTIONS, **acceleration)
     return ffmpeg_python.output(
         source[str(request.stream_index)],
         "pipe:1",

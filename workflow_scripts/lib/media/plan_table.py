@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from workflow_scripts.lib.media.frame_request import FrameClock
@@ -39,7 +40,15 @@ def plan_row(times_of: Callable[[], FrameTimes], rule: dict[str, Any]) -> dict[s
         frame_idx, times, per_row = plan_frames(rule, media)
     except MediaError as error:
         return {"frame_idx": [], "start_s": [], "end_s": [], "status": "failed", "reason": str(error)}
+    # The first picture that can be decoded stands for those in front of it.
+    frame_idx = np.maximum(frame_idx, media.n_leading)
     columns = {"start_s": times[:, 0].tolist(), "end_s": times[:, 1].tolist()}
     columns["frames_per_row"] = None if per_row is None else per_row.tolist()
     clock = FrameClock.of_frames(media, frame_idx)
-    return {"frame_idx": frame_idx.tolist(), **columns, **clock.columns(), "status": "ok", "reason": ""}
+    return {"frame_idx": frame_idx.tolist(), **columns, **clock.columns(), "status": "ok", "reason": _note(media)}
+
+
+def _note(media: FrameTimes) -> str:
+    if not media.n_leading:
+        return ""
+    return f"{media.n_leading} pictures at the begin need one that is not in the file; the next one stands for them"

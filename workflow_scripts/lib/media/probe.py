@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 
+from workflow_scripts.lib.media.containers import open_media
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.sampling import FrameTimes
 
@@ -18,8 +19,27 @@ _TRUNCATION_TOLERANCE = 0.02
 # A stream that starts between key frames gives its first picture within this many packets.
 _PACKETS_UNTIL_FIRST_FRAME = 500
 # What looks like presentation times there is made up from the order of packets, late by the decoder's delay.
-_CONTAINERS_WITHOUT_TIMES = ("avi",)
+_CONTAINERS_WITHOUT_TIMES = ("avi", "asf")
+# The duration that is stated there is guessed from the last times in the file.
+_CONTAINERS_WITHOUT_DURATION = ("mpeg",)
 _STILL_IMAGE_CONTAINERS = ("image2", "tty", "gif", "apng")
+
+
+@dataclass(frozen=True)
+class Plausible:
+    """What is believed of a file; a wrong clock states more, and rows would be planned for all of it.
+
+    Attributes
+    ----------
+    gap_s : longest time without a picture, and by which sound may outlast the pictures
+    duration_s : longest video
+    """
+
+    gap_s: float = 3600.0
+    duration_s: float = 172800.0
+
+
+PLAUSIBLE = Plausible()
 
 
 @dataclass(frozen=True)
@@ -75,7 +95,7 @@ class MediaInfo:
     audio_channels: int | None = None
 
 
-def probe(path: Path | str) -> MediaInfo:
+def probe(path: Path | str, plausible: Plausible = PLAUSIBLE) -> MediaInfo:
     """Look into a media file; whatever is wrong with it ends in `status` and `reason`, never in an exception.
 
     Notes
@@ -89,8 +109,8 @@ def probe(path: Path | str) -> MediaInfo:
             return MediaInfo("unreadable", "not a file")
         if n_bytes == 0:
             return MediaInfo("empty", "the file has no bytes")
-        with av.open(str(path), metadata_errors="replace") as container:
-            return _describe(container, n_bytes)
+        with open_media(path) as container:
+            return _plausible(_describe(container, n_bytes, plausible), plausible)
     except FileNotFoundError:
         return MediaInfo("missing", "no such file")
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
@@ -106,7 +126,7 @@ def open_video(path: Path | str) -> av.container.InputContainer:
         If it cannot be opened or has no video stream.
     """
     try:
-        container = av.open(str(path), metadata_errors="replace")
+        container = open_media(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise DecodeError(f"{path}: cannot be opened ({_reason(error)}).") from error
     if video_stream(container) is None:
@@ -116,9 +136,15 @@ def open_video(path: Path | str) -> av.container.InputContainer:
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
-    """Return the first video stream that is not a cover picture."""
+    """Return the video stream with the largest pictures that is not a cover picture; previews are smaller."""
     cover = av.stream.Disposition.attached_pic
-    return next((stream for stream in container.streams.video if not stream.disposition & cover), None)
+    streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+    return max(streams, key=_n_pixels, default=None)
+
+
+def _n_pixels(stream: av.VideoStream) -> int:
+    context = stream.codec_context
+    return context.width * context.height if context else 0
 
 
 def frame_times(path: Path | str) -> FrameTimes:
@@ -131,19 +157,29 @@ def frame_times(path: Path | str) -> FrameTimes:
     """
     with open_video(path) as container:
         stream = video_stream(container)
-        ticks, end, _ = _demux(container, stream)
+        picture = _FirstPicture(stream)
+        ticks, end, _ = _demux(container, stream, picture=picture)
         if not ticks:
             raise DecodeError(f"{path}: the video stream has no frames.")
         pts = np.unique(np.array(ticks, np.int64))
         start = int(pts[0])
         if container.start_time is not None:
             start = int(Fraction(container.start_time, av.time_base) / stream.time_base + Fraction(1, 2))
-        duration_s = None if stream.duration is None else float(stream.duration * stream.time_base)
+        duration_s = _stated_s(container, stream)
         is_timed = container.format.name not in _CONTAINERS_WITHOUT_TIMES
         if not is_timed:
             delay = int(pts[0]) - start
             pts, end = pts - delay, end - delay
-        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed, stream.average_rate)
+        # Pictures before the first that can be decoded were made from ones that are not in the file.
+        n_leading = int(np.searchsorted(pts, picture.tick)) if is_timed and picture.tick is not None else 0
+        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed, stream.average_rate, n_leading)
+
+
+def _stated_s(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """Return the duration that a stream states, None where it states none or guesses."""
+    if stream.duration is None or container.format.name in _CONTAINERS_WITHOUT_DURATION:
+        return None
+    return float(stream.duration * stream.time_base)
 
 
 def _demux(
@@ -178,7 +214,7 @@ def _demux(
     return ticks, end, latest_s
 
 
-def _describe(container: av.container.InputContainer, n_bytes: int) -> MediaInfo:
+def _describe(container: av.container.InputContainer, n_bytes: int, plausible: Plausible) -> MediaInfo:
     names = container.format.name
     sound = container.streams.audio
     info = MediaInfo(
@@ -211,7 +247,7 @@ def _describe(container: av.container.InputContainer, n_bytes: int) -> MediaInfo
         video_start_s=None if stream.start_time is None else float(stream.start_time * stream.time_base),
     )
     picture = _FirstPicture(stream)
-    info = _extent(info, container, stream, picture, n_bytes)
+    info = _extent(info, container, stream, picture, (n_bytes, plausible.gap_s))
     return replace(info, **picture.found()) if info.status == "ok" else info
 
 
@@ -220,30 +256,69 @@ def _extent(
     container: av.container.InputContainer,
     stream: av.VideoStream,
     picture: "_FirstPicture",
-    n_bytes: int,
+    bounds: tuple[int, float],
 ) -> MediaInfo:
     """Add duration, number of frames, and whether the data reach as far as the header states; find a picture."""
-    stated_s = None if stream.duration is None else float(stream.duration * stream.time_base)
+    n_bytes, longest_gap_s = bounds
+    stated_s = _stated_s(container, stream)
     has_index = info.container.startswith("mov") and stream.frames and stated_s
     index = list(stream.index_entries) if has_index else []
     if index and max(entry.pos + entry.size for entry in index) <= n_bytes:
         for packet in container.demux(stream):
             if not picture.look_at(packet):
                 break
+        info = _without_gaps(info, [entry.timestamp for entry in index], stream.time_base, longest_gap_s)
+        sound_s = max((_stated_s(container, other) or 0.0 for other in container.streams.audio), default=0.0)
+        info = _not_outlasted(info, sound_s - stated_s, longest_gap_s)
         return replace(info, duration_s=stated_s, n_frames=sum(not entry.is_discard for entry in index))
     others = [other for other in container.streams if other is not stream]
     ticks, end, latest_s = _demux(container, stream, others, picture)
     if not ticks:
         return replace(info, status="empty", reason="the video stream has no frames")
-    seen_s = float(end * stream.time_base) - (info.start_s or 0.0)
+    first_s = min(ticks) * stream.time_base if info.container in _CONTAINERS_WITHOUT_DURATION else info.start_s or 0.0
+    seen_s = float(end * stream.time_base - first_s)
     info = replace(info, n_frames=len(set(ticks)), duration_s=stated_s or seen_s)
+    info = _without_gaps(info, ticks, stream.time_base, longest_gap_s)
+    info = _not_outlasted(info, latest_s - float(end * stream.time_base), longest_gap_s)
     if index:
         return replace(info, status="truncated", reason=f"data end at {seen_s:.2f} s of {stated_s:.2f} s")
-    # Matroska counts its duration from zero, others from the container's start: take what is kinder to the file.
+    # Matroska counts its duration from zero, others from the container's start: take what is kinder to the file. Where
+    # a clock has wrapped, times begin below zero.
     container_s = container.duration / av.time_base if container.duration else 0.0
+    latest_s -= min(info.start_s or 0.0, 0.0)
     if container_s - latest_s > max(_TRUNCATION_TOLERANCE_S, _TRUNCATION_TOLERANCE * container_s):
         return replace(info, status="truncated", reason=f"data end at {latest_s:.2f} s of {container_s:.2f} s")
     return info
+
+
+def _without_gaps(info: MediaInfo, ticks: Iterable[int], time_base: Fraction, longest_s: float) -> MediaInfo:
+    """Refuse a video whose pictures are implausibly far apart."""
+    times = np.unique(np.array(list(ticks), np.int64))
+    gaps_s = np.diff(times) * float(time_base)
+    if not gaps_s.size or gaps_s.max() <= longest_s:
+        return info
+    widest = int(gaps_s.argmax())
+    at_s = float((times[widest] - times[0]) * time_base)
+    found = f"no picture for {gaps_s[widest]:,.0f} s after second {at_s:,.2f}"
+    return replace(info, status="unreadable", reason=f"{found}: more than {longest_s:,.0f} s is implausible")
+
+
+def _not_outlasted(info: MediaInfo, by_s: float, longest_s: float) -> MediaInfo:
+    """Refuse a video whose sound, or another stream, ends implausibly long after its pictures or begins before them."""
+    before_s = (info.video_start_s or 0.0) - (info.start_s or 0.0)
+    if max(by_s, before_s) <= longest_s:
+        return info
+    where = f"{by_s:,.0f} s longer" if by_s > longest_s else f"{before_s:,.0f} s earlier"
+    reason = f"its sound is there {where} than its pictures: more than {longest_s:,.0f} s is implausible"
+    return replace(info, status="unreadable", reason=reason)
+
+
+def _plausible(info: MediaInfo, plausible: Plausible) -> MediaInfo:
+    """Refuse a video that lasts implausibly long."""
+    if info.status != "ok" or info.duration_s is None or info.duration_s <= plausible.duration_s:
+        return info
+    reason = f"lasts {info.duration_s:,.0f} s: more than {plausible.duration_s:,.0f} s is implausible"
+    return replace(info, status="unreadable", reason=reason)
 
 
 class _FirstPicture:
@@ -252,6 +327,7 @@ class _FirstPicture:
     def __init__(self, stream: av.VideoStream) -> None:
         stream.codec_context.thread_count = 1
         self._found: dict[str, Any] = {}
+        self.tick: int | None = None
         self._problem, self._n_packets = "no picture could be decoded", 0
 
     def look_at(self, packet: av.Packet) -> bool:
@@ -261,6 +337,7 @@ class _FirstPicture:
         self._n_packets += 1
         try:
             for frame in packet.decode():
+                self.tick = frame.pts
                 self._found = {"rotation": int(frame.rotation), "width": frame.width, "height": frame.height}
                 return False
         except av.FFmpegError as error:

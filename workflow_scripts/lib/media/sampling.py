@@ -62,6 +62,8 @@ class FrameTimes:
         follow at the frame rate, and a frame can be found by its position only.
     average_rate : Fraction or None
         Frames per second that the header states.
+    n_leading : int
+        Frames at the begin that cannot be decoded: a recording that was cut in an open group of pictures.
     """
 
     pts: np.ndarray
@@ -71,6 +73,7 @@ class FrameTimes:
     duration_s: float | None
     is_timed: bool = True
     average_rate: Fraction | None = None
+    n_leading: int = 0
 
     def edges_s(self) -> np.ndarray:
         """Return float64 (N + 1,): the second at which each frame starts, and the end of the last one."""

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.lib.media.probe import MediaInfo, probe
+from workflow_scripts.lib.media.probe import PLAUSIBLE, MediaInfo, Plausible, probe
 from workflow_scripts.lib.media.video_files import require_folder
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,9 @@ class Survey:
     info: MediaInfo
 
 
-def survey_videos(folder: Path, videos: Mapping[str, Located], jobs: int) -> list[Survey]:
+def survey_videos(
+    folder: Path, videos: Mapping[str, Located], jobs: int, plausible: Plausible = PLAUSIBLE
+) -> list[Survey]:
     """Probe videos.
 
     Parameters
@@ -63,6 +65,8 @@ def survey_videos(folder: Path, videos: Mapping[str, Located], jobs: int) -> lis
         Video id -> its file.
     jobs : int
         Number of threads.
+    plausible : Plausible
+        What is believed of a file.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def survey_videos(folder: Path, videos: Mapping[str, Located], jobs: int) -> lis
         if name is None:
             return Survey(video_id, None, None, None, MediaInfo("missing", reason))
         path = folder / name
-        info = probe(path)
+        info = probe(path, plausible)
         if info.status in ("missing", "unreadable"):
             return Survey(video_id, name, None, None, info)
         found = path.stat()

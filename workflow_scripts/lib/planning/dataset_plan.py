@@ -44,9 +44,10 @@ class Datasets:
     # Videos
 
     def video_files(self, dataset: str) -> dict[str, Any]:
-        """Return where a dataset's videos are, and the extensions of their names."""
+        """Return where a dataset's videos are, the extensions of their names, and what is believed of them."""
         described = self._dataset(dataset)
-        return {"videos": described.videos, "extensions": list(described.extensions)}
+        settings = {"videos": described.videos, "extensions": list(described.extensions)}
+        return settings | {"plausible": described.plausible.model_dump()}
 
     def on_bad_video(self, dataset: str) -> str:
         """Return `fail` or `skip`."""

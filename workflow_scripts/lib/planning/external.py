@@ -1,4 +1,4 @@
-"""What the rules ask about prediction files that somebody brings."""
+"""What the rules ask about prediction files that somebody brings, or published."""
 
 from pathlib import Path
 from typing import Any
@@ -24,15 +24,16 @@ class External:
         self._configuration, self._files = configuration, files
 
     def file(self, dataset: str, name: str) -> str:
-        """Return the path of a prediction file, as it is kept: plain or `.gz`.
+        """Return the path of a prediction file, as it is kept: plain or `.gz`; it may have to be fetched.
 
         Raises
         ------
         UserError
-            the dataset names no such file, or it is not there
+            the dataset names no such file, or it is not there and has no address
         """
-        path = stored_path(Path(self._given(dataset, name).file))
-        if not path.is_file():
+        file = self._given(dataset, name).file
+        path = stored_path(Path(file))
+        if not path.is_file() and file not in self._configuration.single_downloads():
             raise UserError(missing_files.prediction_file(dataset, name, path))
         return str(path)
 

@@ -120,8 +120,7 @@ class Needs:
             say = missing_files.published_checkpoint(dataset, system, file)
             yield _brought("published checkpoint", Path(file), (system,), say)
         for (dataset, name), file in reading.predictions.items():
-            path = stored_path(Path(file))
-            yield _brought("predictions", path, (name,), missing_files.prediction_file(dataset, name, path))
+            yield self._predictions(dataset, name, file, name)
 
     def _weight(self, name: str, by: Iterable[str]) -> Need:
         weight = self._configuration.weight(name)
@@ -140,6 +139,13 @@ class Needs:
                 yield self._single_file(f"annotations of {dataset}", path, owner, by)
             else:
                 yield _brought(f"annotations of {dataset}", stored_path(Path(path)), by, no_annotation_file(path))
+
+    def _predictions(self, dataset: str, name: str, file: str, by: str) -> Need:
+        owner = self._configuration.single_downloads().get(file)
+        if owner:
+            return self._single_file(f"predictions {name}", file, owner, (by,))
+        path = stored_path(Path(file))
+        return _brought("predictions", path, (by,), missing_files.prediction_file(dataset, name, path))
 
     def _single_file(self, name: str, path: str, owner: tuple[str, str], by: Iterable[str]) -> Need:
         download = self._configuration.dataset(owner[0]).downloads[owner[1]]
@@ -205,6 +211,9 @@ class Needs:
         for name, download in found.downloads.items():
             if download.unpack:
                 yield self._archive(dataset, name, download)
+        for name, given in found.external.items():
+            if given.file in self._configuration.single_downloads():
+                yield self._predictions(dataset, name, given.file, dataset)
         if found.on_youtube:
             command = f"{COMMAND} {RESULTS}/{dataset}/youtube/missing.tsv"
             n_here = _files_in(found.videos)

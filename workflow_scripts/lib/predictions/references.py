@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.lib.datasets.schema import moments_view, videos_view
+from workflow_scripts.lib.datasets.schema import moments_view, videos_view, without_empty
 from workflow_scripts.lib.store.tables import read_table
 
 
@@ -44,8 +44,9 @@ def read_references(annotations: Path, split: str, queries: Mapping[str, Any]) -
     videos = read_table(annotations / "videos.parquet")
     viewed = videos_view(videos, queries["moments"])
     durations = {row["video_id"]: row["duration_s"] for row in viewed.to_pylist()}
-    moments = moments_view(read_table(annotations / "moments.parquet"), videos, queries["moments"])
-    first = {row["query_id"]: (row["start_s"], row["end_s"]) for row in moments.to_pylist() if not row["window_index"]}
+    inside, _ = without_empty(read_table(annotations / "moments.parquet"), videos)
+    moments = moments_view(inside, videos, queries["moments"]).sort_by([("window_index", "descending")])
+    first = {row["query_id"]: (row["start_s"], row["end_s"]) for row in moments.to_pylist()}
     references = []
     for row in read_table(annotations / "queries.parquet").to_pylist():
         extra = json.loads(row["extra_json"] or "{}")

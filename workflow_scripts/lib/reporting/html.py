@@ -9,7 +9,7 @@ from markupsafe import Markup
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.reporting.page import TEMPLATES, svg_markup
 from workflow_scripts.lib.reporting.shown_answers import AnsweredTask
-from workflow_scripts.lib.reporting.table import published_rows, tables_of
+from workflow_scripts.lib.reporting.table import left_out_notes, published_rows, tables_of
 
 
 def render_report(
@@ -33,6 +33,7 @@ def render_report(
         curve=training_curve(history) if history else None,
         sections=sections,
         random_weights=random_weights,
+        left_out=left_out_notes(metrics),
         provenance=json.dumps(metrics["provenance"], indent=2, sort_keys=True),
     )
 

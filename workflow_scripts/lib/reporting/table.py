@@ -101,6 +101,16 @@ def rule_set_notes(metrics: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def left_out_notes(metrics: Mapping[str, Any]) -> list[str]:
+    """Return what was left out of training and selection and why, a line each; none where nothing was."""
+    left_out = metrics["provenance"].get("checkpoint", {}).get("left_out", {})
+    return [
+        f"left out of {role}: {', '.join(f'{n} ({reason})' for reason, n in reasons.items())}"
+        for role, reasons in left_out.items()
+        if reasons
+    ]
+
+
 def metrics_table(metrics: Mapping[str, Any]) -> str:
     """Return the tables as text, fit for a terminal."""
     title = f"{metrics['system']} on {metrics['dataset']} ({metrics['split']}, {metrics['protocol']} protocol), percent"
@@ -117,6 +127,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> str:
     means = [f"mean {name.replace('_', ' ')} {s['mean']:.2f}" for name, s in metrics.get("query_scores", {}).items()]
     unreadable = f"; {n} answers could not be read" if (n := counts.get("unreadable")) else ""
     scored = f"{counts['evaluated']} of {counts['queries']} queries scored; {lost}{unreadable}"
+    means += left_out_notes(metrics)
     notes = rule_set_notes(metrics)
     if notes:
         notes = ["", "By rule set, with 95 % confidence intervals over queries:", *notes]

@@ -1,6 +1,7 @@
 """Read the annotations of a split as the questions that a rule set scores."""
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from workflow_scripts.lib.datasets.schema import caption_kind, moments_view, videos_view
+from workflow_scripts.lib.datasets.schema import caption_kind, moments_view, videos_view, without_empty
 from workflow_scripts.lib.metrics.clip_saliency import ClipRatings
-from workflow_scripts.lib.metrics.errors import BadReference, NothingAnnotated, PlaceholderReference, name_some
+from workflow_scripts.lib.metrics.errors import BadReference, NothingAnnotated, PlaceholderReference
 from workflow_scripts.lib.metrics.questions import Captions, Moments, Rankings, Steps
 from workflow_scripts.lib.metrics.windows import pad_windows
 from workflow_scripts.lib.store.tables import read_table
@@ -84,7 +85,7 @@ class AnnotatedSplit:
             If no moment is annotated. The other questions raise the first likewise.
         """
         videos = read_table(self.folder / "videos.parquet")
-        moments = moments_view(self.table("moments"), videos, view)
+        moments = moments_view(without_empty(self.table("moments"), videos)[0], videos, view)
         asked = self.queries.filter(pc.is_in(self.queries["query_id"], moments["query_id"].combine_chunks()))
         if not asked.num_rows:
             self._refuse_nothing()
@@ -97,14 +98,19 @@ class AnnotatedSplit:
         row = pc.index_in(asked["video_id"], viewed["video_id"].combine_chunks())
         durations_s = viewed["duration_s"].take(row).to_numpy()
         names = ids.to_pylist()
-        is_reversed = spans[:, 1] < spans[:, 0]
-        if is_reversed.any():
-            raise BadReference(
-                f"{self.folder}: annotated moments that end before they start: query "
-                f"{name_some([names[i] for i in query[order][is_reversed]])}; correct them in the source file"
-            )
         targets = pad_windows(names, np.bincount(query, minlength=len(ids)), spans)
         return Moments(names, asked["video_id"].to_pylist(), durations_s, targets, self._ratings(ids, durations_s))
+
+    def empty_moments(self, asked: Collection[str] | None = None) -> Counter[str]:
+        """Return of how many queries nothing of the annotated moments lies inside the video, by reason.
+
+        Parameters
+        ----------
+        asked : ids of queries; None: all of the split
+        """
+        _, lost = without_empty(self.table("moments"), read_table(self.folder / "videos.parquet"))
+        of = set(self.queries["query_id"].to_pylist() if asked is None else asked)
+        return Counter(why for query, why in lost.items() if query in of)
 
     def _refuse_nothing(self) -> None:
         is_placeholder = any("placeholder_bounds" in extra for extra in self.extra().values())

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.lib.datasets.source_files import read_text
+from workflow_scripts.lib.datasets.source_files import read_text, what_json_lacks, whole_number
 from workflow_scripts.lib.metrics.errors import MalformedRow, MissingField
 
 
@@ -18,7 +18,7 @@ def read_values(path: Path) -> Iterator[tuple[str, Any]]:
         If the text is not JSON there.
     """
     text = read_text(path)
-    decoder, position, line, counted = json.JSONDecoder(), 0, 1, 0
+    decoder, position, line, counted = json.JSONDecoder(parse_int=whole_number), 0, 1, 0
     is_list = text.lstrip()[:1] == "["
     blank = " \t\r\n,[" if is_list else " \t\r\n"
     while True:
@@ -36,6 +36,8 @@ def read_values(path: Path) -> Iterator[tuple[str, Any]]:
         except json.JSONDecodeError as error:
             line += text.count("\n", counted, error.pos)
             raise MalformedRow(f"{path}:{line}: no JSON at column {error.colno} ({error.msg})") from None
+        except (ValueError, RecursionError) as error:
+            raise MalformedRow(f"{path}:{line}: {what_json_lacks(error)}") from None
         yield f"{path}:{line}", value
 
 

@@ -102,7 +102,9 @@ def sections(results: Sequence[Result]) -> dict[str, Any]:
     }
 
 
-def counts(results: Sequence[Result], summary: Mapping[str, Any]) -> dict[str, Any]:
+def counts(
+    results: Sequence[Result], summary: Mapping[str, Any], empty: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return how many queries there are, were scored, were lost for which reason, or had an unreadable answer.
 
     `without`, where there are some: how many were asked without rows of a stream, as a video without sound is. Of the
@@ -111,6 +113,7 @@ def counts(results: Sequence[Result], summary: Mapping[str, Any]) -> dict[str, A
     Parameters
     ----------
     summary : content of `predict.json`
+    empty : reason -> number of queries that were asked, whose annotated moments hold nothing of their video
     """
     by_task = {}
     for task, asked in summary["tasks"].items():
@@ -121,8 +124,10 @@ def counts(results: Sequence[Result], summary: Mapping[str, Any]) -> dict[str, A
             if task in tasks_of(rules):
                 kinds.setdefault(rules.about_steps, {step_owner(i) for i in ids} if rules.about_steps else set(ids))
         n_scored, reasons = sum(map(len, kinds.values())), dict(asked["skipped"])
-        if asked["asked"] > n_scored:
-            reasons[TASKS[task].unannotated] = asked["asked"] - n_scored
+        lost = empty if empty and task in ("moments", "highlights") else {}
+        reasons |= lost
+        if asked["asked"] > n_scored + sum(lost.values()):
+            reasons[TASKS[task].unannotated] = asked["asked"] - n_scored - sum(lost.values())
         by_task[task] = {
             "queries": asked["asked"] + sum(asked["skipped"].values()),
             "evaluated": n_scored,

@@ -1,8 +1,8 @@
 """Read prediction files in the benchmarks' submission formats; every fault is named with file and line.
 
-Moments: one JSON object per query, one a line or in a list, or HiREST's prompt -> file -> `bounds`. Steps and step
-captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id`, `caption`. Videos: HiREST's prompt ->
-`videos`, `scores`. A file may be gzip-compressed.
+Moments: one JSON object per query, one a line or in a list, as in CALCE's annotation files too, or HiREST's prompt ->
+file -> `bounds`. Steps and step captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id`,
+`caption`. Videos: HiREST's prompt -> `videos`, `scores`. A file may be gzip-compressed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.lib.datasets.item_files import official_number
 from workflow_scripts.lib.datasets.source_files import read_json, require_object, without_suffix
 from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics.calce import parse_windows
@@ -33,7 +34,7 @@ from workflow_scripts.lib.metrics.windows import Windows, as_float, list_windows
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 from workflow_scripts.lib.scoring.json_values import checked_list, checked_object, checked_text, read_values, shown
 
-WINDOW_FIELDS = ("pred_relevant_windows", "candidates")
+WINDOW_FIELDS = ("pred_relevant_windows", "candidates", "stage1_result")
 NAMES = ("query_id", "qid", "vid", "sentence_index")
 """Fields that name a query."""
 SALIENCY_FIELD = "pred_saliency_scores"
@@ -157,9 +158,9 @@ def _moments(
 ) -> tuple[Moments, Spans]:
     find, read, unknown = _finder(split), Read(path), []
     for place, name, record in _query_records(path):
-        query_id = find(name, place)
+        query_id = find(name | {"query": record.get("query")}, place)
         if query_id is None:
-            unknown.append(f"{name} ({place})")
+            unknown.append(f"{_named(name)} ({place})")
             continue
         try:
             read.add(query_id, _moment_answer(record, place, needs_scores, leniency), place)
@@ -253,6 +254,12 @@ def _query_records(path: Path) -> Iterator[tuple[str, dict[str, Any], Mapping[st
                 yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
 
 
+def _named(name: Mapping[str, Any]) -> str:
+    """Return how a file calls a query, for a message."""
+    ids = [name[key] for key in ("query_id", "qid") if key in name]
+    return " ".join(map(str, ids[:1] or name.values()))
+
+
 def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | None]:
     """Return a function from what names a query in a file to its id; None for a query that is not there."""
     rows = split.queries.select(["query_id", "source_query_id", "video_id", "ordinal", "text"]).to_pylist()
@@ -260,6 +267,15 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
     by_number = {row["source_query_id"]: row["query_id"] for row in rows if row["source_query_id"] is not None}
     by_place = {(row["video_id"], row["ordinal"]): row["query_id"] for row in rows}
     by_prompt = {(row["text"], row["video_id"]): row["query_id"] for row in rows}
+    texts = {row["query_id"]: row["text"] for row in rows}
+
+    def numbered(record: Mapping[str, Any]) -> str | None:
+        qid = str(record["qid"])
+        if qid in by_number:
+            return by_number[qid]
+        query = by_number.get(official_number(qid))
+        # Of CALCE's `Charades_7` there are two numberings: a sentence tells whether it is this one.
+        return query if query and record.get("query") in (None, texts[query]) else None
 
     def find(record: Mapping[str, Any], place: str) -> str | None:
         for key in ("query_id", "qid"):
@@ -268,7 +284,7 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
         if "query_id" in record:
             return record["query_id"] if record["query_id"] in ids else None
         if "qid" in record:
-            return by_number.get(str(record["qid"]))
+            return numbered(record)
         if "prompt" in record:
             return by_prompt.get((record["prompt"], without_suffix(record["file"])))
         if not isinstance(record.get("vid"), str) or not isinstance(record.get("sentence_index"), int):

@@ -1,20 +1,20 @@
 """Read published feature files: a file per video, or one file for all."""
 
 import io
-import pickle
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.foreign.array_files import NpzFile, read_npy
+from workflow_scripts.lib.foreign.boundary import UnreadableFile, reading
+from workflow_scripts.lib.foreign.hdf5_files import member, read_array
+from workflow_scripts.lib.foreign.pickles import as_array, read_pickle, unpickle
+from workflow_scripts.lib.foreign.torch_files import read_torch, tensor_values
+from workflow_scripts.lib.store.apart import SourceApart
 from workflow_scripts.lib.store.digest import digest_bytes, file_sha256
-
-
-class UnreadableFile(UserError):
-    """A feature file, or an entry of one, holds no rows that can be read."""
 
 
 class FeatureSource(Protocol):
@@ -53,13 +53,18 @@ def open_source(path: Path, layout: str, key: str | None) -> FeatureSource:
     """
     if not path.exists():
         raise UserError(f"{path}: does not exist. Put the feature files there, or change `path` in the feature's file.")
-    if layout == "lmdb":
-        return _Lmdb(path, key)
     is_for_all = layout == "pickle_dict" or (layout == "hdf5" and path.is_file())
-    if path.is_dir() == is_for_all:
+    if path.is_dir() == is_for_all and layout != "lmdb":
         expected = "one file" if is_for_all else "a folder of files"
         raise UserError(f"{path}: layout {layout} is {expected}. Change `path` or `layout` in the feature's file.")
-    if is_for_all:
+    return SourceApart(path, layout, key) if layout in _WRITTEN_IN_C else open_here(path, layout, key)
+
+
+def open_here(path: Path, layout: str, key: str | None) -> FeatureSource:
+    """Return the feature files at `path`, which are read in this process; see `open_source`."""
+    if layout == "lmdb":
+        return _Lmdb(path, key)
+    if path.is_file():
         return _Entries(*_ENTRIES[layout](path, key))
     return _Folder(path, _LOADERS[layout], key)
 
@@ -75,6 +80,8 @@ def as_rows(array: Any, where: str) -> np.ndarray:
     array = np.asarray(array)
     if array.dtype.kind not in "fiu":
         raise UnreadableFile(f"{where}: expected numbers, found dtype {array.dtype}")
+    if not array.size:
+        raise UnreadableFile(f"{where}: empty, of shape {array.shape}")
     n_odd = array.size - int(np.isfinite(array).sum())
     if n_odd:
         raise UnreadableFile(f"{where}: {n_odd} of {array.size} values are not finite")
@@ -93,16 +100,14 @@ class _Folder:
 
     def digest(self, name: str) -> str | None:
         file = self.path / name
-        return file_sha256(file) if file.is_file() else None
+        try:
+            return file_sha256(file) if file.is_file() else None
+        except OSError as error:
+            return f"unreadable: {error}"
 
     def read(self, name: str) -> np.ndarray:
-        file = self.path / name
-        try:
-            return as_rows(self.load(file, self.key), name)
-        except UnreadableFile:
-            raise
-        except (OSError, ValueError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            raise UnreadableFile(f"{name}: {' '.join(str(error).split())[:200]}") from error
+        with reading(name, path=self.path / name):
+            return as_rows(self.load(self.path / name, self.key), name)
 
     def example(self) -> str | None:
         file = next((file for file in self.path.rglob("*") if file.is_file()), None)
@@ -117,7 +122,8 @@ class _Entries:
 
     def digest(self, name: str) -> str | None:
         try:
-            array = self._read(name)
+            with reading(name):
+                array = self._read(name)
         except UnreadableFile as error:
             return f"unreadable: {error}"
         if array is None:
@@ -125,7 +131,8 @@ class _Entries:
         return digest_bytes(f"{array.dtype.str} {array.shape}".encode() + np.ascontiguousarray(array).tobytes())
 
     def read(self, name: str) -> np.ndarray:
-        return as_rows(self._read(name), name)
+        with reading(name):
+            return as_rows(self._read(name), name)
 
     def example(self) -> str | None:
         return next(iter(self._names()), None)
@@ -137,10 +144,8 @@ class _Lmdb:
     def __init__(self, path: Path, key: str | None) -> None:
         import lmdb
 
-        try:
+        with reading(path, "readable lmdb database"):
             self._file = lmdb.open(str(path), subdir=path.is_dir(), readonly=True, lock=False, create=False)
-        except lmdb.Error as error:
-            raise UserError(f"{path}: not a readable lmdb database ({error}).") from error
         self.key = key
 
     def _value(self, name: str) -> bytes | None:
@@ -152,132 +157,99 @@ class _Lmdb:
         return None if value is None else digest_bytes(value)
 
     def read(self, name: str) -> np.ndarray:
-        data = self._value(name) or b""
-        try:
-            if data.startswith((b"\x93NUMPY", b"PK")):
-                loaded = np.load(io.BytesIO(data), allow_pickle=False)
-            else:
-                loaded = read_pickle(io.BytesIO(data))
-            return as_rows(_member(loaded, self.key, name), name)
-        except (ValueError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-            raise UnreadableFile(f"{name}: {error}") from error
+        with reading(name):
+            return as_rows(_array_in(self._value(name) or b"", self.key, name), name)
 
     def example(self) -> str | None:
         with self._file.begin() as transaction, transaction.cursor() as cursor:
             return cursor.key().decode(errors="replace") if cursor.first() else None
 
 
-def _member(loaded: Any, key: str | None, where: str) -> Any:
-    """Return the array itself, or the one called `key` of a mapping of arrays."""
-    if not isinstance(loaded, Mapping):
-        return loaded
-    names = list(loaded)
+def _array_in(data: bytes, key: str | None, where: str) -> np.ndarray:
+    """Return the array that an entry of a database holds as an npy file, an npz file or a pickle."""
+    if data.startswith(b"\x93NUMPY"):
+        return read_npy(io.BytesIO(data), len(data), where)
+    if data.startswith(b"PK"):
+        with NpzFile(io.BytesIO(data), where) as arrays:
+            return arrays.read(_one_of(arrays.names(), key, where))
+    return as_array(_member(unpickle(data), key, where), len(data))
+
+
+def _one_of(names: Iterable[str], key: str | None, where: str) -> str:
+    """Return the name of the only array, or `key` if that is there."""
+    names = list(names)
     if key is None and len(names) == 1:
-        return loaded[names[0]]
+        return names[0]
     if key is None or key not in names:
-        found = f"no array {key!r}" if key else "several arrays"
+        found = f"no array {key!r}" if key else "several arrays" if names else "no array"
         raise UnreadableFile(f"{where}: {found}; set `key` to one of {', '.join(map(str, names[:10]))}")
-    return loaded[key]
+    return key
+
+
+def _member(loaded: Any, key: str | None, where: str) -> Any:
+    """Return the array itself, or the one called `key` of a dict of arrays."""
+    return loaded[_one_of(loaded, key, where)] if isinstance(loaded, dict) else loaded
 
 
 def _load_npy(path: Path, key: str | None) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
+    with path.open("rb") as file:
+        return read_npy(file, path.stat().st_size, path.name)
 
 
 def _load_npz(path: Path, key: str | None) -> np.ndarray:
-    with np.load(path, allow_pickle=False) as arrays:
-        return _member(arrays, key, path.name)
+    with NpzFile(path, path.name) as arrays:
+        return arrays.read(_one_of(arrays.names(), key, path.name))
 
 
 def _load_pt(path: Path, key: str | None) -> np.ndarray:
-    import torch
-
-    loaded = _member(torch.load(path, map_location="cpu", weights_only=True), key, path.name)
-    if not isinstance(loaded, torch.Tensor):
-        raise UnreadableFile(f"{path.name}: expected a tensor, found {type(loaded).__name__}")
-    return (loaded.float() if loaded.is_floating_point() else loaded).numpy()
+    return tensor_values(_member(read_torch(path), key, path.name), path.name)
 
 
 def _load_h5(path: Path, key: str | None) -> np.ndarray:
     import h5py
 
     with h5py.File(path) as file:
-        return _dataset(file, key, path.name)
+        return _array_of(file, key, path.name)
 
 
-def _dataset(group: Any, key: str | None, where: str) -> np.ndarray:
+def _array_of(group: Any, key: str | None, where: str) -> np.ndarray:
+    """Return the array under `key` (which may be a path) of an hdf5 group, or its only one."""
     import h5py
 
-    found = group.get(key) if key and key in group else _member(group, key, where)
+    found = member(group, key if key and key in group else _one_of(group, key, where), where)
     if not isinstance(found, h5py.Dataset):
         raise UnreadableFile(f"{where}: expected an array, found a group of {', '.join(list(found)[:10])}; set `key`")
-    return found[()]
+    return read_array(found, where)
 
 
 def _hdf5_entries(path: Path, key: str | None) -> tuple[Callable, Callable]:
     import h5py
 
-    try:
+    with reading(path, "readable hdf5 file", "Download or copy it again"):
         file = h5py.File(path)
-    except OSError as error:
-        raise UserError(f"{path}: not a readable hdf5 file ({error}).") from error
 
     def read(name: str) -> np.ndarray | None:
-        if name not in file:
+        if file.get(name, getlink=True) is None:
             return None
-        try:
-            return file[name][()] if isinstance(file[name], h5py.Dataset) else _dataset(file[name], key, name)
-        except OSError as error:
-            raise UnreadableFile(f"{name}: {error}") from error
+        found = member(file, name, name)
+        return read_array(found, name) if isinstance(found, h5py.Dataset) else _array_of(found, key, name)
 
     return file.keys, read
 
 
 def _pickle_entries(path: Path, key: str | None) -> tuple[Callable, Callable]:
-    try:
-        with path.open("rb") as file:
-            entries = read_pickle(file)
-    except (pickle.UnpicklingError, EOFError, ValueError, AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a readable pickle of numpy arrays ({error}).") from error
+    with reading(path, "readable pickle of numpy arrays"):
+        entries = read_pickle(path)
     if not isinstance(entries, dict):
         raise UserError(f"{path}: expected a pickled dict of arrays, found {type(entries).__name__}.")
+    size = path.stat().st_size
 
     def read(name: str) -> np.ndarray | None:
-        return np.asarray(_member(entries[name], key, name)) if name in entries else None
+        return as_array(_member(entries[name], key, name), size) if name in entries else None
 
     return entries.keys, read
 
 
-# What a pickled numpy array is built from, in old and new versions of numpy; nothing here runs code of the file.
-_NUMPY_PARTS = {
-    *(("numpy", name) for name in ("ndarray", "dtype")),
-    *((f"numpy.{core}.multiarray", name) for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
-    *((f"numpy.{core}.numeric", "_frombuffer") for core in ("core", "_core")),
-    ("_codecs", "encode"),
-    ("collections", "OrderedDict"),
-}
-
-
-class _NumpyUnpickler(pickle.Unpickler):
-    """Builds containers, numbers, text and numpy arrays; anything else could run code and is refused."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _NUMPY_PARTS:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}: only numpy arrays are read from pickles")
-        return super().find_class(module.replace("numpy.core", "numpy._core"), name)
-
-
-def read_pickle(file: Any) -> Any:
-    """Read a pickle of containers and numpy arrays.
-
-    Raises
-    ------
-    pickle.UnpicklingError
-        If it names anything else.
-    """
-    # Published pickles were partly written by Python 2.
-    return _NumpyUnpickler(file, encoding="latin1").load()
-
-
+_WRITTEN_IN_C = ("hdf5", "lmdb")
 _LOADERS = {"npy": _load_npy, "npz": _load_npz, "pt": _load_pt, "hdf5": _load_h5}
 _ENTRIES = {"hdf5": _hdf5_entries, "pickle_dict": _pickle_entries}

@@ -4,6 +4,7 @@ import itertools
 import logging
 import time
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def update_shard(
     Raises
     ------
     UserError
-        If values do not fit `dtype`, or rows differ in width.
+        If values do not fit `dtype`.
 
     Notes
     -----
@@ -162,6 +163,7 @@ def update_shard(
             known |= (by_others := _computed_by_others(missing, keys, parts_dir))
             summary.cached += len(by_others)
             candidates = missing = [video_id for video_id in missing if video_id not in known]
+    known = _of_one_width(known, dim)
     _publish(store_path, known, keys, recipe, dtype, dim)
     if cache_dir is None:
         remove_tree(parts_dir)
@@ -282,21 +284,33 @@ def _checked(computed: Computed, dtype: np.dtype) -> Part:
     return Part(values.astype(dtype), times, computed.status, computed.reason)
 
 
+def _of_one_width(known: dict[str, Part], dim: int | None) -> dict[str, Part]:
+    """Return the rows, of one width: those of another than `dim`, or than most videos have, have failed."""
+    widths = Counter(part.values.shape[1] for _, part in sorted(known.items()) if part.values.shape[1])
+    width = dim or next((width for width, _ in widths.most_common(1)), 0)
+    return {
+        video_id: part
+        if part.values.shape[1] in (0, width)
+        else Part(
+            np.zeros((0, width), part.values.dtype),
+            part.times[:0],
+            FAILED,
+            f"wrong width: rows of {part.values.shape[1]} numbers, others have {width}",
+        )
+        for video_id, part in known.items()
+    }
+
+
 def _publish(
     store_path: Path, known: dict[str, Part], keys: dict[str, str], recipe: dict[str, Any], dtype: str, dim: int | None
 ) -> None:
-    widths = {part.values.shape[1]: video_id for video_id, part in known.items() if part.values.shape[1]}
-    if dim:
-        widths.setdefault(dim, "the encoder")
     rows = [
         (VideoRows(video_id, keys[video_id], 0, 0, part.status, part.reason), part.values, part.times)
         for video_id, part in known.items()
     ]
-    if len(widths) > 1:
-        found = ", ".join(f"{width} ({owner})" for width, owner in sorted(widths.items()))
-        raise UserError(f"{store_path}: rows of different widths in one feature: {found}.")
+    width = dim or max((part.values.shape[1] for part in known.values()), default=0)
     # A shard in which nothing could be computed has no width yet.
-    publish_shard(store_path, concatenate(rows, next(iter(widths), 0), dtype), recipe)
+    publish_shard(store_path, concatenate(rows, width, dtype), recipe)
 
 
 def _part_path(parts_dir: Path, key: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from models.systems.interface import Annotated, AnnotatedStep
-from workflow_scripts.lib.datasets.schema import caption_kind, moments_view
+from workflow_scripts.lib.datasets.schema import caption_kind, moments_view, without_empty
 from workflow_scripts.lib.store.tables import read_table
 
 Bounds = tuple[float, float]
@@ -25,6 +25,7 @@ class AnnotatedItems:
 
     def __init__(self, tables: Path, view: str, tasks: Collection[str], captions_of: Collection[str]) -> None:
         videos, moments = (read_table(tables / f"{name}.parquet") for name in ("videos", "moments"))
+        moments, self._empty = without_empty(moments, videos)
         self._moments = _sorted_by_query(moments_view(moments, videos, view).to_pylist(), "window_index")
         self._gives = "steps" in tasks or "steps" in captions_of
         steps = read_table(tables / "steps.parquet").to_pylist() if self._gives else []
@@ -46,6 +47,10 @@ class AnnotatedItems:
             saliency=self._saliency.get(query_id, Annotated().saliency),
             steps=self._steps.get(query_id, ()),
         )
+
+    def why_empty(self, query_id: str | None) -> str | None:
+        """Return why nothing of a query's moments lies inside its video, None if something does or none is told."""
+        return self._empty.get(query_id or "")
 
     def given(self, query_id: str | None) -> tuple[Bounds | None, tuple[Bounds, ...]]:
         """Return the annotated moment that is to be cut into steps, and the steps that are to be described."""

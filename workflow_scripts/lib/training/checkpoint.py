@@ -1,5 +1,6 @@
 """A trained system in one safetensors file: weights, standardisation and everything needed to use them."""
 
+import hashlib
 import importlib
 import json
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from workflow_scripts.lib.store.atomic import atomic_path
 from workflow_scripts.lib.training.standardiser import Standardiser
 
 FORMAT_VERSION = 1
+_METADATA = {"format_version", "notes", "digest"}
+"""Checkpoints of the first releases have no digest and are read as they are."""
 NETWORK, STANDARDISER = "network.", "standardise."
 
 
@@ -68,9 +71,19 @@ def write_checkpoint(path: Path, trained: Trained) -> None:
         for i, (mean, scale) in enumerate(moments):
             tensors[f"{STANDARDISER}{stream}.{i}.mean"] = torch.from_numpy(mean)
             tensors[f"{STANDARDISER}{stream}.{i}.scale"] = torch.from_numpy(scale)
-    notes = {"format_version": str(FORMAT_VERSION), "notes": json.dumps(trained.notes, sort_keys=True)}
+    notes = json.dumps(trained.notes, sort_keys=True)
+    metadata = {"format_version": str(FORMAT_VERSION), "notes": notes, "digest": _digest(tensors, notes)}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=notes)
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def _digest(tensors: Mapping[str, torch.Tensor], notes: str) -> str:
+    """Return the sha256 of everything in a checkpoint: the format itself would not notice a flipped bit."""
+    sha = hashlib.sha256(notes.encode())
+    for name, tensor in sorted(tensors.items()):
+        sha.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        sha.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+    return sha.hexdigest()
 
 
 def read_checkpoint(path: Path) -> Trained:
@@ -86,11 +99,14 @@ def read_checkpoint(path: Path) -> Trained:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format_version") != str(FORMAT_VERSION):
+            if metadata.get("format_version") != str(FORMAT_VERSION) or "notes" not in metadata:
                 raise UserError(f"{path}: not a momentflow checkpoint of format version {FORMAT_VERSION}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except SafetensorError as error:
+    except (SafetensorError, UnicodeError) as error:
         raise UserError(f"{path}: damaged checkpoint ({error}); delete it and train again") from error
+    digest = _digest(tensors, metadata["notes"])
+    if metadata.get("digest", digest) != digest or metadata.keys() - _METADATA:
+        raise UserError(f"{path}: damaged checkpoint (its content differs from its digest); delete it and train again")
     state = {key.removeprefix(NETWORK): value for key, value in tensors.items() if key.startswith(NETWORK)}
     notes = json.loads(metadata["notes"])
     moments = {

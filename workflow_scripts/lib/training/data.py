@@ -67,14 +67,14 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
         )
     if not getattr(typed, "learns", True):
         return TrainingData(Split(), Split(), reader.annotated_split(splits["test"][0]), reader.stream_dims())
-    train, chosen_on = reader.read(splits["train"]), splits["select"]
+    train, chosen_on = reader.read(splits["train"], teaches=True), splits["select"]
     if not learns_by_steps(settings):
         select, chosen_on = train, splits["train"]
     elif chosen_on == HELD_OUT:
         chosen_on = splits["train"]
         train, select = train.hold_out(splits["held_out"])
     else:
-        select = reader.read(chosen_on)
+        select = reader.read(chosen_on, teaches=True)
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:
             raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")

@@ -96,6 +96,7 @@ class Training:
             log.info("%s: %d queries, left out: %s", role, len(split.items), dict(split.skipped) or "none")
             if not split.items:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
+        self.notes["left_out"] = {"training": dict(train.skipped), "selection": dict(select.skipped)}
         self.choice = CheckpointSelection(self.config, select, data.annotated)
         self.progress = Progress(settings["runtime"]["num_workers"], self.n_processes)
         self._build(train, settings["runtime"], initial, base)

@@ -15,6 +15,9 @@ from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.units import n_items, prepared
 
+_TOLD_OF_CHECKPOINTS = ("dataset", "seed", "epoch", "score", "imported", "left_out")
+"""Notes of a checkpoint that metrics.json repeats."""
+
 
 @dataclass(frozen=True)
 class Asking:
@@ -234,7 +237,7 @@ def summarise_run(
         },
         "unreadable": len(unreadable),
         "without": without_rows(split.items),
-        "checkpoint": {key: notes[key] for key in ("dataset", "seed", "epoch", "score", "imported") if key in notes},
+        "checkpoint": {key: notes[key] for key in _TOLD_OF_CHECKPOINTS if key in notes},
         "recipes": settings["recipes"],
         "weights": settings["weights"],
         "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},

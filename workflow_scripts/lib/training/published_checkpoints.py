@@ -1,16 +1,12 @@
 """Published checkpoints: read as they were saved, and brought into the form of our own."""
 
 import logging
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.foreign.torch_files import read_safetensors, read_torch, state_of
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, notes_of
 from workflow_scripts.lib.training.standardiser import Standardiser
@@ -46,20 +42,7 @@ def read_published(path: Path) -> Mapping[str, Any]:
     UserError
         the file is damaged, of another form, or holds Python objects besides tensors
     """
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path}: holds more than tensors, or is no torch file ({str(error).splitlines()[0]}). If you trust it, "
-            "load it with torch.load(..., weights_only=False) and save its state dict alone"
-        ) from error
-    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable checkpoint: {error}") from error
-    if not isinstance(content, Mapping):
-        raise UserError(f"{path}: expected a state dict, found {type(content).__name__}")
-    return content
+    return read_safetensors(path) if path.suffix == ".safetensors" else state_of(read_torch(path), path)
 
 
 def imported(

@@ -160,8 +160,14 @@ class Reader:
         streams = self.config["streams"].items()
         return {stream: [self.stores[name].dim for name in content["names"]] for stream, content in streams}
 
-    def read(self, split: str) -> Split:
+    def read(self, split: str, teaches: bool = False) -> Split:
         """Return the items of a split in the order of the annotations: its queries, then its videos.
+
+        Parameters
+        ----------
+        split : name
+        teaches : whether a network learns from it, or is chosen by it; queries whose moments are empty are left out
+            then, and else asked all the same
 
         Raises
         ------
@@ -175,7 +181,7 @@ class Reader:
             self._require_split(split)
         for row in rows:
             told = self._told(row, split, answers)
-            reason = self._unusable(row, told)
+            reason = self._unusable(row, told) or (self._annotated.why_empty(row["query_id"]) if teaches else None)
             if reason:
                 found.skipped[reason] += 1
                 continue

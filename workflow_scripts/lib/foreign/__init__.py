@@ -1,0 +1,1 @@
+"""Files that others made: opened, bounded and read so that a bad one costs itself and nothing else."""

@@ -1,0 +1,48 @@
+"""Queries as somebody types them, and their rows."""
+
+import logging
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.networks import load_encoder
+
+log = logging.getLogger(__name__)
+
+
+def require_words(queries: Sequence[str]) -> None:
+    """Refuse queries that say nothing, and warn of those that the encoders do not know.
+
+    Raises
+    ------
+    UserError
+        a query has neither letter nor digit
+    """
+    for query in queries:
+        if not any(letter.isalnum() for letter in query):
+            what = repr(query) if query.strip() else "an empty query"
+            raise UserError(f'{what}: nothing to look for; write a sentence in English, such as "a dog runs"')
+        if not any(letter.isdigit() or unicodedata.name(letter, "").startswith("LATIN") for letter in query):
+            log.warning("%r: the encoders have learnt English; what is found for it means nothing", query)
+
+
+def text_rows(settings: dict[str, Any], texts: Sequence[str]) -> np.ndarray:
+    """Return a row for each text, float32 (n, D).
+
+    Parameters
+    ----------
+    settings : of the text feature's jobs
+    """
+    recipe, batch_size = settings["recipe"], settings["runtime"]["batch_size"]
+    if recipe["encoder"] == "minilm":
+        from models.encoders.networks.sentence_bert import SentenceBert
+
+        encoder: Any = SentenceBert(Path(settings["weights"]["path"]).parent)
+    else:
+        encoder = load_encoder(settings)
+    batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+    return np.concatenate([row for batch in batches for row in encoder.encode(list(batch))])
