@@ -65,6 +65,8 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.calce_generation
 	$(BIN)/python -m tests.benchmarks.audio_encoders
 	$(BIN)/python -m tests.benchmarks.quag_speed
+	$(BIN)/python -m tests.benchmarks.uniq4cap_speed
+	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
 
 lock: setup ## requirements.in -> requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

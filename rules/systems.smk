@@ -2,6 +2,7 @@
 localrules:
     evaluate,
     collect_metrics,
+    write_captions,
 
 
 rule train:
@@ -137,6 +138,25 @@ rule collect_metrics:
         "../envs/media.yaml"
     shell:
         "python -m workflow_scripts.collect_metrics --out {output:q} {input:q} > {log:q} 2>&1"
+
+
+rule write_captions:
+    input:
+        settings=lambda wc: ancient(PLAN.systems.settings(wc.dataset, wc.system)),
+        videos=lambda wc: PLAN.systems.tables(wc.dataset, wc.system),
+        answers=lambda wc: PLAN.systems.caption_answers(wc.dataset, wc.system),
+    output:
+        table="results/{dataset}/{system}/captions.csv",
+        srt=directory("results/{dataset}/{system}/srt"),
+    log:
+        "results/{dataset}/logs/{system}/write_captions.log",
+    conda:
+        "../envs/media.yaml"
+    params:
+        runs=lambda wc, input: [Path(file).parents[1] for file in input.answers],
+    shell:
+        "python -m workflow_scripts.write_captions --settings {input.settings:q} --table {output.table:q}"
+        " --srt {output.srt:q} {params.runs:q} > {log:q} 2>&1"
 
 
 rule evaluate_external:

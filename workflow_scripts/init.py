@@ -70,7 +70,8 @@ def main() -> None:
     size = sum(survey.n_bytes or 0 for survey in found.surveys)
     print("\n".join(folder_lines(found, readable_size(size)) + (query_lines(queries) if queries else [])))
     print(f"written: {path}\n\nNext, with costs guessed very roughly from the hours of video ({steps.machine}):")
-    print("\n".join(step_lines([*([steps.transcripts()] if found.hours_of_sound else []), ask, steps.features()])))
+    spoken = [steps.transcripts()] if found.hours_of_sound else []
+    print("\n".join(step_lines([*spoken, ask, steps.captions(), steps.features()])))
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def main() -> None:
     write_answers(args.out, join([own, *others]), names, own.asked, may_be_reversed=may_be_reversed)
     write_query_scores(args.out, own.scores)
     seconds = time.monotonic() - started
-    summary = summarise_run(notes, settings, split.skipped, own, seconds, str(device))
+    summary = summarise_run(notes, settings, split, own, seconds, str(device))
     write_json(args.out / "predict.json", summary)
     journal.close()
 

@@ -183,6 +183,31 @@ class Memory:
         return Memory(pairs, None if self.mask is None else self.mask[numbers])
 
 
+def joined(memories: Sequence[Memory]) -> Memory:
+    """Return the memory of several batches, which may differ in how much there is to see, one after the other."""
+    seen = [next(pair[0].shape[2] for pair in memory.pairs if pair is not None) for memory in memories]
+    longest = max(seen)
+    pairs = [
+        None
+        if own[0] is None
+        else tuple(torch.cat([_longer(part, longest) for part in parts]) for parts in zip(*own, strict=True))
+        for own in zip(*(memory.pairs for memory in memories), strict=True)
+    ]
+    if min(seen) == longest and all(memory.mask is None for memory in memories):
+        return Memory(pairs)
+    return Memory(pairs, torch.cat([_mask(memory, longest) for memory in memories]))
+
+
+def _longer(part: Tensor, length: int) -> Tensor:
+    return part if part.shape[2] == length else F.pad(part, (0, 0, 0, length - part.shape[2]))
+
+
+def _mask(memory: Memory, longest: int) -> BoolTensor:
+    keys = next(pair[0] for pair in memory.pairs if pair is not None)
+    mask = keys.new_ones(len(keys), 1, 1, keys.shape[2], dtype=torch.bool) if memory.mask is None else memory.mask
+    return F.pad(mask, (0, longest - mask.shape[3]), value=False)
+
+
 class QFormer(nn.Module):
     """Queries and words in one BERT; `sizes` as above."""
 

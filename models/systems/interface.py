@@ -21,7 +21,7 @@ are clean, the first of which is its preset), and `Config` the properties
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,10 @@ class FeatureRows:
     values: np.ndarray
     times: np.ndarray
     status: str = "ok"
+
+    def part(self, start: int, stop: int) -> "FeatureRows":
+        """Return some of the rows."""
+        return replace(self, values=self.values[start:stop], times=self.times[start:stop])
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Told:
     moment : the moment (start_s, end_s) that is to be cut into steps, annotated or predicted (`given.moments`); None
         where none is given
     steps : the steps (start_s, end_s) that are to be described, likewise (`given.steps`); empty where none is given
+    window_s : length of the windows of the video that are to be described one by one; None: the video as a whole
     """
 
     is_training: bool = False
@@ -99,6 +104,7 @@ class Told:
     prior_spans: tuple[tuple[float, float], ...] | None = None
     moment: tuple[float, float] | None = None
     steps: tuple[tuple[float, float], ...] = ()
+    window_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -181,7 +187,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Caption:
-    """One ranked caption of a video (`query_id` is empty, `step_index` None), or of a given step of a query."""
+    """One ranked caption of a video (`query_id` is empty, `step_index` None) or of a given step of a query.
+
+    Of a window of a video: `query_id` is empty, `step_index` the number of the window.
+    """
 
     task: ClassVar[str] = "captions"
     query_id: str

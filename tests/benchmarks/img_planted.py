@@ -86,7 +86,7 @@ def made_settings(epochs: int) -> dict[str, Any]:
         "dataset": "planted",
         "name": "img",
         "device": "auto",
-        "recipes": {},
+        "whole_recipes": {},
         "weights": {},
         "runtime": {"num_workers": 0, "checkpoint_minutes": 1000.0},
         "config": {

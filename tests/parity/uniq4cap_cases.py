@@ -189,9 +189,10 @@ def check_losses(case: CaptionerCase) -> None:
         found = losses.similarities(network, asked.rows, batch["ids"], batch["ids_mask"])
         assert_close(found.of_media, stored["triple.sim_m2t"], TOLERANCE)
         assert_close(found.of_texts, stored["triple.sim_t2m"], TOLERANCE)
-        assert_close(losses.negative_weights(found.of_media), stored["triple.neg_weights_m2t"], TOLERANCE)
-        assert_close(losses.negative_weights(found.of_texts), stored["triple.neg_weights_t2m"], TOLERANCE)
-        scores = losses.matching_logits(network, asked.memory, batch["ids"], batch["ids_mask"], case.negatives)
+        assert_close(losses.negative_weights(found.of_media, found.own), stored["triple.neg_weights_m2t"], TOLERANCE)
+        assert_close(losses.negative_weights(found.of_texts, found.own), stored["triple.neg_weights_t2m"], TOLERANCE)
+        texts = (batch["ids"], batch["ids_mask"])
+        scores = losses.matching_logits(network, asked.memory, *texts, case.negatives, losses.Choice(*texts))
         assert_close(scores, stored["triple.mtm_logits"], TOLERANCE)
         terms = losses.loss_terms(network, batch, case.config.loss, case.negatives)
         names = {"total": "triple.loss", **{name: f"triple.loss_{name}" for name in ("mtc", "mtm", "mgm")}}

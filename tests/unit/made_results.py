@@ -65,8 +65,9 @@ def make_results(
     recipes = {name: digest_json(recipe_of(name)) for name in FEATURES}
     for name, stream in FEATURES.items():
         _write_feature(folder / "features" / name, name, stream, items, rows, status_of or {})
+    places = {"recipes": recipes, "whole_recipes": recipes, "annotations": folder.name, "videos": folder.name}
     content = merge(
-        merge(made_settings(), {**SETTINGS, "recipes": recipes, "annotations": folder.name, "videos": folder.name}),
+        merge(made_settings(), {**SETTINGS, **places}),
         made_changes(settings),
     )
     path = folder / content["name"] / "settings.json"

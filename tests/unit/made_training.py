@@ -31,6 +31,8 @@ SETTINGS: dict[str, Any] = {
     "device": "cpu",
     "reads_media": True,
     "recipes": {"frames": "r1", "sounds": "r2", "words": "r3"},
+    "whole_recipes": {"frames": "r1", "sounds": "r2", "words": "r3"},
+    "window_s": None,
     "weights": {"frames": "random(0)"},
     "prior": None,
     "base_weights": [],

@@ -86,6 +86,7 @@ def test_a_folder_becomes_a_dataset_and_what_is_in_it_is_told(checkout, folder, 
     assert "costs guessed very roughly from the hours of video (2 cores, " in steps
     assert f"     snakemake results/{name}/transcripts/whisper_tiny_en/index.parquet" in told
     assert f"     snakemake results/{name}/features/clip_b32/index.parquet" in told
+    assert f"systems: {{uniq4cap: {{checkpoint_file: FILE}}}}}}}}' -- results/{name}/uniq4cap/captions.csv" in steps
     assert "350 MB to download" in steps
     assert f"--name {name} --force --queries queries.csv" in steps
     assert len(told) <= 25

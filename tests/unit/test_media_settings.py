@@ -24,6 +24,7 @@ EXAMPLES = [
     {"rule": "lavis_uniform", "n_frames": 3},
     {"rule": "linspace", "n_frames": 3},
     {"rule": "linspace_clip", "n_frames": 3},
+    {"rule": "linspace_clip", "n_frames": 3, "window_s": "1/2"},
     {"rule": "hero_clips", "clip_s": "3/2", "end": "int"},
     {"rule": "windows", "window": 4, "tail": "shift_back", "rate": "24"},
     {"rule": "windows", "window": 8, "stride": 3, "tail": "pad", "n_frames": 4},

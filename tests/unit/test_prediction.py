@@ -207,7 +207,7 @@ def test_predictions_are_the_same_every_time(trained, tmp_path, monkeypatch):
 def test_a_checkpoint_of_other_features_is_refused(trained, tmp_path, monkeypatch):
     settings, out = trained
     content = json.loads(settings.read_text())
-    content["recipes"]["sounds"] = "other"
+    content["whole_recipes"]["sounds"] = "other"
     other = settings.with_name("other.json")
     other.write_text(json.dumps(content))
     with pytest.raises(UserError, match=r"was not trained on the features sounds as they are now; .* or train again"):

@@ -31,6 +31,8 @@ VIDEOS = {
     "tacos_speech": 127,
     "hirest": 3375,
     "msrvtt": 10000,
+    "msvd": 1970,
+    "vatex": 34991,
     "uniq4cap": 135000,
 }
 

@@ -3,6 +3,7 @@
 import json
 import sys
 
+import pyarrow as pa
 import pytest
 
 from tests.unit.made_benchmarks import import_tables
@@ -14,6 +15,7 @@ from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.reporting.html import render_report
 from workflow_scripts.lib.reporting.shown_answers import AnsweredTask, sections_of, timelines
+from workflow_scripts.lib.reporting.shown_captions import caption_scores
 from workflow_scripts.lib.reporting.table import metrics_table, tables_of
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result, counts, group_means, sections
@@ -83,6 +85,14 @@ def test_groups_are_scored_apart_and_queries_without_a_moment_not_at_all():
 
 def test_a_query_without_an_answer_is_a_miss():
     assert result([[[0.0, 10.0]], []]).scored.metrics["R1@0.3"] == 50
+
+
+def test_what_was_asked_without_rows_of_a_stream_is_counted_and_told():
+    found = counts([], {**summary(2), "without": {"audio: no_audio": 3}})
+    assert found["without"] == {"audio: no_audio": 3}
+    assert "without" not in counts([], summary(2))
+    text = render_report("title", metrics(counts=found), [], [])
+    assert "Asked without it: 3 (audio: no_audio)." in text
 
 
 def test_only_the_first_ranked_span_counts():
@@ -194,7 +204,8 @@ def test_the_report_has_a_section_for_every_task_that_was_answered(tasks):
     assert found[2].rows == [
         {
             "name": "own/val/cook#video000000#1",
-            "text": "<script>own</script>",
+            "words": [("<script>own</script>", False)],
+            "score": None,
             "references": ["<i>step 1</i>"],
         }
     ]
@@ -204,6 +215,30 @@ def test_the_report_has_a_section_for_every_task_that_was_answered(tasks):
     assert "&lt;script&gt;own" in text
     assert "video000000.mp4 ✓" in text
     assert "<script>" not in text
+
+
+def test_captions_come_worst_first_with_the_words_that_only_sound_brings_marked(tasks):
+    video = {"query_id": "", "step_index": None, "rank": 0}
+    texts = {"a": "a dog, Barks", "b": "a cat", "c": "a bell"}
+    captions = [video | {"video_id": name, "text": text} for name, text in texts.items()]
+    unheard = [video | {"video_id": "a", "text": "A dog runs"}]
+    answers = {"moments": [], "steps": [], "highlights": [], "videos": [], "captions": captions}
+    [found] = sections_of(tasks, [], answers, caption_scores={"a": 30.0, "b": 2.0}, unheard=unheard)
+    assert [(row["name"], row["score"]) for row in found.rows] == [("b", 2.0), ("a", 30.0), ("c", None)]
+    assert found.rows[1]["words"] == [("a", False), ("dog,", False), ("Barks", True)]
+    assert found.rows[0]["words"] == [("a", False), ("cat", False)]
+    text = render_report("title", metrics(), [], [found])
+    assert "a dog, <u>Barks</u>" in text
+    window = [video | {"video_id": "a", "step_index": 2, "text": "x"}]
+    [found] = sections_of(tasks, [], answers | {"captions": window})
+    assert found.rows[0]["name"] == "a, window 3"
+
+
+def test_scores_of_captions_are_those_of_the_rule_sets_about_captions():
+    rows = [("captions", "CIDEr", "a", 0.5), ("captions", "ROUGE_L", "a", 0.1), ("span_index", "CIDEr", "q", 1.0)]
+    columns = ("rules", "metric", "query_id", "value")
+    table = pa.Table.from_pylist([dict(zip(columns, row, strict=True)) for row in rows])
+    assert caption_scores(table) == {"a": 50.0}
 
 
 def test_a_report_says_what_it_leaves_out():

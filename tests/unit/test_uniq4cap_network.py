@@ -103,14 +103,15 @@ def test_the_more_alike_the_likelier_drawn_and_never_the_own_one():
     alike = torch.tensor([[9.0, 3.0, 2.0], [0.0, 9.0, 0.0], [5.0, 1.0, 9.0]])
     expected = torch.tensor([[0, 3.0, 2.0], [0.0, 0, 0.0], [5.0, 1.0, 0]]).exp() * (1 - torch.eye(3))
     expected /= expected.sum(1, keepdim=True)
-    torch.testing.assert_close(losses.negative_weights(alike), expected)
+    torch.testing.assert_close(losses.negative_weights(alike, torch.arange(3)), expected)
     far = Similarities(
         torch.tensor([[0.0, 90, 0], [90, 0, 0], [90, 0, 0]]), torch.tensor([[0.0, 0, 90], [0, 0, 90], [0, 90, 0]])
     )
     drawn = losses.draw_negatives(far)
     assert drawn.media.tolist() == [2, 2, 1]
     assert drawn.texts.tolist() == [1, 0, 0]
-    excluded = losses.equal_texts(torch.tensor([[1, 2], [1, 3], [1, 2]]))
+    texts = torch.tensor([[1, 2], [1, 3], [1, 2]])
+    excluded = losses.equal_texts(texts, texts)
     assert excluded.tolist() == [[True, False, True], [False, True, False], [True, False, True]]
     assert losses.draw_negatives(far, excluded).media.tolist() == [1, 2, 1]
 
@@ -120,7 +121,7 @@ def test_matching_sees_right_pairs_first_then_wrong_media_then_wrong_texts():
     network, batch, drawn = made_network(), made_batch(), Negatives(torch.tensor([1, 2, 0]), torch.tensor([2, 0, 1]))
     found = asked(network, batch)
     ids, valid = batch["ids"], batch["ids_mask"]
-    scores = losses.matching_logits(network, found.memory, ids, valid, drawn)
+    scores = losses.matching_logits(network, found.memory, ids, valid, drawn, losses.Choice(ids, valid))
     for start, media, texts in ((0, [0, 1, 2], [0, 1, 2]), (3, drawn.media, [0, 1, 2]), (6, [0, 1, 2], drawn.texts)):
         own = network.match(found.memory.of(torch.as_tensor(media)), ids[texts], valid[texts])
         torch.testing.assert_close(scores[start : start + 3], own, **CLOSE)

@@ -94,18 +94,18 @@ def test_videos_are_left_out_by_name():
     assert system.skip_reason(blank, False) is None
     kept = made_system(data={"empty_captions": "keep"})
     assert kept.skip_reason(blank, True) is None
-    assert kept.sample(blank, random.Random(0))["ids"] == [WORDS.ids.start, WORDS.ids.end]
+    assert kept.sample((None, blank), random.Random(0))["ids"] == [WORDS.ids.start, WORDS.ids.end]
     assert kept.skip_reason(made_item(0, captions=()), True) == "no_caption"
 
 
 def test_one_of_a_videos_captions_is_trained_with():
     item = made_item(0, captions=("", *TEXTS))
     expected = [WORDS.encode(text, 9) for text in TEXTS]
-    drawn = [made_system().sample(item, random.Random(seed))["ids"] for seed in range(30)]
+    drawn = [made_system().sample((None, item), random.Random(seed))["ids"] for seed in range(30)]
     assert {tuple(own) for own in drawn} == {tuple(own) for own in expected}
     first = made_system(data={"references": "first"})
-    assert all(first.sample(item, random.Random(seed))["ids"] == expected[0] for seed in range(9))
-    assert "ids" not in first.sample(item, None)
+    assert all(first.sample((None, item), random.Random(seed))["ids"] == expected[0] for seed in range(9))
+    assert "ids" not in first.sample((None, item), None)
 
 
 @pytest.mark.parametrize("dims", [{}, {"visual": [4, 4]}, {"visual": [4], "audio": [2, 2]}])
@@ -126,6 +126,15 @@ def test_the_vocabulary_is_read_where_it_is_not_in_the_repository(tmp_path):
     small = made_config(network={"bert": "uncased"})
     assert small.fit_files == System.fit(small, []) == {}
     assert len(System(small, {}, {"visual": [4]}).words.vocabulary) == 30523
+
+
+def test_a_small_network_may_know_the_words_of_its_captions_only():
+    config = made_config(network={"bert": "captions"})
+    assert (config.fit_files, base_weights(config)) == ({}, ())
+    fitted = System.fit(config, [made_item(0), made_item(1, captions=("A Dog's bell.",))])
+    assert fitted["words"][5:] == ["'", ".", "a", "barks", "bell", "dog", "s"]
+    words = System(config, fitted, {"visual": [4]}).words
+    assert words.text(words.pieces("A dog barks.")) == "a dog barks."
 
 
 def test_words_keep_their_case_or_lose_it_and_long_captions_lose_their_end():
@@ -183,6 +192,7 @@ def test_a_network_starts_from_its_base_weights_and_a_published_one_is_imported(
         ({"decoding": {"max_length": 17}}, "network.positions"),
         ({"decoding": {"min_length": 12}}, "exceeds max_length"),
         ({"loss": {"mgm": 0}}, "greater than 0"),
+        ({"network": {"start": "published", "bert": "captions"}}, "needs network.start random"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused(changes, message):

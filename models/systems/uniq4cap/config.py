@@ -28,10 +28,11 @@ class NetworkConfig(_Section):
         description="published: BERT, then BLIP-2 on top, as far as `drop_embeddings` lets it; random: new weights, "
         "for small networks.",
     )
-    bert: Literal["cased", "uncased"] = Field(
+    bert: Literal["cased", "uncased", "captions"] = Field(
         "cased",
         description="Word pieces, and the BERT that the words start from. cased (published): the vocabulary is an "
-        "entry of the weights registry, BLIP-2's body was trained with the other one; uncased: in the repository.",
+        "entry of the weights registry, BLIP-2's body was trained with the other one; uncased: in the repository; "
+        "captions: the words of the training captions, for small networks that start from new weights.",
     )
     drop_embeddings: bool = Field(
         True,
@@ -66,6 +67,8 @@ class NetworkConfig(_Section):
             raise ValueError(f"network.width {self.width} must be a multiple of network.heads {self.heads}")
         if not self.drop_embeddings and self.bert == "cased":
             raise ValueError("network.drop_embeddings false takes BLIP-2's words, which are those of bert: uncased")
+        if self.start == "published" and self.bert == "captions":
+            raise ValueError("network.bert captions knows no published weights; it needs network.start random")
         return self
 
 
@@ -82,9 +85,33 @@ class LossConfig(_Section):
         1.0, gt=0, description="Weight of writing the caption. The released code computes this one only (mtc, mtm 0)."
     )
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="Of mtc and of mgm.")
+    gather: Literal["none", "published", "gradients"] = Field(
+        "none",
+        description="Training by several processes. none: every batch is contrasted by itself; published: with those "
+        "of all processes, which give no gradient in mtc; gradients: these too, as one batch would.",
+    )
     same_caption_negatives: bool = Field(
         True, description="Items with equal captions are negatives of each other in mtm (published); false: left out."
     )
+
+
+class AlignConfig(_Section):
+    """Stage `align`, a rule of our own: pictures and sounds find their captions before captions are written."""
+
+    nce: float = Field(1.0, ge=0, description="Weight of pictures and captions finding each other; 0: not computed.")
+    mil_nce: float = Field(
+        1.0, ge=0, description="Weight of sounds finding one of their captions, and captions their sound."
+    )
+    bag: int = Field(4, gt=0, description="Captions of a video that are drawn per step, as many as there are.")
+    candidates: int = Field(
+        2000, gt=0, description="Captions of the training videos that answers are chosen from; of more, some are drawn."
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.nce or self.mil_nce):
+            raise ValueError("align.nce and align.mil_nce are both 0: nothing would be learnt")
+        return self
 
 
 class DataConfig(_Section):
@@ -156,8 +183,14 @@ class DecodingConfig(_Section):
 class Config(_Section):
     """All settings of UniQ4Cap."""
 
+    stage: Literal["align", "caption"] = Field(
+        "caption",
+        description="align: stage 1 by a rule of our own, since none is published, of which the answer is the nearest "
+        "caption of a training video; caption: captions are written, published.",
+    )
     network: NetworkConfig = Field(default_factory=NetworkConfig, description="Network.")
-    loss: LossConfig = Field(default_factory=LossConfig, description="Losses.")
+    loss: LossConfig = Field(default_factory=LossConfig, description="Losses of stage caption.")
+    align: AlignConfig = Field(default_factory=AlignConfig, description="Losses and answers of stage align.")
     data: DataConfig = Field(default_factory=DataConfig, description="Inputs.")
     train: TrainConfig = Field(default_factory=TrainConfig, description="Optimisation.")
     decoding: DecodingConfig = Field(default_factory=DecodingConfig, description="Decoding.")

@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import BoolTensor, LongTensor, Tensor
 
-from models.layers.qformer import Memory
+from models.layers.qformer import Memory, joined
 from models.systems.uniq4cap.config import LossConfig
+from models.systems.uniq4cap.gathering import Batches, is_shared
 from models.systems.uniq4cap.network import Captioner
 
 IGNORED = -100
@@ -19,18 +20,46 @@ NEVER = -10000.0
 
 @dataclass(frozen=True)
 class Similarities:
-    """Float (B, B): of media (rows) and texts, and of texts (rows) and media; the first index is the own one."""
+    """How alike the B samples of a batch and N samples, its own among them, are.
+
+    Attributes
+    ----------
+    of_media, of_texts : float (B, N), of media (rows) and texts, and of texts (rows) and media
+    first : which of the N is the batch's first
+    """
 
     of_media: Tensor
     of_texts: Tensor
+    first: int = 0
+
+    @property
+    def own(self) -> LongTensor:
+        """Return which of the N is the own one of each row, int64 (B,)."""
+        return self.first + torch.arange(len(self.of_media), device=self.of_media.device)
 
 
 @dataclass(frozen=True)
 class Negatives:
-    """Int64 (B,): a wrong medium for each text, and a wrong text for each medium."""
+    """Int64 (B,): a wrong medium for each text, and a wrong text for each medium, of all N."""
 
     media: LongTensor
     texts: LongTensor
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What wrong media and texts are drawn from.
+
+    Attributes
+    ----------
+    ids, valid : texts (N, L), and where they have words
+    media, valid_media : tokens (N, M, media width), and which of them count; None: the media of the batch itself
+    """
+
+    ids: LongTensor
+    valid: BoolTensor
+    media: Tensor | None = None
+    valid_media: BoolTensor | None = None
 
 
 def loss_terms(
@@ -38,7 +67,7 @@ def loss_terms(
 ) -> dict[str, Tensor]:
     """Return the weighted sum `total` and its terms `mtc`, `mtm`, `mgm`, those of weight 0 left out.
 
-    `mtm` is left out too where every text of the batch is right for every medium.
+    `mtm` is left out too where every text is right for every medium.
 
     Parameters
     ----------
@@ -49,16 +78,21 @@ def loss_terms(
     -----
     `mgm` and `mtc` share one pass of the queries, and its dropout.
     """
-    asked = network.ask(network.media(batch["video"], batch.get("audio")), batch.get("valid_media"))
+    media = network.media(batch["video"], batch.get("audio"))
+    asked = network.ask(media, batch.get("valid_media"))
     ids, valid, terms = batch["ids"], batch["ids_mask"], {}
     if config.mtc or config.mtm:
-        found = similarities(network, asked.rows, ids, valid)
+        # Outside training one process asks alone.
+        is_gathered = config.gather != "none" and network.training and is_shared()
+        batches = Batches(len(ids), ids.device, config.gather == "gradients") if is_gathered else None
+        found = similarities(network, asked.rows, ids, valid, batches)
         if config.mtc:
             terms["mtc"] = contrast(found, config.label_smoothing)
-        excluded = None if config.same_caption_negatives else equal_texts(ids)
-        if config.mtm and len(ids) > 1 and (excluded is None or not excluded.all()):
+        choice = Choice(ids, valid) if batches is None else _gathered_choice(batch, media)
+        excluded = None if config.same_caption_negatives else equal_texts(ids, choice.ids)
+        if config.mtm and len(choice.ids) > 1 and (excluded is None or not excluded.all()):
             drawn = negatives or draw_negatives(found, excluded)
-            terms["mtm"] = matching(matching_logits(network, asked.memory, ids, valid, drawn))
+            terms["mtm"] = matching(matching_logits(network, asked.memory, ids, valid, drawn, choice))
     if config.mgm:
         decoder_ids = ids.clone()
         decoder_ids[:, 0] = batch["start_writing"]
@@ -67,47 +101,71 @@ def loss_terms(
     return {"total": sum(getattr(config, name) * term for name, term in terms.items())} | terms
 
 
-def similarities(network: Captioner, rows: Tensor, ids: LongTensor, valid: BoolTensor) -> Similarities:
-    """Return how alike media and texts are: the best of a medium's queries counts, divided by the temperature."""
+def _gathered_choice(batch: Mapping[str, Any], media: Tensor) -> Choice:
+    # As published, media are gathered with their gradients for mtm whatever mtc does.
+    batches = Batches(len(media), media.device, keep_gradient=True)
+    valid_media = torch.cat([batch[name] for name in ("valid_video", "valid_audio") if name in batch], dim=1)
+    return Choice(*map(batches.all, (batch["ids"], batch["ids_mask"], media, valid_media)))
+
+
+def similarities(
+    network: Captioner, rows: Tensor, ids: LongTensor, valid: BoolTensor, batches: Batches | None = None
+) -> Similarities:
+    """Return how alike media and texts are: the best of a medium's queries counts, divided by the temperature.
+
+    `batches`: of all processes; None: of this one alone.
+    """
     media, texts = network.compared_media(rows), network.compared_texts(network.read(ids, valid))
-    alike = torch.einsum("iqd,jd->ijq", media, texts).amax(dim=2) / network.temp
-    return Similarities(alike, alike.t())
+    if batches is None:
+        alike = _alike(media, texts) / network.temp
+        return Similarities(alike, alike.t())
+    of_media, of_texts = _alike(media, batches.all(texts)), _alike(batches.all(media), texts).t()
+    return Similarities(of_media / network.temp, of_texts / network.temp, batches.first)
+
+
+def _alike(media: Tensor, texts: Tensor) -> Tensor:
+    return torch.einsum("iqd,jd->ijq", media, texts).amax(dim=2)
 
 
 def contrast(found: Similarities, label_smoothing: float) -> Tensor:
     """Return the mean of both cross-entropies."""
-    own = torch.arange(len(found.of_media), device=found.of_media.device)
-    losses = [F.cross_entropy(s, own, label_smoothing=label_smoothing) for s in (found.of_media, found.of_texts)]
+    losses = [F.cross_entropy(s, found.own, label_smoothing=label_smoothing) for s in (found.of_media, found.of_texts)]
     return (losses[0] + losses[1]) / 2
 
 
-def equal_texts(ids: LongTensor) -> BoolTensor:
-    """Return which texts (B, L) are equal, bool (B, B)."""
-    return (ids[:, None] == ids).all(dim=2)
+def equal_texts(ids: LongTensor, others: LongTensor) -> BoolTensor:
+    """Return which texts (B, L) are equal to which (N, L), bool (B, N)."""
+    return (ids[:, None] == others).all(dim=2)
 
 
-def negative_weights(similarity: Tensor, excluded: BoolTensor | None = None) -> Tensor:
-    """Return chances (B, B) of being drawn as the wrong one of each row; those of the own one are 0."""
-    own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-    return similarity.detach().float().masked_fill(own if excluded is None else own | excluded, NEVER).softmax(dim=1)
+def negative_weights(similarity: Tensor, own: LongTensor, excluded: BoolTensor | None = None) -> Tensor:
+    """Return chances (B, N) of being drawn as the wrong one of each row; those of the own one are 0."""
+    is_out = torch.zeros_like(similarity, dtype=torch.bool).scatter(1, own[:, None], True)
+    is_out = is_out if excluded is None else is_out | excluded
+    return similarity.detach().float().masked_fill(is_out, NEVER).softmax(dim=1)
 
 
 def draw_negatives(found: Similarities, excluded: BoolTensor | None = None) -> Negatives:
-    """Draw the more alike the likelier; all media first, then texts. `excluded` (B, B) are pairs that are right."""
+    """Draw the more alike the likelier; all media first, then texts. `excluded` (B, N) are pairs that are right."""
     media, texts = (
-        torch.multinomial(negative_weights(similarity, excluded), 1)[:, 0]
+        torch.multinomial(negative_weights(similarity, found.own, excluded), 1)[:, 0]
         for similarity in (found.of_texts, found.of_media)
     )
     return Negatives(media, texts)
 
 
 def matching_logits(
-    network: Captioner, memory: Memory, ids: LongTensor, valid: BoolTensor, negatives: Negatives
+    network: Captioner, memory: Memory, ids: LongTensor, valid: BoolTensor, negatives: Negatives, choice: Choice
 ) -> Tensor:
     """Return scores (3 B, 2): of the pairs, of wrong media with each text, of each medium with wrong texts."""
-    own = torch.arange(len(ids), device=ids.device)
-    media, texts = torch.cat([own, negatives.media, own]), torch.cat([own, own, negatives.texts])
-    return network.match(memory.of(media), ids[texts], valid[texts])
+    if choice.media is None:
+        wrong = memory.of(negatives.media)
+    else:
+        wrong = network.Qformer.bert.read(choice.media[negatives.media], choice.valid_media[negatives.media])
+    texts, masks = choice.ids[negatives.texts], choice.valid[negatives.texts]
+    return network.match(
+        joined([memory, wrong, memory]), torch.cat([ids, ids, texts]), torch.cat([valid, valid, masks])
+    )
 
 
 def matching(logits: Tensor) -> Tensor:

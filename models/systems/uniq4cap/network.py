@@ -4,8 +4,9 @@ The Q-Former's words see its queries, never the media: what a caption is written
 queries, a few dozen rows per layer. State-dict names are the published ones.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -116,19 +117,46 @@ class Captioner(nn.Module):
         self.vision_proj = nn.Linear(config.width, config.shared_width)
         self.text_proj = nn.Linear(config.width, config.shared_width)
         self.itm_head = nn.Linear(config.width, 2)
+        self._made: dict[Any, Any] = {}
+
+    def train(self, mode: bool = True) -> "Captioner":
+        """Begin to train or, with False, to be asked."""
+        # An optimiser may change weights without a trace, but not between one question and the next.
+        self._made.clear()
+        return super().train(mode)
+
+    def made_of_weights(self, make: Callable[["Captioner"], Any]) -> Any:
+        """Return what a function makes of this network, made once until it is trained again or loaded."""
+        key = (make, self.video_project.weight._version)
+        if key not in self._made:
+            self._made[key] = make(self)
+        return self._made[key]
 
     def media(self, video: Tensor, audio: Tensor | None = None) -> Tensor:
         """Return the tokens of both, video first, (B, Mv + Ma, media width)."""
-        parts = [self.video_project(_normalised(self.ln_video, video))]
-        if audio is not None:
-            parts.append(self.audio_project(_normalised(self.ln_audio, audio)))
+        parts = [self.see(video)] if audio is None else [self.see(video), self.hear(audio)]
         return torch.cat(parts, dim=1)
+
+    def see(self, video: Tensor) -> Tensor:
+        """Return the tokens of pictures in the width of media."""
+        return self.video_project(normalised(self.ln_video, video))
+
+    def hear(self, audio: Tensor) -> Tensor:
+        """Return the tokens of sounds in the width of media."""
+        return self.audio_project(normalised(self.ln_audio, audio))
 
     def ask(self, media: Tensor, valid: BoolTensor | None = None) -> Asked:
         """Let the queries look at media (B, M, media width), of which those count that are `valid` (B, M)."""
-        bert = self.Qformer.bert
-        memory = bert.read(media, valid)
-        rows, pairs = bert(self.query_tokens.expand(len(media), -1, -1), self.query_tokens.shape[1], memory)
+        return self.ask_memory(self.Qformer.bert.read(media, valid), len(media))
+
+    def memory(self, video: Tensor, audio: Tensor | None = None, valid_media: BoolTensor | None = None) -> Memory:
+        """Return the tokens of both as the Q-Former sees them, of which those count that are valid (B, Mv + Ma)."""
+        return self.Qformer.bert.read(self.media(video, audio), valid_media)
+
+    def ask_memory(self, memory: Memory, n: int) -> Asked:
+        """Let the queries look at the media of n samples as the Q-Former sees them."""
+        queries = self.query_tokens.expand(n, -1, -1)
+        rows, pairs = self.Qformer.bert(queries, self.query_tokens.shape[1], memory)
         return Asked(rows, pairs, memory)
 
     def compared_media(self, rows: Tensor) -> Tensor:
@@ -163,6 +191,7 @@ class Captioner(nn.Module):
         return self.Qformer.logits(rows)
 
 
-def _normalised(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
+def normalised(norm: nn.LayerNorm, tokens: Tensor) -> Tensor:
+    """Return the tokens of a tower after their norm, which is computed in float32."""
     with torch.autocast(tokens.device.type, enabled=False):
         return norm(tokens.float()).to(tokens.dtype)

@@ -1,6 +1,7 @@
 """Captions as BERT's word pieces, and back. One word is added: `[DEC]`, with which a written caption starts."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from models.layers.word_pieces import SPECIAL_TOKENS, bert_vocabulary, word_piec
 START_WRITING = "[DEC]"
 JOINED = (" .", " ?", " !", " ,", " ' ", " n't", " 'm", " 's", " 've", " 're")
 """What loses the spaces around it, in this order, as transformers cleans up."""
+_WORD = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ def read_vocabulary(path: Path) -> list[str]:
             f"data.vocabulary: no file {path}; network.bert cased needs the vocabulary of bert-base-cased (vocab.txt)"
         )
     return path.read_text(encoding="utf-8").splitlines()
+
+
+def words_of(texts: Iterable[str]) -> list[str]:
+    """Return a vocabulary of the words and marks of texts, in small letters."""
+    return [*SPECIAL_TOKENS, *sorted({word for text in texts for word in _WORD.findall(text.lower())})]
 
 
 def uncased_words() -> CaptionWords:

@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from models.systems.interface import tasks_of
+from workflow_scripts.lib.configuration.feature_windows import windowed
 from workflow_scripts.lib.configuration.layers import merge, nested, read_yaml, validate, with_nulls
 from workflow_scripts.lib.configuration.messages import Layer, nearest, source_of
 from workflow_scripts.lib.configuration.schema import (
@@ -150,7 +151,14 @@ class Configuration:
 
     def feature(self, dataset: str, name: str) -> FeatureBase:
         """Return one feature's settings on one dataset, its encoder's parameters completed by their defaults."""
-        return self._memo(("features", dataset, name), lambda: self._read_feature(dataset, name))
+        return self._memo(
+            ("features", dataset, name),
+            lambda: windowed(self.whole_feature(dataset, name), self.dataset(dataset).window_s),
+        )
+
+    def whole_feature(self, dataset: str, name: str) -> FeatureBase:
+        """Return one feature's settings on one dataset as they are without the dataset's `window_s`."""
+        return self._memo(("whole features", dataset, name), lambda: self._read_feature(dataset, name))
 
     def system(self, dataset: str, name: str) -> System:
         """Return one system's settings on one dataset, its own settings completed by their defaults."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from models.systems.interface import captions_of, tasks_of
 from workflow_scripts.lib.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHTS, Configuration
 from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.configuration.schema import ExtractedFeature, FeatureBase, System
@@ -69,6 +70,12 @@ def fit_files(configuration: Configuration, system: System) -> dict[str, str]:
 def fits_on(system: System) -> tuple[str, ...]:
     """Return the roles of the splits whose queries a system's `fit` reads: `train`, `test`."""
     return getattr(_typed(system), "fits_on", ())
+
+
+def captions_described(system: System) -> tuple[str, ...]:
+    """Return what a system's captions describe: `videos`, `steps`, both or nothing."""
+    typed = _typed(system)
+    return captions_of(typed) if "captions" in tasks_of(typed) else ()
 
 
 def learns(system: System) -> bool:

@@ -18,6 +18,7 @@ from workflow_scripts.lib.media.sampling import as_rational
 _BLOCK_BYTES = 2**20
 Resampler = Literal["ffmpeg", "soxr_hq", "kaiser_best", "sinc_hann"]
 Channels = Literal["mono", "all"]
+Tail = Literal["pad", "drop", "short"]
 # torchaudio.functional.resample: lowpass_filter_width and rolloff.
 _SINC_ZEROS, _ROLLOFF = 6, 0.99
 # Durations come from float64 seconds and packet clocks; a tail of less than this part of a hop is rounding.
@@ -152,7 +153,7 @@ def windows(
     hop_s: float | str | Fraction,
     duration_s: float | None = None,
     align: Literal["centre", "start"] = "centre",
-    tail: Literal["pad", "drop"] = "pad",
+    tail: Tail = "pad",
 ) -> tuple[Iterator[np.ndarray], np.ndarray]:
     """Slide a window over a sound; row i stands for the seconds [i * hop, (i + 1) * hop).
 
@@ -168,8 +169,9 @@ def windows(
         What the rows should cover, as a rule the duration of the video; without it the length of the sound.
     align : {"centre", "start"}
         Whether a window is centred on its row or starts with it.
-    tail : {"pad", "drop"}
-        `drop`: only windows that lie wholly in the sound, whatever the duration (VGGish; PANNs of UMT).
+    tail : {"pad", "drop", "short"}
+        `drop`: only windows that lie wholly in the sound, whatever the duration (VGGish; PANNs of UMT). `short`: rows
+        cover the sound, and the last window ends with it.
 
     Returns
     -------
@@ -180,6 +182,8 @@ def windows(
     """
     starts, times = window_starts(samples.shape[-1], sample_rate, window_s, hop_s, duration_s, align, tail)
     n_window = round(as_rational(window_s) * sample_rate)
+    if tail == "short":
+        return (samples[..., start : start + n_window] for start in starts.tolist()), times
     return (_cut(samples, start, n_window) for start in starts.tolist()), times
 
 
@@ -190,7 +194,7 @@ def window_starts(
     hop_s: float | str | Fraction,
     duration_s: float | None = None,
     align: Literal["centre", "start"] = "centre",
-    tail: Literal["pad", "drop"] = "pad",
+    tail: Tail = "pad",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the first sample of each window, int64 (T,), and `times`; parameters as `windows`.
 
@@ -202,7 +206,7 @@ def window_starts(
     """
     window, hop = as_rational(window_s), as_rational(hop_s)
     sound_s = Fraction(n_samples, sample_rate)
-    length = sound_s if duration_s is None or tail == "drop" else Fraction(duration_s)
+    length = sound_s if duration_s is None or tail != "pad" else Fraction(duration_s)
     n_rows = max(0, math.ceil(length / hop - _ROUNDING))
     offset = (hop - window) / 2 if align == "centre" else Fraction(0)
     starts = np.array([round((i * hop + offset) * sample_rate) for i in range(n_rows)], np.int64)

@@ -5,9 +5,11 @@ is one more function there.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -33,6 +35,10 @@ from workflow_scripts.lib.media.sparse_sampling import (
 
 # Floats in YAML stand for simple fractions: 0.1667 is what was typed, 0.16666666666666666 is 1/6.
 _LARGEST_DENOMINATOR = 100_000
+# A last window that would hold less than a thousandth of its length is rounding.
+_ROUNDING = Fraction(1, 1000)
+# Clocks of containers are coarser.
+_TICK_S = 1e-6
 
 
 @dataclass(frozen=True)
@@ -208,11 +214,25 @@ def _plan_linspace(media: FrameTimes, n_frames: int) -> FramePlan:
     return FramePlan(linspace_frames(len(media.pts), n_frames), np.stack([edges[:-1], edges[1:]], axis=1))
 
 
-def _plan_linspace_clip(media: FrameTimes, n_frames: int) -> FramePlan:
-    """One row for the whole video, which sees the frames of rule `linspace`."""
+def _plan_linspace_clip(media: FrameTimes, n_frames: int, window_s: int | float | str | None = None) -> FramePlan:
+    """One row for the whole video, or for every window of it, which sees the frames of rule `linspace`."""
     seconds = media.edges_s()
-    frame_idx = linspace_frames(len(media.pts), n_frames)
-    return FramePlan(frame_idx, np.array([[seconds[0], seconds[-1]]]), np.array([n_frames], np.int64))
+    edges = seconds[[0, -1]] if window_s is None else _window_edges(seconds[-1], as_rational(window_s))
+    borders = [*np.searchsorted(seconds[:-1], edges[:-1] - _TICK_S).tolist(), len(media.pts)]
+    frames, times = [], []
+    for (first, last), span in zip(pairwise(borders), pairwise(edges), strict=True):
+        # A window without a frame, in a gap of the video, has no row.
+        if last > first:
+            frames.append(first + linspace_frames(last - first, n_frames))
+            times.append(span)
+    per_row = np.full(len(times), n_frames, np.int64)
+    return FramePlan(np.concatenate(frames), np.array(times), per_row)
+
+
+def _window_edges(end_s: float, length: Fraction) -> np.ndarray:
+    n_windows = max(1, math.ceil(Fraction(float(end_s)) / length - _ROUNDING))
+    edges = np.array([n * length.numerator / length.denominator for n in range(n_windows + 1)])
+    return np.minimum(edges, end_s)
 
 
 def _plan_hero_clips(media: FrameTimes, clip_s: int | float | str = 2, end: str = "float") -> FramePlan:

@@ -82,6 +82,10 @@ class Features:
         """Return the digest of a feature's recipe: rows are computed anew exactly if it changes."""
         return digest_json(feature_recipe(self._configuration, self._feature(dataset, feature)))
 
+    def whole_recipe_digest(self, dataset: str, feature: str) -> str:
+        """Return the digest of a feature's recipe without the windows of the dataset: what checkpoints are known by."""
+        return digest_json(feature_recipe(self._configuration, self._configuration.whole_feature(dataset, feature)))
+
     def weights(self, dataset: str, feature: str) -> list[str]:
         """Return the weights files that a rule downloads for this feature, or that a person must put in place."""
         names = published_weights(self._configuration, self._feature(dataset, feature))

@@ -11,7 +11,7 @@ from workflow_scripts.lib.planning.costs import bytes_needed, has_gpu, hours_nee
 from workflow_scripts.lib.planning.planned_files import RESULTS
 from workflow_scripts.lib.planning.sizes import readable_size, stated_bytes
 
-SPEECH, PICTURES, ANSWERS = "whisper_tiny_en", "clip_b32", "img"
+SPEECH, PICTURES, ANSWERS, CAPTIONS = "whisper_tiny_en", "clip_b32", "img", "uniq4cap"
 DEMO_MINUTES = 4
 """docs/benchmarks.md"""
 
@@ -68,6 +68,13 @@ class FirstSteps:
         """Return how the pictures become features."""
         return self._step("CLIP features, a row per second", [PICTURES], f"features/{PICTURES}/index.parquet")
 
+    def captions(self) -> Step:
+        """Return how every video gets a sentence."""
+        gives = "a sentence per video, as a table and .srt, from a checkpoint that you have"
+        asked = f"'datasets={{{self._name}: {{systems: {{{CAPTIONS}: {{checkpoint_file: FILE}}}}}}}}'"
+        command = f"{self._snakemake} --config {asked} -- {RESULTS}/{self._name}/{CAPTIONS}/captions.csv"
+        return Step(gives, self._costs(self._features_of(CAPTIONS)), [command])
+
     def answers(self, trains: bool) -> Step:
         """Return how the queries of the dataset get answers.
 
@@ -80,9 +87,12 @@ class FirstSteps:
             gives = "answers of the demo's network: they are worth nothing, but show the way"
             costs = f"minutes, and about {DEMO_MINUTES} min to make the demo"
             return Step(gives, costs, [f"{self._snakemake} {RESULTS}/{self._name}/{target}"])
-        streams = self._configuration.system(self._name, ANSWERS).streams.values()
-        features = [feature for stream in streams for feature in stream.names]
-        return self._step("IMG, trained on your queries and scored (training comes on top)", features, target)
+        gives = "IMG, trained on your queries and scored (training comes on top)"
+        return self._step(gives, self._features_of(ANSWERS), target)
+
+    def _features_of(self, system: str) -> list[str]:
+        streams = self._configuration.system(self._name, system).streams.values()
+        return [feature for stream in streams for feature in stream.names]
 
     def _step(self, gives: str, features: Iterable[str], target: str) -> Step:
         return Step(gives, self._costs(features), [f"{self._snakemake} {RESULTS}/{self._name}/{target}"])

@@ -5,7 +5,14 @@ from typing import Any
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import merge, nested
-from workflow_scripts.lib.configuration.recipe import base_weights, fit_files, fits_on, known_by, with_parts
+from workflow_scripts.lib.configuration.recipe import (
+    base_weights,
+    captions_described,
+    fit_files,
+    fits_on,
+    known_by,
+    with_parts,
+)
 from workflow_scripts.lib.configuration.schema import HELD_OUT, System, SystemRuntime
 from workflow_scripts.lib.datasets.schema import TABLES
 from workflow_scripts.lib.errors import UserError
@@ -63,6 +70,10 @@ class Systems:
             "name": name,
             "config": config,
             "recipes": self._recipes(dataset, name),
+            "whole_recipes": {
+                feature: self._features.whole_recipe_digest(owner, feature) for feature, owner in owners.items()
+            },
+            "window_s": configuration.dataset(system.videos_on(dataset)).window_s,
             "weights": {feature: configuration.feature(owner, feature).weights for feature, owner in owners.items()}
             | fit_files(configuration, system),
             "runtime": system.runtime.model_dump(mode="json"),
@@ -244,6 +255,22 @@ class Systems:
         system = self._system(dataset, name)
         folder = f"{RESULTS}/{dataset}/{name}"
         return [f"{folder}/seed{seed}/{split}/metrics.json" for seed in system.seeds for split in system.splits.test]
+
+    def caption_answers(self, dataset: str, name: str) -> list[str]:
+        """Return the captions of the first seed, of every reported split.
+
+        Raises
+        ------
+        UserError
+            the system writes no captions of videos
+        """
+        system = self._system(dataset, name)
+        if "videos" not in captions_described(system):
+            raise UserError(
+                f"config/systems/{name}.yaml: writes no captions of videos, so there is no captions.csv; uniq4cap does"
+            )
+        folder = f"{RESULTS}/{dataset}/{name}/seed{system.seeds[0]}"
+        return [f"{folder}/{split}/answers/captions.parquet" for split in system.splits.test]
 
     def _feature_owners(self, dataset: str, name: str) -> dict[str, str]:
         """Return the features that a system reads, each with the dataset that it belongs to.

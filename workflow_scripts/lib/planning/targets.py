@@ -36,7 +36,7 @@ class Targets:
         for dataset in configuration.known("datasets"):
             folder = f"{RESULTS}/{dataset}"
             for system in configuration.known("systems"):
-                yield from (f"{folder}/{system}/{file}" for file in ("metrics.json", "report.html"))
+                yield from (f"{folder}/{system}/{file}" for file in ("metrics.json", "report.html", "captions.csv"))
             for feature in configuration.known("features"):
                 yield self._feature(dataset, feature)
             yield from (f"{folder}/annotations/queries.parquet", f"{folder}/media/manifest.parquet")

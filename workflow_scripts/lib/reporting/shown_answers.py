@@ -3,10 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.predictions.references import Reference
+from workflow_scripts.lib.reporting.shown_captions import shown_captions
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 
 MAX_VIDEOS = 12
@@ -36,6 +38,8 @@ def sections_of(
     references: Sequence[Reference],
     answers: Mapping[str, Sequence[Mapping[str, Any]]],
     scores: Sequence[Mapping[str, Any]] = (),
+    caption_scores: Mapping[str, float] = MappingProxyType({}),
+    unheard: Sequence[Mapping[str, Any]] = (),
 ) -> list[AnsweredTask]:
     """Return a section for every task that has answers.
 
@@ -45,6 +49,8 @@ def sections_of(
     references : its queries
     answers : task -> rows of its table
     scores : of queries
+    caption_scores : of captions, by what they describe
+    unheard : rows of the captions that were written with the sound set to zero
     """
     found = []
     if answers["moments"] or answers["steps"]:
@@ -52,7 +58,7 @@ def sections_of(
     if answers["highlights"]:
         found.append(_highlights(split, references, answers["highlights"]))
     if answers["captions"]:
-        found.append(_captions(split, answers["captions"]))
+        found.append(_captions(split, answers["captions"], caption_scores, unheard))
     if answers["videos"]:
         found.append(_rankings(split, answers["videos"]))
     return found
@@ -146,15 +152,22 @@ def _scaled(values: Sequence[float]) -> list[float]:
     return [(value - low) / (high - low) if high > low else 0.0 for value in values]
 
 
-def _captions(split: AnnotatedSplit, rows: Sequence[Mapping[str, Any]]) -> AnsweredTask:
+def _captions(
+    split: AnnotatedSplit,
+    rows: Sequence[Mapping[str, Any]],
+    scores: Mapping[str, float],
+    unheard: Sequence[Mapping[str, Any]],
+) -> AnsweredTask:
     texts = _reference_texts(split.captions) | _reference_texts(split.step_captions)
-    first = [row for row in rows if row["rank"] == 0]
-    shown = []
-    for row in first[: 4 * MAX_VIDEOS]:
-        is_step = row["step_index"] is not None
-        name = step_id(row["query_id"], row["step_index"]) if is_step else row["video_id"]
-        shown.append({"name": name, "text": row["text"], "references": texts.get(name, [])})
-    return AnsweredTask("captions", shown, len(first))
+    own, deaf = ({_described(row): row["text"] for row in table if row["rank"] == 0} for table in (rows, unheard))
+    return AnsweredTask("captions", shown_captions(own, texts, scores, deaf)[: 4 * MAX_VIDEOS], len(own))
+
+
+def _described(row: Mapping[str, Any]) -> str:
+    """Return what scores call a video, a window of one or a step."""
+    if row["query_id"]:
+        return step_id(row["query_id"], row["step_index"])
+    return row["video_id"] if row["step_index"] is None else f"{row['video_id']}, window {row['step_index'] + 1}"
 
 
 def _reference_texts(question: Callable[[], Any]) -> dict[str, Sequence[str]]:

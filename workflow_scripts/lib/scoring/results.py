@@ -107,7 +107,8 @@ def counts(
 ) -> dict[str, Any]:
     """Return how many queries there are, were scored, were lost for which reason, or had an unreadable answer.
 
-    Of the task of the first rule set; the others by task.
+    `without`, where there are some: how many were asked without rows of a stream, as a video without sound is. Of the
+    task of the first rule set; the others by task.
 
     Parameters
     ----------
@@ -134,7 +135,8 @@ def counts(
         }
     asked = tasks_of(RULE_SETS[results[0].rules]) if results else by_task
     first = next(task for task in asked if task in by_task)
-    return {**by_task[first], "unreadable": summary["unreadable"], "tasks": by_task}
+    without = {"without": summary["without"]} if summary.get("without") else {}
+    return {**by_task[first], "unreadable": summary["unreadable"], **without, "tasks": by_task}
 
 
 def intervals(columns: Mapping[str, np.ndarray]) -> dict[str, list[float]]:

@@ -165,12 +165,25 @@ class FeatureStore:
         return video_id in self._shard_of
 
     def __getitem__(self, video_id: str) -> StoredRows:
+        return self.read(video_id)
+
+    def read(self, video_id: str, rows: slice = slice(None)) -> StoredRows:
+        """Return some rows of an id, by default all; only these are read."""
+        with self._shard_with(video_id) as shard:
+            return shard.read(video_id, self._key_of[video_id], self.dim, rows)
+
+    def times_of(self, video_id: str) -> np.ndarray:
+        """Return start and end second of every row of an id, float32 (T, 2), without reading the rows."""
+        with self._shard_with(video_id) as shard:
+            return shard.times_of(video_id, self._key_of[video_id])
+
+    @contextlib.contextmanager
+    def _shard_with(self, video_id: str) -> Iterator["_Shard"]:
         shard_name = self._shard_of.get(video_id)
         if shard_name is None:
             raise self._unknown(video_id)
-        shard = self._open(shard_name)
         try:
-            return shard.read(video_id, self._key_of[video_id], self.dim)
+            yield self._open(shard_name)
         except UserError:
             with self._lock:
                 self._shards.pop(shard_name, None)
@@ -239,24 +252,33 @@ class _Shard:
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
             raise damaged(path, "a file of its arrays is missing")
 
-    def read(self, video_id: str, key: str, dim: int) -> StoredRows:
-        """Return the rows of one video as of this publication."""
+    def read(self, video_id: str, key: str, dim: int, rows: slice) -> StoredRows:
+        """Return rows of one video as of this publication."""
+        video = self._video(video_id, key)
+        first, last, _ = rows.indices(video.stop - video.start)
+        start, stop = video.start + first, video.start + max(first, last)
+        if start == stop:
+            # A shard in which everything failed does not know its width; the feature does.
+            values = np.zeros((0, dim), np.float32)
+        elif self.is_loaded:
+            values = self._features[start:stop]
+        else:
+            with self._of_one_publication(), reading(self.path):
+                values = np.asarray(self._features[start:stop])
+                self._require_complete(values)
+        return StoredRows(values.astype(np.float32), self._times[start:stop].copy(), video.status, video.reason)
+
+    def times_of(self, video_id: str, key: str) -> np.ndarray:
+        """Return the times of the rows of one video as of this publication."""
+        video = self._video(video_id, key)
+        return self._times[video.start : video.stop].copy()
+
+    def _video(self, video_id: str, key: str) -> VideoRows:
         video = self.videos.get(video_id)
         if video is None or video.key != key:
             # The shard is newer than the index.
             raise being_rewritten(self.path)
-        if video.start == video.stop:
-            # A shard in which everything failed does not know its width; the feature does.
-            values = np.zeros((0, dim), np.float32)
-        elif self.is_loaded:
-            values = self._features[video.start : video.stop]
-        else:
-            with self._of_one_publication(), reading(self.path):
-                values = np.asarray(self._features[video.start : video.stop])
-                self._require_complete(values)
-        return StoredRows(
-            values.astype(np.float32), self._times[video.start : video.stop].copy(), video.status, video.reason
-        )
+        return video
 
     @property
     def is_loaded(self) -> bool:

@@ -56,7 +56,7 @@ def notes_of(
         "config": config,
         "fitted": fitted,
         "stream_dims": {stream: list(dims) for stream, dims in stream_dims.items()},
-        "recipes": settings["recipes"],
+        "recipes": settings["whole_recipes"],
         "seed": seed,
         "epoch": None,
         "score": None,
@@ -146,8 +146,8 @@ def learns_by_steps(settings: Mapping[str, Any]) -> bool:
 
 
 def check_recipes(settings: Mapping[str, Any], trained_on: Mapping[str, str], checkpoint: Path) -> None:
-    """Refuse features that are not those the checkpoint was trained on."""
-    other = [name for name, recipe in settings["recipes"].items() if trained_on.get(name) != recipe]
+    """Refuse features that are not, but for windows, those the checkpoint was trained on."""
+    other = [name for name, recipe in settings["whole_recipes"].items() if trained_on.get(name) != recipe]
     if other:
         raise UserError(
             f"{checkpoint}: was not trained on the features {', '.join(other)} as they are now; use the same features "

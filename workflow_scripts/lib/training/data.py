@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.systems.interface import Item
+from models.systems.interface import Item, captions_of
 from workflow_scripts.lib.configuration.schema import HELD_OUT
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
@@ -59,6 +59,12 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
         use_zarrs()
     reader, splits = Reader.of(settings_path, settings, prior.answers), config["splits"]
     typed = system_config(config["system"], config["settings"])
+    if settings["window_s"] is not None and "videos" in captions_of(typed):
+        raise UserError(
+            f"config/datasets/{settings['videos']}.yaml: window_s: {settings['window_s']}: captions of whole videos do "
+            "not teach captions of windows; take a checkpoint that is trained elsewhere (checkpoint_from, "
+            "checkpoint_file), or leave window_s out"
+        )
     if not getattr(typed, "learns", True):
         return TrainingData(Split(), Split(), reader.annotated_split(splits["test"][0]), reader.stream_dims())
     train, chosen_on = reader.read(splits["train"], teaches=True), splits["select"]

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from models.systems.interface import Item, QueryScore, captions_of
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
+from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.units import n_items, prepared
 
 _TOLD_OF_CHECKPOINTS = ("dataset", "seed", "epoch", "score", "imported", "left_out")
@@ -208,10 +209,20 @@ def to_device(batch: dict[str, Any], device: torch.device | str) -> dict[str, An
     return {**batch, **moved}
 
 
+def without_rows(items: Iterable[Item]) -> dict[str, int]:
+    """Return how many items have no rows of a stream, by stream and reason (`audio: no_audio`)."""
+    found: Counter = Counter()
+    for item in items:
+        for stream, features in item.streams.items():
+            lacking = {rows.status for rows in features} - {"ok"}
+            found.update(f"{stream}: {status}" for status in lacking)
+    return dict(sorted(found.items()))
+
+
 def summarise_run(
     notes: Mapping[str, Any],
     settings: Mapping[str, Any],
-    skipped: Mapping[str, int],
+    split: Split,
     answered: Answered,
     seconds: float,
     device: str,
@@ -221,10 +232,11 @@ def summarise_run(
     unreadable = {span.query_id for span in spans if span.start_s is None or not span.is_readable}
     return {
         "tasks": {
-            task: {"asked": len(ids), "skipped": dict(skipped) | dict(answered.skipped[task])}
+            task: {"asked": len(ids), "skipped": dict(split.skipped) | dict(answered.skipped[task])}
             for task, ids in answered.asked.items()
         },
         "unreadable": len(unreadable),
+        "without": without_rows(split.items),
         "checkpoint": {key: notes[key] for key in _TOLD_OF_CHECKPOINTS if key in notes},
         "recipes": settings["recipes"],
         "weights": settings["weights"],

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,7 @@ class Reader:
     tasks : what the system answers
     captions_of : what its captions describe, `videos` or `steps`
     reads_media : whether anything it reads is made from the videos; if not, the videos need not be there
+    window_s : length of the windows of videos that captions describe; None: they describe whole videos
     """
 
     def __init__(
@@ -97,10 +99,12 @@ class Reader:
         tasks: Sequence[str] = ("moments",),
         captions_of: Sequence[str] = (),
         reads_media: bool = True,
+        window_s: float | None = None,
     ) -> None:
         annotated = annotated or results
         self.tables = annotated / "annotations"
-        self.config, self.prior = config, prior
+        self.config, self.prior, self.window_s = config, prior, window_s
+        self._tells_answers = config["prior"] is not None and config["prior"]["answers"] != "none"
         self.stores = {
             name: FeatureStore((annotated if stream == "text" else results) / "features" / name)
             for stream, content in config["streams"].items()
@@ -142,7 +146,8 @@ class Reader:
         """
         config, results = settings["config"], settings_path.parent.parent
         typed = system_config(config["system"], config["settings"])
-        asked = (tasks_of(typed), captions_of(typed), settings["reads_media"])
+        window_s = None if settings["window_s"] is None else float(Fraction(settings["window_s"]))
+        asked = (tasks_of(typed), captions_of(typed), settings["reads_media"], window_s)
         videos, annotated = (results.parent / settings[key] for key in ("videos", "annotations"))
         return cls(videos, config, settings["recipes"], annotated, prior, *asked)
 
@@ -215,7 +220,7 @@ class Reader:
 
     def _told(self, row: Mapping[str, Any], split: str, answers: Mapping[str, Any] | None) -> Told:
         prior, video_id = None, row["video_id"]
-        if self.config["prior"] is not None:
+        if self._tells_answers:
             prior = answers.get(row["query_id"]) if answers is not None else row["source"].get("stage1_result")
         moment, steps = self._annotated.given(row["query_id"])
         return Told(
@@ -225,6 +230,7 @@ class Reader:
             prior_spans=None if prior is None else tuple((start, end) for start, end in prior),
             moment=moment,
             steps=steps,
+            window_s=self.window_s if row["query_id"] is None else None,
         )
 
     def queries_of_roles(self, roles: Sequence[str]) -> list[Item]:
@@ -261,7 +267,7 @@ class Reader:
             return lost
         if self._transcripts is not None and told.transcript is None:
             return f"{self.config['transcript']} failed"
-        if self.config["prior"] is not None and told.prior_spans is None:
+        if self._tells_answers and told.prior_spans is None:
             return f"no answer of {self.config['prior']['system']}"
         for _, name, owner in self._features(row):
             if self._feature(name, owner).status == "failed":

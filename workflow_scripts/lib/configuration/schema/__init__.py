@@ -17,6 +17,7 @@ from workflow_scripts.lib.configuration.schema.features import (
     TextFeature,
     TranscriptFeature,
     VisualFeature,
+    Window,
 )
 from workflow_scripts.lib.configuration.schema.frames import SAMPLING_OPTIONS, Images, Resize, Sampling
 from workflow_scripts.lib.configuration.schema.published import (
@@ -63,4 +64,5 @@ __all__ = [
     "TranscriptFeature",
     "VisualFeature",
     "Weight",
+    "Window",
 ]

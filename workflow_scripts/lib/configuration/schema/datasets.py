@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from workflow_scripts.lib.configuration.schema.published import Download
-from workflow_scripts.lib.configuration.schema.section import Name, Section
+from workflow_scripts.lib.configuration.schema.section import Name, Rate, Section
 from workflow_scripts.lib.metrics.scored import OptionalMetric, Options
 
 NO_ANNOTATIONS = "folder"
@@ -167,6 +167,11 @@ class Dataset(Section):
         default_factory=DatasetSplits, description="what the splits are for; a system's own `splits` win"
     )
     query_audio: str | None = Field(None, description="folder that holds the sound files of spoken queries")
+    window_s: Rate | None = Field(
+        None,
+        description="captions are of windows of so many seconds: features that see a whole video at once see every "
+        "window of it as if it were one; null: captions are of whole videos. For captioning, not for training",
+    )
     n_shards: PositiveInt | None = Field(
         None, description="fixed number of shards; default: annotated videos / videos_per_shard, frozen when first seen"
     )

@@ -91,9 +91,17 @@ class Window(Section):
     align: Literal["centre", "start"] = Field(
         "centre", description="whether a window is centred on its row or starts with it"
     )
-    tail: Literal["pad", "drop"] = Field(
-        "pad", description="`pad`: rows cover the video, with silence around the sound; `drop`: only whole windows"
+    tail: Literal["pad", "drop", "short"] = Field(
+        "pad",
+        description="`pad`: rows cover the video, with silence around the sound; `drop`: only whole windows; `short`: "
+        "the last window ends with the sound (`align: start`)",
     )
+
+    @model_validator(mode="after")
+    def _check_tail(self) -> Self:
+        if self.tail == "short" and self.align != "start":
+            raise ValueError("tail: short needs align: start")
+        return self
 
 
 class AudioFeature(ExtractedFeature):

@@ -19,7 +19,7 @@ SAMPLING_OPTIONS: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "lavis_head": (frozenset({"n_frames"}), frozenset()),
     "lavis_uniform": (frozenset({"n_frames"}), frozenset()),
     "linspace": (frozenset({"n_frames"}), frozenset()),
-    "linspace_clip": (frozenset({"n_frames"}), frozenset()),
+    "linspace_clip": (frozenset({"n_frames"}), frozenset({"window_s"})),
     "hero_clips": (frozenset(), frozenset({"clip_s", "end"})),
     "windows": (frozenset({"window"}), frozenset({"stride", "tail", "skip_last", "block", "rate", "n_frames"})),
     "i3d_chunks": (frozenset(), frozenset({"rate"})),
@@ -58,6 +58,11 @@ class Sampling(Section):
         "are seen of each window, evenly spaced from its first one (null: all)",
     )
     clip_s: Rate = Field("2", description="`hero_clips`: seconds per row, exact: `2`, `3/2`")
+    window_s: Rate | None = Field(
+        None,
+        description="`linspace_clip`: a row for every so many seconds, the last one may be shorter; null: one row. A "
+        "dataset with `window_s` sets it",
+    )
     end: Literal["float", "int"] = Field(
         "float", description="`hero_clips`: rounding of a clip's last frame, `float` as HERO, `int` as lighthouse"
     )

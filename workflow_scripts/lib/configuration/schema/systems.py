@@ -33,10 +33,10 @@ class Prior(Section):
 
     system: Name = Field(description="its file in config/systems/")
     weights: bool = Field(True, description="training starts from its checkpoint")
-    answers: Literal["predicted", "annotated"] = Field(
+    answers: Literal["predicted", "annotated", "none"] = Field(
         "predicted",
-        description="what this system is told of each query: the prior's own predictions, or those that the annotation "
-        "files bring along (`stage1_result`), for which the prior need not be trained",
+        description="what this system is told of each query: the prior's own predictions, those that the annotation "
+        "files bring along (`stage1_result`), for which the prior need not be trained, or nothing",
     )
 
 

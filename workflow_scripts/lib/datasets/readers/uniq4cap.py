@@ -1,8 +1,8 @@
 """UniQ4Cap captions: a JSON list of videos, each with a caption that covers sound and one that does not.
 
 Fields: `id`, `sound_mplug` (sound and vision; required), `mplug` (vision only). `duration` in seconds is understood
-too; without it the duration comes from the video. One object id -> the other fields, in which such captions are also
-passed on, is read like the list.
+too; without it the duration comes from the video. Blank captions are left out and counted in the log. One object id ->
+the other fields, in which such captions are also passed on, is read like the list.
 """
 
 import logging
@@ -21,7 +21,7 @@ from workflow_scripts.lib.datasets.source_files import (
     require_object,
 )
 
-VERSION = 1
+VERSION = 2
 
 CAPTION_KINDS = {"sound_mplug": "sound", "mplug": "visual"}
 FIELDS = ("id", "duration", *CAPTION_KINDS)
@@ -46,12 +46,15 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
     """
     annotations = Annotations(dataset)
     unknown: Counter[str] = Counter()
+    n_blank = 0
     for split, path in files.items():
         for where, entry in _entries(path):
-            _add_entry(annotations, split, where, entry)
+            n_blank += _add_entry(annotations, split, where, entry)
             unknown.update(key for key in entry if key not in FIELDS)
     for name, count in unknown.items():
         log.warning("%s: field %r of %d entries is kept in extra_json, not used", dataset, name, count)
+    if n_blank:
+        log.warning("%s: %d blank captions are left out", dataset, n_blank)
     return annotations
 
 
@@ -73,7 +76,8 @@ def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise BadSourceFile(str(path), f"a JSON {type(content).__name__}", "a list [{...}, ...] or {id: {...}, ...}")
 
 
-def _add_entry(annotations: Annotations, split: str, where: str, entry: dict[str, Any]) -> None:
+def _add_entry(annotations: Annotations, split: str, where: str, entry: dict[str, Any]) -> int:
+    """Add a video with its captions; return how many are blank, and left out."""
     video_id = require(entry, "id", str, where)
     if video_id in annotations.origins:
         raise DuplicateVideo(
@@ -82,15 +86,16 @@ def _add_entry(annotations: Annotations, split: str, where: str, entry: dict[str
     duration_s = require_duration(entry, "duration", where) if "duration" in entry else None
     annotations.add_video(video_id, split, duration_s, where, extra_json=extra_json(entry, FIELDS))
     require(entry, "sound_mplug", str, where)
-    present = [name for name in CAPTION_KINDS if name in entry]
-    for index, name in enumerate(present):
+    given = {kind: require(entry, name, str, where) for name, kind in CAPTION_KINDS.items() if name in entry}
+    for index, (kind, text) in enumerate((kind, text) for kind, text in given.items() if text.strip()):
         annotations.captions.append(
             {
                 "dataset": annotations.dataset,
                 "split": split,
                 "video_id": video_id,
                 "caption_index": index,
-                "text": require(entry, name, str, where),
-                "kind": CAPTION_KINDS[name],
+                "text": text,
+                "kind": kind,
             }
         )
+    return sum(not text.strip() for text in given.values())

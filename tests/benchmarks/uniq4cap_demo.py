@@ -1,0 +1,106 @@
+"""Train UniQ4Cap on the demo with several seeds: CIDEr beside floor and bound, and which sounds are named rightly.
+
+python -m tests.benchmarks.uniq4cap_demo [--directory FOLDER]. The bound is what perfect captions score.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.benchmarks.demo_seeds import per_seed, run_demo
+from workflow_scripts.lib.datasets.demo.sentences import SOUND_NAMES
+from workflow_scripts.lib.predictions.answer_tables import read_answers
+
+SYSTEM = "uniq4cap"
+METRIC = "CIDEr"
+PERFECT = 1000.0
+"""CIDEr of captions that are their references, times 100."""
+
+
+class Named(NamedTuple):
+    """How often a sound is named, is there, and both."""
+
+    said: int
+    there: int
+    both: int
+
+    @property
+    def precision(self) -> float:
+        """Share of the captions that name it whose videos have it."""
+        return self.both / self.said if self.said else float("nan")
+
+    @property
+    def recall(self) -> float:
+        """Share of the videos that have it whose captions name it."""
+        return self.both / self.there if self.there else float("nan")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
+    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.directory or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        metrics = run_demo(folder, [SYSTEM], args.seeds)
+        print("\n".join(score_lines(per_seed(metrics))))
+        results, split = folder / "results/demo", metrics["split"]
+        plans = json.loads((results / "source/annotations/events.json").read_text(encoding="utf-8"))
+        runs = [results / SYSTEM / f"seed{seed}" / split for seed in args.seeds]
+        for variant, title in (("", "with sound"), ("zero:audio", "sound set to zero")):
+            counted = [sound_words(read_answers(run, "captions", variant).to_pylist(), plans) for run in runs]
+            print(f"\nsounds, {title}, all seeds\n" + "\n".join(sound_lines(counted)))
+
+
+def score_lines(runs: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return CIDEr of the system, its ablations and the floor: every seed, mean, spread, multiple of the floor."""
+    runs = list(runs)
+    rows = {SYSTEM: [run["metrics"][METRIC] for run in runs]}
+    for stream in runs[0]["ablations"]:
+        rows[f"{stream} set to zero"] = [run["ablations"][stream]["metrics"][METRIC] for run in runs]
+    rows["most frequent caption"] = [run["baselines"]["floor"]["metrics"][METRIC] for run in runs]
+    floor = statistics.fmean(rows["most frequent caption"])
+    lines = [f"{METRIC}, perfect captions: {PERFECT:.0f}, {PERFECT / floor:.1f} times the floor"]
+    for name, values in rows.items():
+        mean, spread = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+        each = " ".join(f"{value:7.1f}" for value in values)
+        lines.append(f"{name:24}{each}  mean {mean:7.1f}  sd {spread:6.1f}  {mean / floor:.2f} times the floor")
+    return lines
+
+
+def sound_words(answers: Iterable[Mapping[str, Any]], plans: Mapping[str, Any]) -> dict[str, Named]:
+    """Return for every sound how often captions name it and videos have it.
+
+    Parameters
+    ----------
+    answers : rows of the table of captions
+    plans : video -> what happens in it
+    """
+    rows = list(answers)
+    found = {}
+    for sound, name in SOUND_NAMES.items():
+        said = [name.removeprefix("a ") in row["text"] for row in rows]
+        there = [any(event["sound"] == sound for event in plans[row["video_id"]]["events"]) for row in rows]
+        both = sum(one and other for one, other in zip(said, there, strict=True))
+        found[name] = Named(sum(said), sum(there), both)
+    return found
+
+
+def sound_lines(counted: Iterable[Mapping[str, Named]]) -> list[str]:
+    """Return a line per sound, and one of all, of all seeds together."""
+    runs = list(counted)
+    total = {name: Named(*map(sum, zip(*(run[name] for run in runs), strict=True))) for name in runs[0]}
+    total["all"] = Named(*map(sum, zip(*total.values(), strict=True)))
+    return [
+        f"{name:12} said {own.said:4}  there {own.there:4}  precision {own.precision:.2f}  recall {own.recall:.2f}"
+        for name, own in total.items()
+    ]
+
+
+if __name__ == "__main__":
+    main()
