@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from workflow_scripts.lib.errors import UserError
@@ -59,6 +59,17 @@ def test_a_checkpoint_of_the_first_releases_is_read_without_a_digest(path):
     save_file(tensors, path, {"format_version": metadata["format_version"]})
     with pytest.raises(UserError, match="not a momentflow checkpoint"):
         read_checkpoint(path)
+
+
+def test_a_full_disk_while_a_checkpoint_is_written_keeps_the_one_before(path, monkeypatch):
+    def fills_up(*_, **__):
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+
+    before = path.read_bytes()
+    monkeypatch.setattr("workflow_scripts.lib.training.checkpoint.save_file", fills_up)
+    with pytest.raises(OSError, match="No space left on device"):
+        write_checkpoint(path, read_checkpoint(path))
+    assert path.read_bytes() == before
 
 
 def test_a_file_of_other_weights_is_refused(tmp_path):

@@ -78,6 +78,13 @@ def test_hostile_weights_are_named_with_what_they_are(name, found, loader):
         assert "weights_only" not in str(raised.value)
 
 
+def test_a_file_that_is_not_there_or_empty_is_named(tmp_path):
+    (tmp_path / "empty.pt").touch()
+    for name, found in {"none.pt": "no such file", "empty.pt": "an empty file"}.items():
+        with pytest.raises(UserError, match=f"{name}: {found}"):
+            read_published(tmp_path / name)
+
+
 def test_weights_of_other_forms_are_named_too():
     for name in ("crash_caffe2.pkl", "f2py_caffe2.pkl"):
         with pytest.raises(UserError, match=f"{name}: .*refused to load"):

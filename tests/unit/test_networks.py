@@ -106,6 +106,20 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
     assert resolve_device("cpu") == "cpu"
 
 
+def test_a_file_without_a_published_checksum_is_held_to_what_it_was_at_first(checkpoint, caplog):
+    load_encoder(settings(checkpoint))
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert digest in caplog.text
+    note = checkpoint.with_name("Cnn14.pth.sha256")
+    assert note.read_text() == f"{digest}  Cnn14.pth\n"
+    load_encoder(settings(checkpoint))
+    torch.save(torch.load(checkpoint) | {"more": 1}, checkpoint)
+    with pytest.raises(UserError, match=f"Cnn14.pth.sha256 says {digest}, as it was .* delete the note"):
+        load_encoder(settings(checkpoint))
+    note.unlink()
+    load_encoder(settings(checkpoint))
+
+
 def test_the_tensors_of_a_part_are_loaded_with_those_of_the_file(tmp_path):
     params = {"width_divisor": 32, "postprocess": "pca"}
     recipe = {"recipe": {"encoder": "vggish", "params": params}, "device": "cpu"}

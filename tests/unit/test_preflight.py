@@ -1,7 +1,9 @@
 """What is said before the first job: everything that is missing, and what the rest will cost."""
 
 import json
+import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,15 @@ def annotated(here):
 def asked(*targets: str, **config) -> tuple[list[str], list[str]]:
     given = {"datasets": {"clips": MINE}} | config
     return Plan(given, CONFIG).preflight.message([f"results/{target}" for target in targets])
+
+
+def test_annotations_that_are_dated_in_the_future_are_refused_while_planning(annotated):
+    path = annotated / "queries.jsonl"
+    os.utime(path, (0, time.time() + 3600))
+    with pytest.raises(UserError, match=r"queries\.jsonl: is dated [0-9,]+ s in the future, .*`touch queries\.jsonl`"):
+        asked("clips/annotations/queries.parquet", "clips/features/clip_tiny/index.parquet")
+    os.utime(path)
+    asked("clips/features/clip_tiny/index.parquet")
 
 
 def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here):

@@ -3,10 +3,12 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ from tests.unit.made_training import (
     made_training,
     signal_after,
 )
-from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.errors import UserError, explain_os_error
 from workflow_scripts.lib.store.atomic import sibling
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, Training
@@ -225,6 +227,26 @@ def test_the_state_of_other_settings_or_data_is_discarded(tmp_path):
     state = StateFolder(tmp_path / "state", "another key")
     assert not state.is_finished
     assert [path.name for path in state.folder.iterdir()] == ["key.json"]
+
+
+@pytest.mark.parametrize("says", ["I/O error: No space left on device (os error 28)", "file write failed"])
+def test_a_full_disk_is_told_as_such_and_the_last_good_state_stays(tmp_path, monkeypatch, says):
+    state = StateFolder(tmp_path, "key")
+    state.save(3, lambda folder: folder.mkdir())
+
+    def write(folder):
+        folder.mkdir()
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=0 if "failed" in says else 2**40))
+        raise RuntimeError(says)
+
+    with pytest.raises(OSError, match="No space left on device") as full:
+        state.save(7, write)
+    assert "no disk space left while writing" in explain_os_error(full.value)
+    assert state.latest() == tmp_path / "step3"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.json", "step3"]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**40))
+    with pytest.raises(RuntimeError, match="another fault"):
+        state.save(8, lambda folder: (_ for _ in ()).throw(RuntimeError("another fault")))
 
 
 def test_half_written_checkpoints_are_ignored_and_swept(tmp_path):

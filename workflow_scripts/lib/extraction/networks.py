@@ -10,7 +10,7 @@ from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.gpus import take_gpus
 from workflow_scripts.lib.extraction.weight_files import LOADERS
-from workflow_scripts.lib.store.digest import verify_sha256
+from workflow_scripts.lib.store.digest import UNVERIFIED, verify_sha256, verify_unchanged
 
 
 def load_encoder(settings: dict[str, Any]) -> Encoder:
@@ -58,7 +58,10 @@ def _read_file(weights: dict[str, Any]) -> Any:
         raise UserError(f"config/weights.yaml: {weights['name']}.loader: unknown loader {weights['loader']!r}; {hint}")
     if not path.is_file():
         raise UserError(missing_weights(weights))
-    verify_sha256(path, weights["sha256"], str(path), "delete the file and download it again")
+    if weights["sha256"] == UNVERIFIED:
+        verify_unchanged(path)
+    else:
+        verify_sha256(path, weights["sha256"], str(path), "delete the file and download it again")
     return loader(path)
 
 

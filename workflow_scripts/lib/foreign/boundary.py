@@ -47,8 +47,8 @@ def reading(where: Path | str, what: str = "", remedy: str = "", path: Path | No
         yield
     except UserError:
         raise
-    except FileNotFoundError:
-        raise
+    except FileNotFoundError as error:
+        raise UnreadableFile(f"{where}: no such file") from error
     except Exception as error:  # Libraries raise what they like at damaged bytes; a list of it would never be whole.
         other = what_it_is(path or Path(where))
         if other:

@@ -1,5 +1,7 @@
 """What the rules ask about a dataset: its shards, its annotation files, how they are read."""
 
+import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,9 @@ from workflow_scripts.lib.store.shards import (
     split_into_shards,
 )
 from workflow_scripts.lib.store.tables import read_table
+
+_CLOCKS_DIFFER_S = 10.0
+"""By how much the clocks of a machine and of its file server may differ."""
 
 
 class Datasets:
@@ -139,6 +144,7 @@ class Datasets:
             files = {split: stored_path(Path(path)) for split, path in source.files.items()}
             for path in files.values():
                 self._downloads.require(path)
+                _refuse_future_date(path)
             cache = RESULTS / name / "shards" / "annotated.json"
             self._annotated[name] = annotated_videos(
                 files.values(),
@@ -273,6 +279,16 @@ class Datasets:
 
 def _manifest(dataset: str) -> str:
     return f"{RESULTS}/{dataset}/media/manifest.parquet"
+
+
+def _refuse_future_date(path: Path) -> None:
+    """Refuse a file that is newer than anything that can be made from it: Snakemake would delete that at every try."""
+    ahead_s = path.stat().st_mtime - time.time() if path.is_file() else 0.0
+    if ahead_s > _CLOCKS_DIFFER_S:
+        raise UserError(
+            f"{path}: is dated {ahead_s:,.0f} s in the future, so that the tables made from it always seem too old and "
+            f"are deleted. Give it today's date (`touch {shlex.quote(str(path))}`), or set the clock of this machine."
+        )
 
 
 def _generated(dataset: Dataset) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """Files that appear complete or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import Any
 
 HOST = re.sub(r"[^A-Za-z0-9.]", "_", socket.gethostname())[:32]
 _LEFTOVER = re.compile(r"\.(?:tmp|old)-(?P<host>[A-Za-z0-9._]+)-(?P<pid>\d+)-[0-9a-f]{8}$")
+_NEARLY_NOTHING = 2**20
 # The liveness of a process on another machine cannot be asked; no writer of ours holds one temporary file this long.
 _FOREIGN_LEFTOVER_AGE_S = 2 * 24 * 3600
 
@@ -72,6 +74,26 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
         raise
     fsync_path(target.parent)
+
+
+@contextlib.contextmanager
+def telling_of_full_disks(path: Path) -> Iterator[None]:
+    """Turn what libraries in C++ and Rust raise on a full disk into the error that Python raises.
+
+    Parameters
+    ----------
+    path : Path
+        What is being written.
+    """
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        is_full = "os error 28" in str(error) or shutil.disk_usage(path.parent).free < _NEARLY_NOTHING
+        if not is_full:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

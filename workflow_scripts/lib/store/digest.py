@@ -1,5 +1,6 @@
 """Digests: what makes two things the same."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -7,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.atomic import write_text
 
 log = logging.getLogger(__name__)
 
+UNVERIFIED = "unverified"
+"""Stands for a checksum that nobody has told."""
 _EDGE_BYTES = 2**20
 _BLOCK_BYTES = 2**22
 
@@ -48,7 +52,7 @@ def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
     path : Path
         The file.
     sha256 : str
-        64 hex digits, the first 8 (which names such as `vgg16-397923af.pth` state), or `unverified`.
+        64 hex digits, the first 8 (which names such as `vgg16-397923af.pth` state), or `UNVERIFIED`.
     name, remedy : str
         Begin and end of the message.
 
@@ -57,12 +61,39 @@ def verify_sha256(path: Path, sha256: str, name: str, remedy: str) -> None:
     UserError
         If the file has another digest.
     """
-    if sha256 == "unverified":
-        log.warning("%s: no checksum is known for this file", name)
-        return
     found = file_sha256(path)
+    if sha256 == UNVERIFIED:
+        log.warning("%s: no checksum is known for this file; its sha256 is %s", name, found)
+        return
     if not found.startswith(sha256):
         raise UserError(f"{name}: sha256 is {found}, expected {sha256} (configured); {remedy}")
+
+
+def verify_unchanged(path: Path) -> None:
+    """Compare a file whose published checksum is not known with what it was when it was first used.
+
+    Parameters
+    ----------
+    path : Path
+        The file; its digest is kept beside it, as `<name>.sha256`, in the form that `sha256sum -c` reads.
+
+    Raises
+    ------
+    UserError
+        If it has changed.
+    """
+    note, found = path.with_name(f"{path.name}.sha256"), file_sha256(path)
+    if note.is_file():
+        known = note.read_text(encoding="utf-8", errors="replace").split(maxsplit=1)[:1]
+        if known != [found]:
+            raise UserError(
+                f"{path}: sha256 is {found}, but {note.name} says {''.join(known) or 'nothing'}, as it was when the "
+                "file was first used. Bring the file of then back; if the change is meant, delete the note."
+            )
+        return
+    log.warning("%s: no checksum is known for this file; its sha256 is %s, which is kept beside it", path, found)
+    with contextlib.suppress(OSError):  # A folder that others own: then the log alone has it.
+        write_text(note, f"{found}  {path.name}\n")
 
 
 def content_digest(path: Path | str, whole: bool = False) -> str:

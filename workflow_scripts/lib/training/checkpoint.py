@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.atomic import atomic_path
+from workflow_scripts.lib.store.atomic import atomic_path, telling_of_full_disks
 from workflow_scripts.lib.training.standardiser import Standardiser
 
 FORMAT_VERSION = 1
@@ -73,7 +73,7 @@ def write_checkpoint(path: Path, trained: Trained) -> None:
             tensors[f"{STANDARDISER}{stream}.{i}.scale"] = torch.from_numpy(scale)
     notes = json.dumps(trained.notes, sort_keys=True)
     metadata = {"format_version": str(FORMAT_VERSION), "notes": notes, "digest": _digest(tensors, notes)}
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, telling_of_full_disks(path):
         save_file(tensors, temporary, metadata=metadata)
 
 

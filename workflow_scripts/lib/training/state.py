@@ -5,7 +5,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.lib.store.atomic import fsync_path, remove_tree, sibling, sweep_leftovers, write_json
+from workflow_scripts.lib.store.atomic import (
+    fsync_path,
+    remove_tree,
+    sibling,
+    sweep_leftovers,
+    telling_of_full_disks,
+    write_json,
+)
 
 
 @dataclass
@@ -84,7 +91,8 @@ class StateFolder:
         final = self.folder / f"step{step}"
         temporary = sibling(final, "tmp")
         try:
-            write(temporary)
+            with telling_of_full_disks(final):
+                write(temporary)
             for path in temporary.rglob("*"):
                 if path.is_file():
                     fsync_path(path)
