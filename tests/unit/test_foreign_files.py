@@ -141,6 +141,7 @@ DTYPE, ARRAY = b"cnumpy\ndtype\n", b"cnumpy.core.multiarray\n_reconstruct\n(cnum
         + b"NNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb",
         ARRAY + b"(K\x01K\x7f\x85" + DTYPE + b"X\x02\x00\x00\x00f4\x85R\x89C\x04abcdtb",
         ARRAY + b"(K\x01K\x01\x85K\x00\x89]tb",
+        DTYPE + b"X\x02\x00\x00\x00f4\x85R(K\x03X\x01\x00\x00\x00<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x01tb",
         b"c_codecs\nencode\n(X\x01\x00\x00\x00aX\x05\x00\x00\x00utf16tR",
         b"}](K\x01eK\x01s",
         b"\x8f",
@@ -162,6 +163,8 @@ def test_small_pickles_cannot_become_large():
     nested = b")" + b"2\x86" * 60
     with pytest.raises(pickle.UnpicklingError, match="as a key"):
         unpickle(pickled(b"}" + nested + b"K\x01s"))
+    with pytest.raises(pickle.UnpicklingError, match="an array of tuple"):
+        unpickle(pickled(DTYPE + nested + b"\x85R"))
     text = b"X" + (10**6).to_bytes(4, "little") + b"a" * 10**6 + b"q\x00"
     again = b"0c_codecs\nencode\n(h\x00X\x06\x00\x00\x00latin1tR" * 100
     with pytest.raises(pickle.UnpicklingError, match="again and again"):

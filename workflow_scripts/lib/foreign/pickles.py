@@ -149,7 +149,9 @@ def _dict(pairs: Any = ()) -> dict[Any, Any]:
 
 
 def _dtype(form: Any, align: Any = False, copy: Any = True) -> np.dtype:
-    _require(isinstance(form, str) and bool(_DTYPE.fullmatch(form)), f"an array of {str(form)[:40]!r}")
+    # Not `str` of anything else: of lists in lists that takes for ever.
+    shown = repr(form[:40]) if isinstance(form, str) else type(form).__name__
+    _require(isinstance(form, str) and bool(_DTYPE.fullmatch(form)), f"an array of {shown}")
     # A copy: what follows in the pickle sets the order of its bytes.
     return np.dtype(form, copy=True)
 
@@ -161,7 +163,8 @@ def _dtype_state(dtype: np.dtype, state: Any) -> tuple:
         and state[0] in (3, 4)
         and state[1] in ("<", ">", "|", "=")
         and state[2:5] == (None, None, None)
-        and (state[5] == dtype.itemsize if dtype.kind in "SU" else state[5:7] == (-1, -1)),
+        # Size, alignment and flags: others than its own make numpy take numbers for pointers.
+        and state[5:] == dtype.__reduce__()[2][5:8],
         "an array of another form",
     )
     return state
