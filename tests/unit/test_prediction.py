@@ -6,6 +6,7 @@ import re
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
@@ -17,6 +18,9 @@ from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_EPOCHS, N_SELECT, made_item
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.metrics.questions import Moments
+from workflow_scripts.lib.metrics.windows import list_windows
+from workflow_scripts.lib.predictions.answer_readers import read_spans
 from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers, write_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
@@ -386,6 +390,14 @@ def test_spans_that_end_before_they_start_are_written_where_they_count_as_misses
     answers = {"steps": [Step("a", "v", 0, 2.0, 1.0)]}
     write_answers(tmp_path, answers, NAMES, {"steps": ["a"]}, may_be_reversed=True)
     assert [row["end_s"] for row in read_answers(tmp_path, "steps").to_pylist()] == [1.0]
+
+
+def test_a_span_that_ends_before_it_starts_is_empty_to_a_rule_set_that_knows_none(tmp_path):
+    reversed_span = {"moments": [span("a", start_s=5.0, end_s=2.0)]}
+    write_answers(tmp_path, reversed_span, NAMES, {"moments": ["a"]}, may_be_reversed=True)
+    table, asked = read_answers(tmp_path, "moments"), Moments(["a"], ["v"], np.array([9.0]), list_windows(["a"], [[]]))
+    assert read_spans(table, asked).windows.spans[0, 0].tolist() == [5.0, 5.0]
+    assert read_spans(table, asked, may_be_reversed=True).windows.spans[0, 0].tolist() == [5.0, 2.0]
 
 
 def test_a_query_without_answer_is_written_as_a_row_without_span(tmp_path):

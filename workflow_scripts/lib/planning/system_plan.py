@@ -123,7 +123,8 @@ class Systems:
 
     def _evaluation(self, dataset: str, system: System) -> dict[str, Any]:
         """Return what scores a system's predictions: its own words, else those of the dataset."""
-        scored = scoring(self._configuration, dataset, system.evaluation.rules, system.evaluation.thresholds)
+        own = system.evaluation
+        scored = scoring(self._configuration, dataset, own.rules, own.thresholds, reversed=own.reversed)
         published = {
             split: published_rows(self._configuration, dataset, split, scored["rules"]) for split in system.splits.test
         }

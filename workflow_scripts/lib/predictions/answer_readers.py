@@ -25,12 +25,13 @@ def read_spans(
     question : what is asked
     keeps_unreadable : whether a row without a span is a window of its own (`UNREADABLE`), or is left out: then a query
         with no other row is a miss
-    may_be_reversed : whether spans may end before they start: written answers are checked, and the rule set counts them
-        as misses
+    may_be_reversed : whether the rule set knows spans that end before they start, and counts them as misses. Others
+        get an empty span at its start for such a one, which misses too; answers of a system that may not give any were
+        refused when they were written
 
     Raises
     ------
-    MissingPrediction, MissingScore, NonFiniteSpan, ReversedSpan, NonFiniteScore
+    MissingPrediction, MissingScore, NonFiniteSpan, NonFiniteScore
         If a query has no row, only some rows have a score, or a row is broken.
     """
     asked = pc.index_in(moments["query_id"], pa.array(question.ids, pa.string()))
@@ -53,6 +54,8 @@ def read_spans(
         values[:, i] = moments[name].cast(pa.float64()).to_numpy()[order]
     values[~has_span[order], :2] = UNREADABLE
     counts = np.bincount(query, minlength=len(question.ids))
+    if not may_be_reversed:
+        np.maximum(values[:, 0], values[:, 1], out=values[:, 1])
     return Spans(pad_windows(question.ids, counts, values, allow_reversed=may_be_reversed))
 
 

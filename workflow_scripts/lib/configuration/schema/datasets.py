@@ -96,8 +96,8 @@ class BenchmarkEvaluation(Section):
     )
     reversed: Literal["refuse", "miss"] = Field(
         Options.reversed,
-        description="a span that ends before it starts under the rule sets of HiREST: refused, or a miss as in the "
-        "published code",
+        description="a span that ends before it starts: refused, or a miss, as in the published code of HiREST; in a "
+        "file of predictions its rule sets alone take it",
     )
     match_number: bool = Field(
         Options.match_number,

@@ -121,6 +121,11 @@ class Evaluation(Section):
     thresholds: tuple[float, ...] | None = Field(
         None, description="tIoU thresholds of R1 and R5; null: those of the dataset"
     )
+    reversed: Literal["refuse", "miss"] | None = Field(
+        None,
+        description="a predicted span that ends before it starts is refused, or a miss; null: as in the dataset's "
+        "`evaluation`",
+    )
     group_by: str | None = Field(None, description="also report by this field of the queries' extra data")
     zero_streams: tuple[Name, ...] = Field((), description="ablations: also report with this stream set to zero")
     variations: dict[Name, dict[str, Any] | None] = Field(
