@@ -23,7 +23,8 @@ def test_the_demos_checkpoint_answers_every_query_whose_video_can_be_used(clips)
         "evaluated": n_answered,
         "skipped": {"video missing": 2, "video unreadable": 1},
     }
-    assert metrics["counts"] == counts | {"unreadable": 0, "tasks": {"moments": counts}}
+    without = {"audio: no_audio": 5}
+    assert metrics["counts"] == counts | {"unreadable": 0, "without": without, "tasks": {"moments": counts}}
     assert f"{n_answered} of {n_answered + 3} queries scored; 2 video missing, 1 video unreadable" in clips.run.output
     assert metrics["provenance"]["checkpoint"]["dataset"] == "demo"
     assert metrics["groups"] == metrics["ablations"] == {}

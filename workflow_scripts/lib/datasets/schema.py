@@ -159,11 +159,14 @@ def span_flags(start_s: float, end_s: float, duration_s: float) -> list[str]:
 
 
 def why_empty(start_s: float, end_s: float, duration_s: float) -> str | None:
-    """Return why nothing of a moment lies inside its video, None if something does."""
+    """Return why nothing of a moment lies inside its video, None if something does.
+
+    One without length is in published annotations, and scored there: it counts as inside where its place is.
+    """
     if start_s > end_s:
         return "moment ends before it starts"
     if start_s == end_s:
-        return "moment without length"
+        return "moment outside its video" if start_s > duration_s or start_s < 0 else None
     return "moment outside its video" if start_s >= duration_s or end_s <= 0 else None
 
 

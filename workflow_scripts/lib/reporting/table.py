@@ -103,7 +103,7 @@ def rule_set_notes(metrics: Mapping[str, Any]) -> list[str]:
 
 def left_out_notes(metrics: Mapping[str, Any]) -> list[str]:
     """Return what was left out of training and selection and why, a line each; none where nothing was."""
-    left_out = metrics["provenance"].get("checkpoint", {}).get("left_out", {})
+    left_out = metrics.get("provenance", {}).get("checkpoint", {}).get("left_out", {})
     return [
         f"left out of {role}: {', '.join(f'{n} ({reason})' for reason, n in reasons.items())}"
         for role, reasons in left_out.items()
