@@ -61,7 +61,7 @@ def test_bad_videos_and_failed_features_are_counted_by_reason(tmp_path):
     [
         ({"start_s": 1001.0, "end_s": 1004.0}, "moment outside its video"),
         ({"start_s": -4.0, "end_s": -1.0}, "moment outside its video"),
-        ({"start_s": 2.0, "end_s": 2.0}, "moment without length"),
+        ({"start_s": 1001.0, "end_s": 1001.0}, "moment outside its video"),
         ({"start_s": 3.0, "end_s": 2.0}, "moment ends before it starts"),
     ],
 )
