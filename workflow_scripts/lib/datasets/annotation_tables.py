@@ -41,6 +41,18 @@ class Annotations:
     _video_rows: dict[str, Row] = field(default_factory=dict, repr=False)
     _query_counts: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
     _window_counts: dict[str, int] = field(default_factory=dict, repr=False)
+    _caption_counts: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def require_new_video(self, video_id: str, where: str) -> None:
+        """Refuse a video that is there already, where the source has every video once.
+
+        Raises
+        ------
+        DuplicateVideo
+        """
+        if video_id in self.origins:
+            first = self.origins[video_id]
+            raise DuplicateVideo(where, f"{video_id} again", f"every id once; the first is in {first}")
 
     def add_video(self, video_id: str, split: str, duration_s: float | None, where: str, **columns: Any) -> None:
         """Add a video, or another split of a video that is there already; one mention of its duration is enough.
@@ -105,6 +117,24 @@ class Annotations:
             }
         )
         return query_id
+
+    def add_caption(
+        self, video_id: str, split: str, text: str, kind: str = "reference", source_id: str | None = None
+    ) -> None:
+        """Add a caption to a video, after those that it has."""
+        index = self._caption_counts.get(video_id, 0)
+        self._caption_counts[video_id] = index + 1
+        self.captions.append(
+            {
+                "dataset": self.dataset,
+                "split": split,
+                "video_id": video_id,
+                "caption_index": index,
+                "text": text,
+                "kind": kind,
+                "source_id": source_id,
+            }
+        )
 
     def add_moment(
         self, video_id: str, split: str, query_id: str, start: float, end: float, *, fps: float | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
-from workflow_scripts.lib.datasets.errors import DuplicateVideo, UnknownVideo
+from workflow_scripts.lib.datasets.errors import UnknownVideo
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json, require, require_object
 
 VERSION = 1
@@ -46,9 +46,8 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
         split_of_video: dict[str, str] = {}
         for where, video in _objects(content, "videos", path):
             _add_video(annotations, split, video, where, split_of_video)
-        counts: dict[str, int] = {}
         for where, sentence in _objects(content, "sentences", path):
-            _add_caption(annotations, sentence, where, split_of_video, counts)
+            _add_caption(annotations, sentence, where, split_of_video)
     return annotations
 
 
@@ -62,9 +61,7 @@ def _add_video(
     annotations: Annotations, file_split: str, video: dict[str, Any], where: str, split_of_video: dict[str, str]
 ) -> None:
     video_id = require(video, "video_id", str, where)
-    if video_id in annotations.origins:
-        first = annotations.origins[video_id]
-        raise DuplicateVideo(where, f"{video_id} again", f"every id once; the first is in {first}")
+    annotations.require_new_video(video_id, where)
     named = require(video, "split", str, where) if "split" in video else file_split
     split = split_of_video[video_id] = SPLITS.get(named, named)
     columns: dict[str, Any] = {"extra_json": extra_json(video, FIELDS)}
@@ -80,25 +77,11 @@ def _add_video(
 
 
 def _add_caption(
-    annotations: Annotations,
-    sentence: dict[str, Any],
-    where: str,
-    split_of_video: dict[str, str],
-    counts: dict[str, int],
+    annotations: Annotations, sentence: dict[str, Any], where: str, split_of_video: dict[str, str]
 ) -> None:
     video_id = require(sentence, "video_id", str, where)
     if video_id not in split_of_video:
         raise UnknownVideo(where, f"a caption of {video_id}", "a video of the same file")
-    index = counts.get(video_id, 0)
-    counts[video_id] = index + 1
-    annotations.captions.append(
-        {
-            "dataset": annotations.dataset,
-            "split": split_of_video[video_id],
-            "video_id": video_id,
-            "caption_index": index,
-            "text": require(sentence, "caption", str, where),
-            "kind": "reference",
-            "source_id": str(require(sentence, "sen_id", (int, str), where)),
-        }
-    )
+    source_id = str(require(sentence, "sen_id", (int, str), where))
+    text = require(sentence, "caption", str, where)
+    annotations.add_caption(video_id, split_of_video[video_id], text, source_id=source_id)

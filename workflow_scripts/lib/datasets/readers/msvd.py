@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
-from workflow_scripts.lib.datasets.errors import BadSourceFile, DuplicateVideo, UnknownVideo
+from workflow_scripts.lib.datasets.errors import BadSourceFile, UnknownVideo
 from workflow_scripts.lib.datasets.source_files import read_text, without_suffix
 from workflow_scripts.lib.datasets.youtube_clips import clip_columns
 
@@ -61,20 +61,10 @@ def _lines(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def _add_clip(annotations: Annotations, split: str, clip: str, where: str, texts: dict[str, list[str]]) -> None:
-    if clip in annotations.origins:
-        raise DuplicateVideo(where, f"{clip} again", f"every clip once; the first is in {annotations.origins[clip]}")
+    annotations.require_new_video(clip, where)
     if clip not in texts:
         raise UnknownVideo(where, repr(clip), "a clip with captions")
     columns = clip_columns(clip, where)
     annotations.add_video(clip, split, columns.pop("duration_s"), where, **columns)
-    annotations.captions += [
-        {
-            "dataset": annotations.dataset,
-            "split": split,
-            "video_id": clip,
-            "caption_index": index,
-            "text": text,
-            "kind": "reference",
-        }
-        for index, text in enumerate(texts[clip])
-    ]
+    for text in texts[clip]:
+        annotations.add_caption(clip, split, text)

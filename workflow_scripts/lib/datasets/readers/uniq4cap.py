@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
-from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, DuplicateVideo
+from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue
 from workflow_scripts.lib.datasets.source_files import (
     extra_json,
     read_json,
@@ -79,23 +79,12 @@ def _entries(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 def _add_entry(annotations: Annotations, split: str, where: str, entry: dict[str, Any]) -> int:
     """Add a video with its captions; return how many are blank, and left out."""
     video_id = require(entry, "id", str, where)
-    if video_id in annotations.origins:
-        raise DuplicateVideo(
-            where, f"{video_id} again", f"every id once; the first is in {annotations.origins[video_id]}"
-        )
+    annotations.require_new_video(video_id, where)
     duration_s = require_duration(entry, "duration", where) if "duration" in entry else None
     annotations.add_video(video_id, split, duration_s, where, extra_json=extra_json(entry, FIELDS))
     require(entry, "sound_mplug", str, where)
     given = {kind: require(entry, name, str, where) for name, kind in CAPTION_KINDS.items() if name in entry}
-    for index, (kind, text) in enumerate((kind, text) for kind, text in given.items() if text.strip()):
-        annotations.captions.append(
-            {
-                "dataset": annotations.dataset,
-                "split": split,
-                "video_id": video_id,
-                "caption_index": index,
-                "text": text,
-                "kind": kind,
-            }
-        )
-    return sum(not text.strip() for text in given.values())
+    told = {kind: text for kind, text in given.items() if text.strip()}
+    for kind, text in told.items():
+        annotations.add_caption(video_id, split, text, kind)
+    return len(given) - len(told)

@@ -7,7 +7,7 @@ in Chinese, which are kept among the extra fields. The private test split has no
 from pathlib import Path
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
-from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, DuplicateVideo
+from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json, require, require_object
 from workflow_scripts.lib.datasets.youtube_clips import clip_columns
 
@@ -44,21 +44,10 @@ def read(files: dict[str, Path], dataset: str) -> Annotations:
 
 def _add_entry(annotations: Annotations, split: str, where: str, entry: dict) -> None:
     video_id = require(entry, "videoID", str, where)
-    if video_id in annotations.origins:
-        first = annotations.origins[video_id]
-        raise DuplicateVideo(where, f"{video_id} again", f"every id once; the first is in {first}")
+    annotations.require_new_video(video_id, where)
     columns = clip_columns(video_id, f"{where}:videoID") | {"extra_json": extra_json(entry, FIELDS)}
     annotations.add_video(video_id, split, columns.pop("duration_s"), where, **columns)
     for index, text in enumerate(require(entry, "enCap", list, where) if "enCap" in entry else ()):
         if not isinstance(text, str):
             raise BadValue(f"{where}:enCap[{index}]", repr(text), "a text")
-        annotations.captions.append(
-            {
-                "dataset": annotations.dataset,
-                "split": split,
-                "video_id": video_id,
-                "caption_index": index,
-                "text": text,
-                "kind": "reference",
-            }
-        )
+        annotations.add_caption(video_id, split, text)
