@@ -31,6 +31,7 @@ FILES = {
     "test": "all_data_test.json",
     "test_steps": "formatted_moment_evaluation_gt.json",
 }
+VISUAL, ROWS = "eva_clip_hirest_published", "data/hirest/features/planted"
 WIDTH = 128
 """Of a planted row."""
 STRENGTH = 8.0
@@ -42,15 +43,10 @@ FLOOR = "results/hirest/baseline/metrics.json"
 
 def settings(epochs: int) -> dict[str, Any]:
     """Return what `--config` lays over the shipped configuration."""
-    features = {
-        "planted": {
-            **{"description": "planted rows, one per second", "dim": WIDTH, "kind": "visual", "source": "import"},
-            **{"path": "planted", "layout": "npy", "times": 1.0},
-        },
-    }
+    rows = {"dim": WIDTH, "path": ROWS, "layout": "npy", "id_pattern": "{video_id}.npy"}
     quag = {
         "streams": {
-            "visual": {"names": ["planted"]},
+            "visual": {"names": [VISUAL]},
             "text": {"names": ["minilm"]},
             "speech": {"names": ["asr_minilm_1s_published"]},
         },
@@ -59,13 +55,15 @@ def settings(epochs: int) -> dict[str, Any]:
                 **{"width": 128, "fusion_width": 128, "heads": 4, "decoder_layers": 1},
                 **{"ffn_dim": 256, "start": "random"},
             },
-            "train": {"epochs": epochs, "batch_size": 16, "learning_rate": 0.001},
+            "data": {"max_words": 20},
+            # A norm that all tasks exceed: captions would outweigh the moments a hundredfold.
+            "train": {"epochs": epochs, "batch_size": 16, "learning_rate": 0.001, "clip_norm": 0.02},
         },
         "runtime": {"gpu": 0, "threads": 2, "mem_mb": 6000},
     }
     splits = {"splits": {"test": ["val"]}}
     hirest = {"n_shards": 8, "systems": {"quag": splits, "baseline": splits}}
-    return {"features": features, "systems": {"quag": quag}, "datasets": {"hirest": hirest}}
+    return {"features": {VISUAL: rows}, "systems": {"quag": quag}, "datasets": {"hirest": hirest}}
 
 
 def run(folder: Path, epochs: int, *targets: str) -> None:
@@ -107,7 +105,7 @@ def heading_vector(text: str) -> np.ndarray:
 
 def plant(folder: Path) -> None:
     """Write a file of rows and a transcript per video."""
-    annotations, rows_of = folder / "data/hirest/annotations", folder / "planted"
+    annotations, rows_of = folder / "data/hirest/annotations", folder / ROWS
     asr = folder / "data/hirest/asr"
     for made in (rows_of, asr):
         made.mkdir(parents=True, exist_ok=True)
