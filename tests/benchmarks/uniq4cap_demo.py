@@ -4,16 +4,16 @@ python -m tests.benchmarks.uniq4cap_demo [--directory FOLDER]. The bound is what
 """
 
 import argparse
-import json
 import statistics
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.benchmarks.demo_seeds import per_seed, run_demo
 from workflow_scripts.lib.datasets.demo.sentences import SOUND_NAMES
 from workflow_scripts.lib.predictions.answer_tables import read_answers
+from workflow_scripts.lib.store.tables import read_table
 
 SYSTEM = "uniq4cap"
 METRIC = "CIDEr"
@@ -22,7 +22,7 @@ PERFECT = 1000.0
 
 
 class Named(NamedTuple):
-    """How often a sound is named, is there, and both."""
+    """How often a sound is named, should be, and both."""
 
     said: int
     there: int
@@ -30,12 +30,12 @@ class Named(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """Share of the captions that name it whose videos have it."""
+        """Share of the captions that name it which should."""
         return self.both / self.said if self.said else float("nan")
 
     @property
     def recall(self) -> float:
-        """Share of the videos that have it whose captions name it."""
+        """Share of the captions that should name it which do."""
         return self.both / self.there if self.there else float("nan")
 
 
@@ -50,10 +50,12 @@ def main() -> None:
         metrics = run_demo(folder, [SYSTEM], args.seeds)
         print("\n".join(score_lines(per_seed(metrics))))
         results, split = folder / "results/demo", metrics["split"]
-        plans = json.loads((results / "source/annotations/events.json").read_text(encoding="utf-8"))
+        references: dict[str, list[str]] = {}
+        for row in read_table(folder / "results/demo_tasks/annotations/captions.parquet").to_pylist():
+            references.setdefault(row["video_id"], []).append(row["text"])
         runs = [results / SYSTEM / f"seed{seed}" / split for seed in args.seeds]
         for variant, title in (("", "with sound"), ("zero:audio", "sound set to zero")):
-            counted = [sound_words(read_answers(run, "captions", variant).to_pylist(), plans) for run in runs]
+            counted = [sound_words(read_answers(run, "captions", variant).to_pylist(), references) for run in runs]
             print(f"\nsounds, {title}, all seeds\n" + "\n".join(sound_lines(counted)))
 
 
@@ -73,21 +75,22 @@ def score_lines(runs: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def sound_words(answers: Iterable[Mapping[str, Any]], plans: Mapping[str, Any]) -> dict[str, Named]:
-    """Return for every sound how often captions name it and videos have it.
+def sound_words(answers: Iterable[Mapping[str, Any]], references: Mapping[str, Sequence[str]]) -> dict[str, Named]:
+    """Return for every sound how often answers name it, and references.
 
     Parameters
     ----------
     answers : rows of the table of captions
-    plans : video -> what happens in it
+    references : video -> its annotated captions, one of which names the sound that is heard for longest
     """
     rows = list(answers)
     found = {}
-    for sound, name in SOUND_NAMES.items():
-        said = [name.removeprefix("a ") in row["text"] for row in rows]
-        there = [any(event["sound"] == sound for event in plans[row["video_id"]]["events"]) for row in rows]
+    for sound in SOUND_NAMES.values():
+        name = sound.removeprefix("a ")
+        said = [name in row["text"] for row in rows]
+        there = [any(name in text for text in references[row["video_id"]]) for row in rows]
         both = sum(one and other for one, other in zip(said, there, strict=True))
-        found[name] = Named(sum(said), sum(there), both)
+        found[sound] = Named(sum(said), sum(there), both)
     return found
 
 

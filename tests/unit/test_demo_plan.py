@@ -4,30 +4,46 @@ import hashlib
 import itertools
 import json
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflow_scripts.lib.datasets.demo import event_plan as plans
-from workflow_scripts.lib.datasets.demo.event_plan import picture_times, plan_demo, plan_digest, plan_video
+from workflow_scripts.lib.datasets.demo.event_plan import (
+    Event,
+    Look,
+    picture_times,
+    plan_demo,
+    plan_digest,
+    plan_video,
+)
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES
-from workflow_scripts.lib.datasets.demo.sentences import prompt, video_queries
+from workflow_scripts.lib.datasets.demo.sentences import (
+    WORDS_VERSION,
+    audiovisual_caption,
+    main_sound,
+    prompt,
+    video_queries,
+    visual_caption,
+)
 from workflow_scripts.lib.datasets.demo.sources import highlight_rows, hirest_entry, saliency, source_files
 
 SMALL = {"train": 4, "val": 2, "test": 3}
 
-# sha256 of the files for seed 0 and SMALL: these bytes must not depend on machine, Python or NumPy.
+# sha256 of the files for seed 0 and SMALL: these bytes must not depend on machine, Python or NumPy. Where they are
+# meant to change, WORDS_VERSION does.
 PINNED = {
     "highlight_train.jsonl": "f4ffcd928b7ba0a3a05ee78c2f7129bab1907157d7ee0e96ff4dd743f2b6d8d7",
     "hirest_train.json": "dd6e2a71dbcb173efb65456eecddda0027ef6e0221d682f75a497561f3ec5efd",
-    "captions_train.json": "d1c96af05bbed869258313f420a80598b8f2b05353b1ced5cb90549c91777562",
+    "captions_train.json": "57e50bea130d7361fd35b8df52f35cf35f15a6cf5de188ee64a69b1e09fa6f43",
     "highlight_val.jsonl": "f710f30701a5eb9a789b713c7a317ae25d5b2caa02b28321520b243a4b3bccc0",
     "hirest_val.json": "63cb5f11952c29812721188701eb53e82ff2e56bfd1646d3bb641a01d73753cd",
-    "captions_val.json": "511785370240bb2f4399223f3fd0dbe4e587081a385f988efd4ff6c44dfb0d32",
+    "captions_val.json": "f6928a4fe1e3a3c1c2214a4de28fb7d27a709da2b28d804368bd7b87302f03da",
     "highlight_test.jsonl": "b0aa766a819432efcb3dbb4d2df9a9ce27a9a2a01874b50b4f981dcb827507ac",
     "hirest_test.json": "ded77507b915f6d4385ee6e30e211ca3e534f0e43fb4ede5fd873a3a0ef6f27d",
-    "captions_test.json": "2aad7d90e930891c8d885797530a98a3ac142f44af555d0cbd36e5954c95ce6f",
+    "captions_test.json": "ab75d90698f1a4a21cc69a61b5abb359efe2869f2ddaec8f201f617f876352e0",
     "events.json": "98440eb5e041b39501552cf93faeaa39a503e15c5414c9b1881aa31025bccf4e",
 }
 
@@ -197,7 +213,23 @@ def test_a_constant_answer_finds_few_of_the_moments():
 
 def test_annotation_files_have_the_same_bytes_everywhere():
     files = source_files(plan_demo(0, SMALL))
+    assert WORDS_VERSION == 2
     assert {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()} == PINNED
+
+
+def test_a_caption_names_what_is_seen_and_what_is_heard_for_longest():
+    looks = [Look("red", "circle", "left"), Look("blue", "background", "still"), Look("red", "circle", "left")]
+    lengths, sounds = (200, 300, 150), ("siren", "low", "low")
+    events = tuple(
+        Event(0, length, look, sound, None, None, None, 0, 0)
+        for length, look, sound in zip(lengths, looks, sounds, strict=True)
+    )
+    plan = replace(plan_demo(0, {"train": 1})[0], events=events)
+    assert (visual_caption(plan), main_sound(plan)) == ("a red circle moving left", "low")
+    assert audiovisual_caption(plan) == "a red circle moving left with a low tone"
+    quiet = replace(plan, events=tuple(replace(event, sound=None) for event in events))
+    assert audiovisual_caption(quiet) == "a red circle moving left"
+    assert main_sound(quiet) is None
 
 
 def test_the_event_file_holds_every_plan_with_its_digest():

@@ -130,3 +130,9 @@ def test_runtime_and_device_leave_the_key_of_a_feature(plan):
 
     assert key() == key(device="cpu", features={"clip_tiny": {"runtime": {"batch_size": 3}, "description": "x"}})
     assert key() != key(features={"clip_tiny": {"sampling": {"rate": 1}}})
+
+
+def test_other_words_of_the_demo_make_its_annotation_files_anew(plan, monkeypatch):
+    before = plan().jobs.key("make_demo", dataset="demo")
+    monkeypatch.setattr("workflow_scripts.lib.planning.dataset_plan.WORDS_VERSION", 0)
+    assert plan().jobs.key("make_demo", dataset="demo") != before

@@ -5,16 +5,13 @@ import math
 from tests.benchmarks.uniq4cap_demo import Named, score_lines, sound_lines, sound_words
 
 
-def test_a_sound_counts_where_it_is_named_and_where_it_is_there():
-    plans = {
-        "v": {"events": [{"sound": "low"}, {"sound": "siren"}]},
-        "w": {"events": [{"sound": None}]},
-    }
+def test_a_sound_counts_where_it_is_named_and_where_it_should_be():
+    references = {"v": ["a blue screen with a low tone", "a siren"], "w": ["a circle"]}
     answers = [
         {"video_id": "v", "text": "a red screen, with a low tone and clicks"},
         {"video_id": "w", "text": "a circle with a low tone"},
     ]
-    found = sound_words(answers, plans)
+    found = sound_words(answers, references)
     assert found["a low tone"] == Named(2, 1, 1)
     assert (found["a low tone"].precision, found["a low tone"].recall) == (0.5, 1.0)
     assert found["a siren"] == Named(0, 1, 0)

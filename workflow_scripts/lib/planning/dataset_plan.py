@@ -8,6 +8,7 @@ from typing import Any
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.schema import Dataset, ImportedFeature
 from workflow_scripts.lib.datasets.demo.event_plan import plan_demo, plan_digest
+from workflow_scripts.lib.datasets.demo.sentences import WORDS_VERSION
 from workflow_scripts.lib.datasets.readers import importer_name, read_annotations, splits_named
 from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.datasets.video_folder import (
@@ -261,7 +262,7 @@ class Datasets:
         return [str(Path(found.videos).parent / "videos.json")] if found.generate else []
 
     def generator(self, dataset: str) -> dict[str, Any]:
-        """Return the number of videos of every split of a generated dataset, and the seed.
+        """Return the number of videos of every split of a generated dataset, the seed, and the version of its words.
 
         Raises
         ------
@@ -271,7 +272,7 @@ class Datasets:
         made = self._dataset(dataset).generate
         if made is None:
             raise UserError(f"dataset {dataset!r} is not generated; its files come from config/datasets/{dataset}.yaml")
-        return made.model_dump(mode="json")
+        return made.model_dump(mode="json") | {"words_version": WORDS_VERSION}
 
     def _dataset(self, name: str) -> Dataset:
         return self._configuration.dataset(name)

@@ -1,8 +1,15 @@
 """The words of the demo: queries, step headings, captions."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from workflow_scripts.lib.datasets.demo.event_plan import Event, Look, VideoPlan
+
+T = TypeVar("T")
+
+# Makes the annotation files anew: raise it when the same plan would be told in other words.
+WORDS_VERSION = 2
 
 # Two ways to say each thing; an event's `template` picks one.
 LOOK_SENTENCES = {
@@ -98,14 +105,28 @@ def prompt(first: Event, last: Event) -> str:
 
 
 def visual_caption(plan: VideoPlan) -> str:
-    """Return a caption that names the video's looks in order of first appearance."""
-    return _enumerate([_look_name(event.look) for event in plan.events])
+    """Return a caption that names the look that is there for longest."""
+    return _look_name(_longest((event.look, event) for event in plan.events))
 
 
 def audiovisual_caption(plan: VideoPlan) -> str:
-    """Return a caption that names the video's looks, then its sounds."""
-    sounds = [SOUND_NAMES[event.sound] for event in plan.events if event.sound is not None]
-    return f"{visual_caption(plan)}, with {_enumerate(sounds)}" if sounds else visual_caption(plan)
+    """Return a caption that names the look that is there for longest, and the sound."""
+    sound = main_sound(plan)
+    return visual_caption(plan) if sound is None else f"{visual_caption(plan)} with {SOUND_NAMES[sound]}"
+
+
+def main_sound(plan: VideoPlan) -> str | None:
+    """Return the sound that is heard for longest; None in a video without sound."""
+    heard = [(event.sound, event) for event in plan.events if event.sound is not None]
+    return _longest(heard) if heard else None
+
+
+def _longest(named: Iterable[tuple[T, Event]]) -> T:
+    """Return what lasts longest over all its events, the first of equals."""
+    lasts: dict[T, int] = {}
+    for name, event in named:
+        lasts[name] = lasts.get(name, 0) + event.end_cs - event.start_cs
+    return max(lasts, key=lasts.__getitem__)
 
 
 def _event_name(event: Event) -> str:
@@ -124,8 +145,3 @@ def _look_name(look: Look) -> str:
 def _look_text(sentences: dict[str, tuple[str, str]], look: Look, template: int) -> str:
     key = "background" if look.shape == "background" else look.motion
     return sentences[key][template].format(colour=look.colour, shape=look.shape)
-
-
-def _enumerate(names: list[str]) -> str:
-    distinct = list(dict.fromkeys(names))
-    return distinct[0] if len(distinct) == 1 else f"{', '.join(distinct[:-1])} and {distinct[-1]}"
