@@ -1,0 +1,75 @@
+"""Train QUAG on the demo with several seeds: each task beside its floor, and spoken queries without speech.
+
+python -m tests.benchmarks.quag_demo [--directory FOLDER]
+"""
+
+import argparse
+import statistics
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.benchmarks.demo_seeds import HEADLINE, per_seed, run_demo
+
+SYSTEM, SPEECH = "quag", "speech"
+
+
+class Measure(NamedTuple):
+    """One number of a task, what it is compared with, and how many times that it should be."""
+
+    task: str
+    rules: str
+    metric: str
+    floor: str
+    """A section of `baselines`: the best constant span of the test queries, or `floor`, learnt without looking."""
+    goal: float
+    perfect: float
+
+
+MEASURES = (
+    Measure("moments", "span_index", HEADLINE, "best_constant", 3, 100),
+    Measure("steps", "hirest_steps", "recall@0.5", "floor", 2, 100),
+    Measure("captions of steps", "hirest_captions", "CIDEr", "floor", 5, 1000),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
+    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (args.directory or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        print("\n".join(score_lines(per_seed(run_demo(folder, [SYSTEM], args.seeds)))))
+
+
+def score_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line per task, and one of spoken queries: every seed, mean, spread, multiple of the floor and goal."""
+    lines = []
+    for measure in MEASURES:
+        values = [run["rule_sets"][measure.rules]["metrics"][measure.metric] for run in runs]
+        floors = [
+            run["baselines"][measure.floor]["rule_sets"][measure.rules]["metrics"][measure.metric] for run in runs
+        ]
+        floor = statistics.fmean(floors)
+        lines.append(
+            f"{measure.task + ', ' + measure.metric:30}{_each(values)}  floor {floor:6.1f}: "
+            f"{statistics.fmean(values) / floor:5.2f} times "
+            f"(goal {measure.goal:g}, perfect answers {measure.perfect / floor:.2f})"
+        )
+    for title, kept in (("as they are", runs), ("without speech", [run["ablations"][SPEECH] for run in runs])):
+        values = [run["groups"][SPEECH][HEADLINE] for run in kept]
+        lines.append(f"{'spoken queries ' + title:30}{_each(values)}")
+    return lines
+
+
+def _each(values: Sequence[float]) -> str:
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    each = "".join(f"{value:7.1f}" for value in values)
+    return f"{each}  mean {statistics.fmean(values):6.1f}  sd {spread:5.1f}"
+
+
+if __name__ == "__main__":
+    main()
