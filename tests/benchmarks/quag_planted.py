@@ -55,7 +55,8 @@ def settings(epochs: int) -> dict[str, Any]:
                 **{"width": 128, "fusion_width": 128, "heads": 4, "decoder_layers": 1},
                 **{"ffn_dim": 256, "start": "random"},
             },
-            "data": {"max_words": 20},
+            # As many rows for every video (n_model_frames): attention over 1,267 of them is what a CPU cannot pay.
+            "data": {"max_words": 20, "n_rows": 128, "speech_axis": "seconds"},
             # A norm that all tasks exceed: captions would outweigh the moments a hundredfold.
             "train": {"epochs": epochs, "batch_size": 16, "learning_rate": 0.001, "clip_norm": 0.02},
         },

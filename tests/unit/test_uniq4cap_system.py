@@ -108,6 +108,22 @@ def test_one_of_a_videos_captions_is_trained_with():
     assert "ids" not in first.sample((None, item), None)
 
 
+def test_training_sees_some_of_the_tokens_in_their_order_and_answers_are_given_from_all():
+    item, rng = made_item(0, n_video=8, n_audio=5), random.Random(0)
+    half = made_system(data={"drop_tokens": 0.5})
+    for medium, stream, n_kept in (("video", "visual", 4), ("audio", "audio", 2)):
+        whole = item.streams[stream][0].values
+        drawn = [half.sample((None, item), rng)[medium] for _ in range(40)]
+        places = [[next(n for n, row in enumerate(whole) if (row == kept).all()) for kept in rows] for rows in drawn]
+        assert all(own == sorted(set(own)) and len(own) == n_kept for own in places)
+        assert {place for own in places for place in own} == set(range(len(whole)))
+        assert len(half.sample((None, item), None)[medium]) == len(whole)
+        assert len(made_system().sample((None, item), rng)[medium]) == len(whole)
+    nearly_all = made_system(data={"drop_tokens": 0.99})
+    assert len(nearly_all.sample((None, item), rng)["video"]) == 1
+    assert len(nearly_all.sample((None, made_item(0, n_audio=0)), rng)["audio"]) == 0
+
+
 @pytest.mark.parametrize("dims", [{}, {"visual": [4, 4]}, {"visual": [4], "audio": [2, 2]}])
 def test_other_numbers_of_features_are_refused(dims):
     with pytest.raises(ValueError, match="one visual feature"):

@@ -126,6 +126,13 @@ class DataConfig(_Section):
         gt=2,
         description="Word pieces of a caption with its start and end; a longer one loses its end (max_txt_len).",
     )
+    drop_tokens: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of the tokens of a medium that a training step does not see, drawn anew every time. The "
+        "published picture tower drops half of its patches, which stored tokens cannot repeat; 0: they are all seen.",
+    )
     references: Literal["draw", "first"] = Field(
         "draw",
         description="Which caption of a video is trained with. draw: any of them, anew in every epoch; first: the "

@@ -38,6 +38,14 @@ def captions_to_learn(annotated: Annotated, data: DataConfig) -> list[str]:
     return [text for text in annotated.captions if text.strip() or data.empty_captions == "keep"]
 
 
+def drawn_tokens(tokens: np.ndarray, share: float, rng: random.Random) -> np.ndarray:
+    """Return a medium's tokens without a share of them, in order; at least one is left."""
+    if not share or not len(tokens):
+        return tokens
+    n_kept = max(1, round((1 - share) * len(tokens)))
+    return tokens[sorted(rng.sample(range(len(tokens)), n_kept))]
+
+
 def drawn_caption(texts: Sequence[str], rng: random.Random, data: DataConfig) -> str:
     """Return one of the captions of a video."""
     return texts[0] if data.references == "first" else rng.choice(texts)

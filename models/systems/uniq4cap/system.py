@@ -23,7 +23,15 @@ from models.systems.uniq4cap.config import BERT, BLIP2, Config
 from models.systems.uniq4cap.folding import FoldedBridges
 from models.systems.uniq4cap.losses import loss_terms
 from models.systems.uniq4cap.network import Captioner
-from models.systems.uniq4cap.samples import captions_to_learn, collate, drawn_bag, drawn_caption, padded_texts, windows
+from models.systems.uniq4cap.samples import (
+    captions_to_learn,
+    collate,
+    drawn_bag,
+    drawn_caption,
+    drawn_tokens,
+    padded_texts,
+    windows,
+)
 from models.systems.uniq4cap.words import CaptionWords, read_vocabulary, uncased_words, words_of
 
 log = logging.getLogger(__name__)
@@ -94,6 +102,8 @@ class System(interface.System):
         if self.hears:
             found["audio"] = item.streams["audio"][0].values.reshape(-1, self.stream_dims["audio"][0])
         if rng is not None:
+            for medium in ("video", "audio") if self.hears else ("video",):
+                found[medium] = drawn_tokens(found[medium], self.config.data.drop_tokens, rng)
             texts, max_words = captions_to_learn(item.annotated, self.config.data), self.config.data.max_words
             if self.config.stage == "align":
                 bag = drawn_bag(texts, rng, self.config.align.bag)
