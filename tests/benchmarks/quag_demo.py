@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.benchmarks.demo_seeds import HEADLINE, per_seed, run_demo
+from tests.benchmarks.demo_seeds import per_seed, run_demo
 
-SYSTEM, SPEECH = "quag", "speech"
+SYSTEM, SPEECH, MOMENTS = "quag", "speech", "R@0.5"
 
 
 class Measure(NamedTuple):
@@ -28,7 +28,7 @@ class Measure(NamedTuple):
 
 
 MEASURES = (
-    Measure("moments", "span_index", HEADLINE, "best_constant", 3, 100),
+    Measure("moments", "hirest_moments", MOMENTS, "best_constant", 3, 100),
     Measure("steps", "hirest_steps", "recall@0.5", "floor", 2, 100),
     Measure("captions of steps", "hirest_captions", "CIDEr", "floor", 5, 1000),
 )
@@ -50,9 +50,7 @@ def score_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     lines = []
     for measure in MEASURES:
         values = [run["rule_sets"][measure.rules]["metrics"][measure.metric] for run in runs]
-        floors = [
-            run["baselines"][measure.floor]["rule_sets"][measure.rules]["metrics"][measure.metric] for run in runs
-        ]
+        floors = [run["baselines"][measure.floor]["rule_sets"][measure.rules][measure.metric] for run in runs]
         floor = statistics.fmean(floors)
         lines.append(
             f"{measure.task + ', ' + measure.metric:30}{_each(values)}  floor {floor:6.1f}: "
@@ -60,7 +58,7 @@ def score_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
             f"(goal {measure.goal:g}, perfect answers {measure.perfect / floor:.2f})"
         )
     for title, kept in (("as they are", runs), ("without speech", [run["ablations"][SPEECH] for run in runs])):
-        values = [run["groups"][SPEECH][HEADLINE] for run in kept]
+        values = [run["groups"][SPEECH][MOMENTS] for run in kept]
         lines.append(f"{'spoken queries ' + title:30}{_each(values)}")
     return lines
 

@@ -36,13 +36,13 @@ SMALL = {"train": 4, "val": 2, "test": 3}
 # meant to change, WORDS_VERSION does.
 PINNED = {
     "highlight_train.jsonl": "f4ffcd928b7ba0a3a05ee78c2f7129bab1907157d7ee0e96ff4dd743f2b6d8d7",
-    "hirest_train.json": "dd6e2a71dbcb173efb65456eecddda0027ef6e0221d682f75a497561f3ec5efd",
+    "hirest_train.json": "71eb00436ea823bddd0410ff2668469431bfc747e9df7d21ef487fc7f4bb736b",
     "captions_train.json": "57e50bea130d7361fd35b8df52f35cf35f15a6cf5de188ee64a69b1e09fa6f43",
     "highlight_val.jsonl": "f710f30701a5eb9a789b713c7a317ae25d5b2caa02b28321520b243a4b3bccc0",
-    "hirest_val.json": "63cb5f11952c29812721188701eb53e82ff2e56bfd1646d3bb641a01d73753cd",
+    "hirest_val.json": "60525b3db227e38f4c91abd0b80760090a80a105d09aec4943e02297976f55a8",
     "captions_val.json": "f6928a4fe1e3a3c1c2214a4de28fb7d27a709da2b28d804368bd7b87302f03da",
     "highlight_test.jsonl": "b0aa766a819432efcb3dbb4d2df9a9ce27a9a2a01874b50b4f981dcb827507ac",
-    "hirest_test.json": "ded77507b915f6d4385ee6e30e211ca3e534f0e43fb4ede5fd873a3a0ef6f27d",
+    "hirest_test.json": "38602c87a8fb061e5487765e881d488a23670318faa4623fe0a03dc7da9a64c6",
     "captions_test.json": "ab75d90698f1a4a21cc69a61b5abb359efe2869f2ddaec8f201f617f876352e0",
     "events.json": "98440eb5e041b39501552cf93faeaa39a503e15c5414c9b1881aa31025bccf4e",
 }

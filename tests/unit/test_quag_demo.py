@@ -9,15 +9,19 @@ def of(values):
     }
 
 
+def plain(values):
+    return {rules: section["metrics"] for rules, section in of(values).items()}
+
+
 def test_every_task_stands_beside_its_floor_and_what_is_possible():
     run = {
         "rule_sets": of([60.0, 90.0, 400.0]),
         "baselines": {
-            "best_constant": {"rule_sets": of([15.0, 0.0, 0.0])},
-            "floor": {"rule_sets": of([0.0, 50.0, 80.0])},
+            "best_constant": {"rule_sets": plain([15.0, 0.0, 0.0])},
+            "floor": {"rule_sets": plain([0.0, 50.0, 80.0])},
         },
-        "groups": {"speech": {"R1@0.5": 70.0}},
-        "ablations": {"speech": {"groups": {"speech": {"R1@0.5": 10.0}}}},
+        "groups": {"speech": {"R@0.5": 70.0}},
+        "ablations": {"speech": {"groups": {"speech": {"R@0.5": 10.0}}}},
     }
     moments, steps, captions, heard, unheard = score_lines([run, run])
     assert " ".join(moments.split()[-11:]) == "sd 0.0 floor 15.0: 4.00 times (goal 3, perfect answers 6.67)"

@@ -94,9 +94,8 @@ def event_query(event: Event) -> str:
 
 
 def step_heading(event: Event) -> str:
-    """Return what is seen and heard in an event."""
-    look = _look_text(LOOK_SENTENCES, event.look, event.template)
-    return look if event.sound is None else f"{look} while {SOUND_SENTENCES[event.sound][event.template]}"
+    """Return what is seen in an event; systems that describe steps see and read, and hear nothing."""
+    return _look_name(event.look)
 
 
 def prompt(first: Event, last: Event) -> str:
