@@ -48,6 +48,7 @@ docs: setup ## the documentation as a site in site/; a broken link ends it
 
 bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.dry_run
+	$(BIN)/python -m tests.benchmarks.remote_start
 	$(BIN)/python -m tests.benchmarks.rerun
 	$(BIN)/python -m tests.benchmarks.preflight
 	$(BIN)/python -m tests.benchmarks.kill_trials

@@ -45,7 +45,10 @@ class ReadablePlan:
 
     def __init__(self):
         readable(require_writable)(Path())
-        self._plan = readable(Plan)(config, ROOT / "config", fetch_first)
+        # A job of its own, as on a cluster, is started by a process that has listed the videos.
+        self._plan = readable(Plan)(
+            config, ROOT / "config", fetch_first, trusts_lists=not workflow.is_main_process
+        )
         self._is_checked = not workflow.is_main_process
 
     def __getattr__(self, part):

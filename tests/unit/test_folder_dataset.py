@@ -60,6 +60,29 @@ def test_the_list_of_the_folder_stands_in_for_annotations(plan):
     assert plan("annotations: {split: val}\n").datasets.splits("mine") == ["val"]
 
 
+@pytest.mark.parametrize("more", ["", "annotations: {format: plain, files: {test: queries.csv}}\n"])
+def test_a_job_on_a_cluster_takes_the_lists_of_the_main_process_for_true(plan, tmp_path, monkeypatch, more):
+    (tmp_path / "queries.csv").write_text("video,query\nb c.mp4,a dog\nit's/a.TS,a cat\n")
+    shard_list = plan(more).datasets.shard_list("mine", "0000")
+    listed, known = read_shard_list(shard_list), Path(shard_list).stat().st_mtime_ns
+    for name in VIDEOS:
+        (tmp_path / "videos" / name).write_text("changed meanwhile")
+
+    def refuse(*_):
+        raise AssertionError("the folder of videos is looked at")
+
+    with monkeypatch.context() as patch:
+        for function in ("list_videos", "videos_in"):
+            patch.setattr(f"workflow_scripts.lib.planning.dataset_plan.{function}", refuse)
+        trusting = Plan({"device": "cpu"}, tmp_path / "config", trusts_lists=True).datasets
+        assert trusting.shards("mine") == ["0000"]
+        assert trusting.video_ids("mine") == ["b c", "it's/a"]
+    assert (read_shard_list(shard_list), Path(shard_list).stat().st_mtime_ns) == (listed, known)
+    Path(shard_list).unlink()
+    assert Plan({"device": "cpu"}, tmp_path / "config", trusts_lists=True).datasets.shards("mine") == ["0000"]
+    assert read_shard_list(shard_list) != listed
+
+
 def test_hours_are_known_once_the_videos_are_probed(plan):
     assert plan().datasets.hours("mine") == 0
     write_manifest(**{"b c": 1800.0, "it's/a": None})

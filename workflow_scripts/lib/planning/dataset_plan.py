@@ -39,10 +39,19 @@ _CLOCKS_DIFFER_S = 10.0
 
 
 class Datasets:
-    """The datasets, with the shards of their listed videos."""
+    """The datasets, with the shards of their listed videos.
 
-    def __init__(self, configuration: Configuration, files: PlannedFiles, downloads: Downloads) -> None:
+    Parameters
+    ----------
+    trusts_lists : take the shard lists that are there for true and look at no folder of videos: a job on a cluster
+        plans anew what its main process has planned
+    """
+
+    def __init__(
+        self, configuration: Configuration, files: PlannedFiles, downloads: Downloads, trusts_lists: bool = False
+    ) -> None:
         self._configuration, self._files, self._downloads = configuration, files, downloads
+        self._trusts_lists = trusts_lists
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
         self._sounds: dict[str, str] = {}
@@ -107,6 +116,8 @@ class Datasets:
 
     def _list_shards(self, name: str) -> list[str]:
         dataset, folder = self._dataset(name), RESULTS / name
+        if self._trusts_lists and (shards := _listed_shards(folder, dataset.n_shards)):
+            return shards
         listed = _generated(dataset) if dataset.generate else self._found(name, dataset)
         n_shards = dataset.n_shards or frozen_shard_count(
             folder / "shards.json", lambda: len(listed), self._configuration.root.videos_per_shard
@@ -159,7 +170,8 @@ class Datasets:
     def _videos_there(self, name: str) -> AnnotatedVideos:
         """Return the videos of a folder without annotations, or what was known of them if it is not there now."""
         dataset, manifest = self._dataset(name), Path(_manifest(name))
-        known = [] if Path(dataset.videos).is_dir() else sorted(self._lists(name))
+        is_looked_at = Path(dataset.videos).is_dir() and not self._trusts_lists
+        known = [] if is_looked_at else sorted(self._lists(name))
         ids = known or videos_in(Path(dataset.videos), dataset.extensions)
         seconds = read_table(manifest, ["duration_s"])["duration_s"].to_pylist() if manifest.is_file() else []
         return AnnotatedVideos(ids, [None] * len(ids), False, sum(filter(None, seconds)), [dataset.annotations.split])
@@ -276,6 +288,14 @@ class Datasets:
 
     def _dataset(self, name: str) -> Dataset:
         return self._configuration.dataset(name)
+
+
+def _listed_shards(folder: Path, n_shards: int | None) -> list[str]:
+    """Return the shards of a dataset whose lists are all there; none if one is not."""
+    if not n_shards and not (folder / "shards.json").is_file():
+        return []
+    shards = all_shards(n_shards or frozen_shard_count(folder / "shards.json", lambda: 0))
+    return shards if all((folder / f"shards/{shard}.tsv").is_file() for shard in shards) else []
 
 
 def _manifest(dataset: str) -> str:

@@ -29,14 +29,19 @@ class Plan:
     config : content of `config/config.yaml` with `--config` laid over it
     folder : the `config` folder
     fetch_first : called with a file that has to be fetched before more can be planned; it does not return
+    trusts_lists : look at no folder of videos whose shards are listed (`Datasets`)
     """
 
     def __init__(
-        self, config: Mapping[str, Any], folder: Path, fetch_first: Callable[[str], None] | None = None
+        self,
+        config: Mapping[str, Any],
+        folder: Path,
+        fetch_first: Callable[[str], None] | None = None,
+        trusts_lists: bool = False,
     ) -> None:
         self.configuration, files = Configuration(config, folder), PlannedFiles()
         self.downloads = Downloads(self.configuration, fetch_first)
-        self.datasets = Datasets(self.configuration, files, self.downloads)
+        self.datasets = Datasets(self.configuration, files, self.downloads, trusts_lists)
         self.features = Features(self.configuration, files, self.downloads, self.datasets)
         self.images = ImageFolders(self.configuration, self.downloads, self.datasets)
         self.jobs = JobSettings(files, self.datasets, self.features, self.images, self.downloads)
