@@ -168,6 +168,23 @@ def test_every_usable_query_gets_a_span_with_and_without_the_ablated_stream(trai
     assert summary["checkpoint"]["dataset"] == "made"
 
 
+def test_a_variation_is_answered_under_its_own_settings(trained, tmp_path, monkeypatch):
+    settings, out = trained
+    content = json.loads(settings.read_text())
+    content["config"]["evaluation"] |= {"variations": {"by_ear": {"decoding": {"branch": "a"}}}, "zero_streams": []}
+    varied = settings.with_name("varied.json")
+    varied.write_text(json.dumps(content))
+    own = predict(monkeypatch, varied, out / "checkpoint.safetensors", tmp_path)
+    varied, by_ear = (
+        [(row["query_id"], row["start_s"], row["end_s"], row["score"]) for row in rows]
+        for rows in (
+            read_answers(tmp_path, "moments", variant).to_pylist() for variant in ("variation:by_ear", "predictor:a")
+        )
+    )
+    assert varied == by_ear
+    assert [row[3] for row in varied] != [row["score"] for row in own]
+
+
 def test_a_prediction_that_is_killed_goes_on_with_what_it_had(trained, tmp_path, monkeypatch):
     settings, out = trained
     checkpoint = out / "checkpoint.safetensors"

@@ -249,6 +249,13 @@ def test_a_full_disk_is_told_as_such_and_the_last_good_state_stays(tmp_path, mon
         state.save(8, lambda folder: (_ for _ in ()).throw(RuntimeError("another fault")))
 
 
+def test_the_latest_state_is_that_of_the_highest_step(tmp_path):
+    state = StateFolder(tmp_path, "key")
+    for name in ("step9", "step10", "step2"):
+        (tmp_path / name).mkdir()
+    assert state.latest() == tmp_path / "step10"
+
+
 def test_half_written_checkpoints_are_ignored_and_swept(tmp_path):
     state = StateFolder(tmp_path, "key")
     state.save(3, lambda folder: folder.mkdir())
