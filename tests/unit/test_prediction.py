@@ -26,6 +26,7 @@ from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
+from workflow_scripts.lib.versions import code_revision
 
 GIVEN = {"moments": "annotated", "steps": "annotated"}
 NAMES = {"run_id": "made/img/seed0", "system": "img", "dataset": "made", "split": "test"}
@@ -260,6 +261,9 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     best = max(row["R1@0.5"] for row in history)
     assert found["other_splits"][0]["metrics"]["R1@0.5"] == best == found["provenance"]["checkpoint"]["score"]
+    provenance, inputs = found["provenance"], ("frames", "sounds", "words")
+    assert provenance["code_revision"] == provenance["checkpoint"]["code_revision"] == code_revision()
+    assert provenance["feature_revisions"] == {name: [code_revision()] for name in inputs}
     report = tmp_path / "report.html"
     run(monkeypatch, "report", "--metrics", joined, "--run", settings.parent, "--out", report)
     text = report.read_text()
