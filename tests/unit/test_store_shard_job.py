@@ -15,7 +15,7 @@ import pytest
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
-from workflow_scripts.lib.store.shard_store import read_whole_shard, revisions_of
+from workflow_scripts.lib.store.shard_store import StoreDamaged, read_whole_shard, revisions_of
 from workflow_scripts.lib.store.verification import Verified, failed_videos, repair_feature
 from workflow_scripts.lib.versions import UNKNOWN_REVISION
 
@@ -401,3 +401,12 @@ def test_rows_from_the_cache_keep_the_revision_that_made_them_and_old_ones_have_
     update(other, CONTENTS, cache=cache)
     assert revisions_of(read_whole_shard(other)[0]) == [UNKNOWN_REVISION]
     assert revisions_of({}) == [UNKNOWN_REVISION]
+
+
+def test_a_shard_of_another_format_says_which_and_its_job_computes_it_anew(path, monkeypatch):
+    update(path, CONTENTS)
+    monkeypatch.setattr("workflow_scripts.lib.store.shard_store.FORMAT_VERSION", 3)
+    with pytest.raises(StoreDamaged, match=r"format version 2, this code reads 3\. Delete the folder and run again"):
+        read_whole_shard(path)
+    asked, _ = update(path, CONTENTS)
+    assert asked == sorted(CONTENTS)

@@ -199,6 +199,13 @@ def test_another_number_of_workers_cannot_take_over_and_says_so(tmp_path):
         run(tmp_path, made_settings(runtime__num_workers=1))
 
 
+def test_a_state_of_another_number_of_processes_is_not_gone_on_from(tmp_path):
+    training = made_training(tmp_path, made_settings())
+    training.progress.processes = 2
+    with pytest.raises(UserError, match=r"state: .*runtime\.processes 2, now it is 1\. Set it back .* delete"):
+        training._check_workers()
+
+
 def test_a_log_of_steps_that_are_trained_again_is_replaced(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -303,8 +303,13 @@ def read_shard_index(path: Path) -> tuple[dict[str, Any], list[VideoRows]]:
     try:
         body = json.loads((path / "index.json").read_text(encoding="utf-8"))
         recorded = body.pop("sha256")
-        if recorded != digest_json(body) or body["format_version"] != FORMAT_VERSION:
-            raise ValueError("its digest or format version differs")
+        if recorded != digest_json(body):
+            raise ValueError("its digest differs")
+        if body["format_version"] != FORMAT_VERSION:
+            raise StoreDamaged(
+                f"{path}: a shard of format version {body['format_version']}, this code reads {FORMAT_VERSION}. Delete "
+                "the folder and run again: its rows are computed anew."
+            )
         return body, [VideoRows(**video) for video in body.pop("videos")]
     except FileNotFoundError:
         raise being_rewritten(path) from None

@@ -101,7 +101,13 @@ def read_checkpoint(path: Path) -> Trained:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format_version") != str(FORMAT_VERSION) or "notes" not in metadata:
+            found = metadata.get("format_version")
+            if "notes" in metadata and found != str(FORMAT_VERSION):
+                raise UserError(
+                    f"{path}: a checkpoint of format version {found}, this code reads {FORMAT_VERSION}; use the code "
+                    "that wrote it, or delete it and train again"
+                )
+            if "notes" not in metadata:
                 raise UserError(f"{path}: not a momentflow checkpoint of format version {FORMAT_VERSION}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, UnicodeError) as error:
