@@ -78,5 +78,5 @@ lock: setup ## requirements.in -> requirements.lock
 graph: setup ## redraw the workflow picture of the README
 	$(BIN)/python -m tests.rule_graph --write
 
-accept-digest: setup ## record the encoders' code as numerically unchanged
-	$(BIN)/python -m tests.encoder_digests --write
+accept-digest: setup ## record the code that makes numbers, once its versions are right
+	$(BIN)/python -m tests.code_digests --write

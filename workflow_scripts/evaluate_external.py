@@ -9,7 +9,6 @@ from workflow_scripts.lib.datasets.source_files import content_sha256
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.metrics.questions import Captions
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
-from workflow_scripts.lib.reporting.provenance import code_revision
 from workflow_scripts.lib.reporting.table import metrics_table
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.pictures import with_pictures
@@ -17,6 +16,7 @@ from workflow_scripts.lib.scoring.results import Result, options_of, refusing_re
 from workflow_scripts.lib.scoring.submissions import Leniency, read_submission
 from workflow_scripts.lib.scoring.tasks import TASKS
 from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.versions import code_revision
 
 
 def main() -> None:

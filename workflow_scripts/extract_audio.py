@@ -17,7 +17,8 @@ from workflow_scripts.lib.store.tables import read_table
 
 def main() -> None:
     args, settings = parse_job(__doc__)
-    media = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist() if row["status"] == "ok"}
+    rows = read_table(args.rows_of, ["video_id", "digest", "path", "status", "duration_s"]).to_pylist()
+    media = {row["video_id"]: row for row in rows if row["status"] == "ok"}
     recipe, ffmpeg, stalls = settings["recipe"], settings["ffmpeg"], Stalls()
     window = recipe["window"]
     times: dict[str, np.ndarray] = {}

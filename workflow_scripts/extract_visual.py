@@ -12,6 +12,7 @@ from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.decode import check_decoder, decode_frames, frame_rows
 from workflow_scripts.lib.media.frame_request import FrameClock, Video
 from workflow_scripts.lib.media.image_folder import list_images, read_images
+from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
 from workflow_scripts.lib.store.tables import read_table
 
@@ -32,8 +33,9 @@ def require_frames(frames_per_row: list[int] | None, min_frames: int) -> None:
 def main() -> None:
     args, settings = parse_job(__doc__)
     images, folder = settings["recipe"].get("images"), Path(settings["folder"])
-    plan = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist()}
-    videos = {} if images else {row["video_id"]: row for row in read_table(args.media).to_pylist()}
+    plan = {row["video_id"]: row for row in read_table(args.rows_of, PLAN_SCHEMA.names).to_pylist()}
+    columns = ["video_id", *Video.COLUMNS]
+    videos = {} if images else {row["video_id"]: row for row in read_table(args.media, columns).to_pylist()}
     resize, decoder = settings["recipe"]["resize"], settings["runtime"]["decoder"]
     ffmpeg, stalls = settings["ffmpeg"], Stalls()
 

@@ -23,6 +23,7 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
 
+    from workflow_scripts.lib.configuration.schema import BASELINE
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.predictions.answer_tables import write_answers, write_query_scores
     from workflow_scripts.lib.store.digest import digest_json, file_sha256
@@ -32,7 +33,7 @@ def main() -> None:
     from workflow_scripts.lib.training.prediction import join, summarise_run
     from workflow_scripts.lib.training.prior import PriorResults
     from workflow_scripts.lib.training.reader import Reader
-    from workflow_scripts.lib.training.variants import BASELINE, answer_floor, answer_variants
+    from workflow_scripts.lib.training.variants import answer_floor, answer_variants
 
     use_zarrs()
     trained, config = read_checkpoint(args.checkpoint), settings["config"]
@@ -60,7 +61,7 @@ def main() -> None:
     write_answers(args.out, join([own, *others]), names, own.asked, may_be_reversed=may_be_reversed)
     write_query_scores(args.out, own.scores)
     seconds = time.monotonic() - started
-    summary = summarise_run(notes, settings, split, own, seconds, str(device))
+    summary = summarise_run(notes, settings, split, own, seconds, str(device), reader.feature_revisions())
     write_json(args.out / "predict.json", summary)
     journal.close()
 

@@ -38,7 +38,8 @@ def main() -> None:
     args = parser.parse_args()
     limit_threads(args.threads)
     settings = read_feature_settings(args.settings, args.key)
-    media = {row["video_id"]: row for row in read_table(args.rows_of).to_pylist() if row["status"] == "ok"}
+    table = read_table(args.rows_of, ["video_id", "digest", "path", "status"])
+    media = {row["video_id"]: row for row in table.to_pylist() if row["status"] == "ok"}
     ffmpeg = ffmpeg_exe(settings["ffmpeg"])
 
     def compute(missing: list[str]) -> Iterator[tuple[str, Record]]:
@@ -57,8 +58,7 @@ def main() -> None:
                 yield from zip(group, map(recognised, recogniser.transcribe(list(group.values()))), strict=True)
                 group.clear()
 
-    wanted = [Wanted(video_id, row["digest"]) for video_id, row in media.items()]
-    cache = settings["feature_cache"]
+    wanted, cache = [Wanted(v, row["digest"]) for v, row in media.items()], settings["feature_cache"]
     found = update_records(args.records, wanted, settings["recipe"], compute, Path(cache) if cache else None)
     write_shard(args.out, settings["dataset"], settings["recipe"]["weights"], found, settings["recipe"])
     log.info("%d of %d videos have speech", sum(r["status"] == OK for r in found.values()), len(found))

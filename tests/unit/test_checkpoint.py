@@ -72,6 +72,12 @@ def test_a_full_disk_while_a_checkpoint_is_written_keeps_the_one_before(path, mo
     assert path.read_bytes() == before
 
 
+def test_a_checkpoint_of_another_format_says_which_and_what_to_do(path, monkeypatch):
+    monkeypatch.setattr("workflow_scripts.lib.training.checkpoint.FORMAT_VERSION", 2)
+    with pytest.raises(UserError, match=r"format version 1, this code reads 2; .* delete it and train again"):
+        read_checkpoint(path)
+
+
 def test_a_file_of_other_weights_is_refused(tmp_path):
     save_file(STATE | {"layer.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(UserError, match="not a momentflow checkpoint of format version 1"):

@@ -129,6 +129,32 @@ def test_training_on_a_few_samples_lowers_the_loss():
     assert optimiser.param_groups[0]["lr"] == 0.0
 
 
+def loss_at(epoch: int, **warmup) -> dict[str, float]:
+    """Return the loss terms of one network on one batch in an epoch."""
+    torch.manual_seed(0)
+    system = System(make_config(network={"dropout": 0.0, "slot_noise": "zero"}, loss=warmup), {}, DIMS)
+    terms = system.loss(system.network(), make_batch(system), epoch)
+    return {name: term.item() for name, term in terms.items()}
+
+
+def test_the_distillation_counts_nothing_at_first_and_fully_after_its_warm_up():
+    early, late = (loss_at(epoch, distillation_warmup_epochs=4, gate_warmup_epochs=0) for epoch in (0, 4))
+    unweighted = loss_at(4, distillation_weight=0.0, gate_warmup_epochs=0)
+    assert early["total"] == unweighted["total"]
+    assert late["total"] > early["total"]
+    assert late == early | {"total": late["total"]}
+    assert late == loss_at(0, distillation_warmup_epochs=0, gate_warmup_epochs=0)
+
+
+def test_the_audio_gate_follows_the_predicted_importance_after_its_warm_up():
+    early, late = (loss_at(epoch, gate_warmup_epochs=3, distillation_warmup_epochs=0) for epoch in (0, 3))
+    assert late["location_av"] != early["location_av"]
+    assert late == loss_at(0, gate_warmup_epochs=0, distillation_warmup_epochs=0)
+    assert {name: late[name] for name in ("location_v", "location_a", "importance")} == {
+        name: early[name] for name in ("location_v", "location_a", "importance")
+    }
+
+
 def test_mixed_precision_gives_nearly_the_same_loss_and_finite_gradients():
     torch.manual_seed(0)
     system = System(make_config(network={"dropout": 0.0, "slot_noise": "zero"}), {}, DIMS)

@@ -11,7 +11,7 @@ from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_TRAIN, made_item
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.tables import read_table, write_table
-from workflow_scripts.lib.training.reader import Reader
+from workflow_scripts.lib.training.reader import Reader, Split
 from workflow_scripts.lib.training.standardiser import LIMIT_STD, Standardiser
 
 
@@ -218,6 +218,15 @@ def test_a_share_of_the_videos_is_held_out_with_all_their_queries(tmp_path):
     assert [item.id for item in held.items] == [item.id for item in again[1].items]
     assert [key[0] for key in held.keys] == [item.id for item in held.items]
     assert kept.digest != whole.digest
+
+
+def test_the_share_that_is_held_out_is_the_one_asked_for_and_a_larger_one_holds_out_the_same_and_more():
+    numbers = range(400)
+    whole = Split([Item(f"q{i}", f"v{i}", "", 1.0, {}) for i in numbers], keys=list(numbers))
+    few, many = (whole.hold_out(share)[1] for share in (0.1, 0.8))
+    assert len(few.items) == pytest.approx(0.1 * 400, abs=20)
+    assert len(many.items) == pytest.approx(0.8 * 400, abs=30)
+    assert set(few.keys) < set(many.keys)
 
 
 def test_queries_without_rows_are_those_of_the_splits_that_play_a_role(tmp_path):

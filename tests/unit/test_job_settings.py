@@ -63,6 +63,19 @@ def test_the_table_of_the_test_names_every_rule_with_settings():
     assert {rule for rule, _, _ in EVERY_RULE} == set(re.findall(r'PLAN\.jobs\.(?:file|key)\(\s*"(\w+)"', text))
 
 
+PLAIN_WORDS = {"params.key", "params.n_shards", "params.times_lost", "params.on_bad_video"}
+"""Digests, numbers and words of a closed list, which the shell takes as they are."""
+
+
+def test_every_path_in_the_command_of_a_rule_is_quoted():
+    fields = {
+        field
+        for path in (ROOT / "rules").glob("*.smk")
+        for field in re.findall(r"\{((?:input|output|log|params)[^}]*)\}", path.read_text())
+    }
+    assert {field for field in fields if not field.endswith(":q")} == PLAIN_WORDS
+
+
 def test_settings_that_are_not_there_are_answered_with_what_writes_them(tmp_path):
     with pytest.raises(UserError, match=r"no such settings file; `snakemake -n` for the target"):
         read_settings(tmp_path / "settings.json", "0")

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit.made_clips import make_clip
-from tests.unit.made_settings import settings_options
+from tests.unit.made_settings import feature_options, settings_options
 from workflow_scripts.lib.store.digest import content_digest
 from workflow_scripts.lib.store.shards import shard_list_text
-from workflow_scripts.lib.store.tables import read_table
+from workflow_scripts.lib.store.tables import read_table, write_table
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -129,3 +129,19 @@ def test_help(name):
     done = run(name, "--help")
     assert done.returncode == 0
     assert "--out" in done.stdout
+
+
+def test_a_media_table_of_older_code_ends_the_extraction_with_a_remedy(folder, tmp_path):
+    assert planned(folder, {"rule": "ffmpeg_fps", "rate": "2"}, tmp_path / "plan.parquet").returncode == 0
+    write_table(
+        tmp_path / "old.parquet", read_table(folder / "0000.parquet").drop_columns(["stream_index", "rotation"])
+    )
+    settings = {"recipe": {"resize": None}, "folder": "videos", "runtime": {"decoder": "auto"}, "ffmpeg": None}
+    tables = ("--rows-of", tmp_path / "plan.parquet", "--media", tmp_path / "old.parquet")
+    done = run(
+        "extract_visual", *feature_options(tmp_path / "s.json", settings), *tables, "--store", tmp_path / "a.zarr"
+    )
+    assert done.returncode == 2, done.stderr
+    assert "old.parquet: no column rotation, stream_index." in done.stderr
+    assert "delete it and run again" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -26,6 +26,7 @@ from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
+from workflow_scripts.lib.versions import code_revision
 
 GIVEN = {"moments": "annotated", "steps": "annotated"}
 NAMES = {"run_id": "made/img/seed0", "system": "img", "dataset": "made", "split": "test"}
@@ -168,6 +169,23 @@ def test_every_usable_query_gets_a_span_with_and_without_the_ablated_stream(trai
     assert summary["checkpoint"]["dataset"] == "made"
 
 
+def test_a_variation_is_answered_under_its_own_settings(trained, tmp_path, monkeypatch):
+    settings, out = trained
+    content = json.loads(settings.read_text())
+    content["config"]["evaluation"] |= {"variations": {"by_ear": {"decoding": {"branch": "a"}}}, "zero_streams": []}
+    varied = settings.with_name("varied.json")
+    varied.write_text(json.dumps(content))
+    own = predict(monkeypatch, varied, out / "checkpoint.safetensors", tmp_path)
+    varied, by_ear = (
+        [(row["query_id"], row["start_s"], row["end_s"], row["score"]) for row in rows]
+        for rows in (
+            read_answers(tmp_path, "moments", variant).to_pylist() for variant in ("variation:by_ear", "predictor:a")
+        )
+    )
+    assert varied == by_ear
+    assert [row[3] for row in varied] != [row["score"] for row in own]
+
+
 def test_a_prediction_that_is_killed_goes_on_with_what_it_had(trained, tmp_path, monkeypatch):
     settings, out = trained
     checkpoint = out / "checkpoint.safetensors"
@@ -243,6 +261,9 @@ def test_metrics_count_what_was_lost_and_the_report_shows_it(trained, tmp_path, 
     history = [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
     best = max(row["R1@0.5"] for row in history)
     assert found["other_splits"][0]["metrics"]["R1@0.5"] == best == found["provenance"]["checkpoint"]["score"]
+    provenance, inputs = found["provenance"], ("frames", "sounds", "words")
+    assert provenance["code_revision"] == provenance["checkpoint"]["code_revision"] == code_revision()
+    assert provenance["feature_revisions"] == {name: [code_revision()] for name in inputs}
     report = tmp_path / "report.html"
     run(monkeypatch, "report", "--metrics", joined, "--run", settings.parent, "--out", report)
     text = report.read_text()

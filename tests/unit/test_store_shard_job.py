@@ -15,8 +15,9 @@ import pytest
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
-from workflow_scripts.lib.store.shard_store import read_whole_shard
+from workflow_scripts.lib.store.shard_store import StoreDamaged, read_whole_shard, revisions_of
 from workflow_scripts.lib.store.verification import Verified, failed_videos, repair_feature
+from workflow_scripts.lib.versions import UNKNOWN_REVISION
 
 RECIPE = {"encoder": "fake", "params": {"a": 1}}
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -359,3 +360,53 @@ def test_a_key_depends_on_content_recipe_and_number_format():
 
 def test_an_absent_part_is_none(tmp_path):
     assert load_part(tmp_path, "ab12") is None
+
+
+def revised(monkeypatch, revision):
+    monkeypatch.setattr("workflow_scripts.lib.store.shard_job.code_revision", lambda: revision)
+
+
+def test_a_shard_tells_which_revisions_of_the_code_made_its_rows(path, snakemake_style, monkeypatch):
+    def revisions():
+        return revisions_of(read_whole_shard(path)[0])
+
+    revised(monkeypatch, "one")
+    update(path, CONTENTS)
+    assert revisions() == ["one"]
+    revised(monkeypatch, "two")
+    snakemake_style(path)
+    update(path, CONTENTS)
+    assert revisions() == ["one"]
+    update(path, CONTENTS | {"d": "1"})
+    assert revisions() == ["one", "two"]
+    write_index([path], path.parent / "index.parquet")
+    assert FeatureStore(path.parent).code_revisions == ["one", "two"]
+    update(path, dict.fromkeys(CONTENTS, "2"))
+    assert revisions() == ["two"]
+
+
+def test_rows_from_the_cache_keep_the_revision_that_made_them_and_old_ones_have_none(path, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    revised(monkeypatch, "one")
+    update(path, CONTENTS, cache=cache)
+    revised(monkeypatch, "two")
+    other = tmp_path / "other" / "0000.zarr"
+    update(other, CONTENTS, cache=cache)
+    assert revisions_of(read_whole_shard(other)[0]) == ["one"]
+    for part in cache.rglob("*.npz"):
+        with np.load(part) as arrays:
+            kept = {name: arrays[name] for name in arrays if name != "made_by"}
+        np.savez(part, **kept)
+    other = tmp_path / "third" / "0000.zarr"
+    update(other, CONTENTS, cache=cache)
+    assert revisions_of(read_whole_shard(other)[0]) == [UNKNOWN_REVISION]
+    assert revisions_of({}) == [UNKNOWN_REVISION]
+
+
+def test_a_shard_of_another_format_says_which_and_its_job_computes_it_anew(path, monkeypatch):
+    update(path, CONTENTS)
+    monkeypatch.setattr("workflow_scripts.lib.store.shard_store.FORMAT_VERSION", 3)
+    with pytest.raises(StoreDamaged, match=r"format version 2, this code reads 3\. Delete the folder and run again"):
+        read_whole_shard(path)
+    asked, _ = update(path, CONTENTS)
+    assert asked == sorted(CONTENTS)

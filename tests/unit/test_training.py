@@ -199,6 +199,13 @@ def test_another_number_of_workers_cannot_take_over_and_says_so(tmp_path):
         run(tmp_path, made_settings(runtime__num_workers=1))
 
 
+def test_a_state_of_another_number_of_processes_is_not_gone_on_from(tmp_path):
+    training = made_training(tmp_path, made_settings())
+    training.progress.processes = 2
+    with pytest.raises(UserError, match=r"state: .*runtime\.processes 2, now it is 1\. Set it back .* delete"):
+        training._check_workers()
+
+
 def test_a_log_of_steps_that_are_trained_again_is_replaced(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -247,6 +254,13 @@ def test_a_full_disk_is_told_as_such_and_the_last_good_state_stays(tmp_path, mon
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=2**40))
     with pytest.raises(RuntimeError, match="another fault"):
         state.save(8, lambda folder: (_ for _ in ()).throw(RuntimeError("another fault")))
+
+
+def test_the_latest_state_is_that_of_the_highest_step(tmp_path):
+    state = StateFolder(tmp_path, "key")
+    for name in ("step9", "step10", "step2"):
+        (tmp_path / name).mkdir()
+    assert state.latest() == tmp_path / "step10"
 
 
 def test_half_written_checkpoints_are_ignored_and_swept(tmp_path):

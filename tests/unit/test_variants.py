@@ -10,8 +10,10 @@ import yaml
 from models.systems.img.config import CLEAN
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.configuration.schema import System
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
+from workflow_scripts.lib.planning.system_plan import Systems
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 IMG_VARIANTS = sorted(path.stem for path in (CONFIG / "systems").glob("img*.yaml"))
@@ -196,3 +198,41 @@ def test_the_settings_that_decide_a_training_are_in_its_key():
     # A published vocabulary is that of the reported queries, too.
     assert key() != key(splits={"test": ["train"]})
     assert key(settings=tokens) == key(settings=tokens, splits={"test": ["train"]})
+
+
+DECIDES_TRAINING = {
+    "system": {"system": "baseline"},
+    "protocol": {"protocol": "clean"},
+    "streams": {"streams": {"visual": {"standardise": False}}},
+    "transcript": {"transcript": "whisper_tiny_en"},
+    "prior": {"prior": {"system": "img_clean"}},
+    "queries": {"queries": {"moments": "raw"}},
+    "given": {"given": {"moments": "predicted"}},
+    "splits": {"splits": {"select": "test"}},
+    "precision": {"precision": "bf16"},
+    "selection": {"selection": {"ties": "first"}},
+    "settings": {"settings": {"loss": {"tau": 1.0}}},
+}
+DECIDES_NO_TRAINING = {
+    "title": {"title": "another"},
+    "seeds": {"seeds": [7]},
+    "evaluation": {"evaluation": {"zero_streams": ["visual"]}},
+    "runtime": {"runtime": {"threads": 3}},
+    "in_memory": {"streams": {"text": {"in_memory": False}}},
+}
+
+
+@pytest.mark.parametrize("section", [*DECIDES_TRAINING, *DECIDES_NO_TRAINING])
+def test_every_section_that_decides_a_training_and_no_other_changes_its_key(section, monkeypatch):
+    systems, shipped = Plan({}, CONFIG).systems, System.model_dump(system(CONFIG, "demo", "img"))
+    # No two kinds of systems take the same settings.
+    base = shipped | ({"settings": {}} if section == "system" else {})
+    changed = merge(base, {**DECIDES_TRAINING, **DECIDES_NO_TRAINING}[section])
+    assert System.model_validate(changed) != System.model_validate(base)
+
+    def key(content):
+        known = {"img": System.model_validate(content)}
+        monkeypatch.setattr(Systems, "_system", lambda _, dataset, name: known.get(name, System(**shipped)))
+        return systems.train_key("demo", "img")
+
+    assert (key(changed) != key(base)) == (section in DECIDES_TRAINING)

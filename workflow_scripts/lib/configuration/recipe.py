@@ -10,6 +10,7 @@ from workflow_scripts.lib.configuration.compose import NO_WEIGHTS, RANDOM_WEIGHT
 from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.configuration.schema import ExtractedFeature, FeatureBase, System
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.versions import versions_of
 
 # What only tells people about a feature, and how it is computed.
 _DECIDES_NOTHING = {"description", "dim", "used_by", "runtime"}
@@ -109,7 +110,17 @@ def feature_recipe(configuration: Configuration, feature: FeatureBase) -> dict[s
             for role, weights in feature.more_weights.items()
         }
     settings["recipe_version"] = encoder.RECIPE_VERSION
+    if versions := versions_of(_parts_before_encoder(feature)):
+        settings["versions"] = versions
     return settings
+
+
+def _parts_before_encoder(feature: ExtractedFeature) -> list[str]:
+    """Return the parts of the code that make what an encoder gets; words come as they are."""
+    if feature.kind != "visual":
+        return ["sound"] if feature.kind in ("audio", "speech", "spoken") else []
+    parts = [f"sampling/{feature.sampling.rule}", "images" if feature.images else "frames"]
+    return parts if feature.resize is None else [*parts, f"resize/{feature.resize.rule}"]
 
 
 def sampling_name(feature: FeatureBase) -> str:

@@ -6,7 +6,7 @@ What the probe and the sampling plan found is handed over, so that a decoder ope
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -30,10 +30,11 @@ class Video:
     stream_index: int
     width: int
     height: int
+    COLUMNS: ClassVar = ("path", "stream_index", "width", "height", "rotation")
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any], folder: Path) -> Self:
-        """Return the video of a row of a media table; `folder` is that of the videos."""
+        """Return the video of a row of a media table, its `COLUMNS`; `folder` is that of the videos."""
         size = row["width"], row["height"]
         width, height = reversed(size) if row["rotation"] % 180 else size
         return cls(folder / row["path"], row["stream_index"], width, height)

@@ -33,6 +33,7 @@ from workflow_scripts.lib.store.shards import (
     split_into_shards,
 )
 from workflow_scripts.lib.store.tables import read_table
+from workflow_scripts.lib.versions import version_of, versions_of
 
 _CLOCKS_DIFFER_S = 10.0
 """By how much the clocks of a machine and of its file server may differ."""
@@ -62,7 +63,7 @@ class Datasets:
         """Return where a dataset's videos are, the extensions of their names, and what is believed of them."""
         described = self._dataset(dataset)
         settings = {"videos": described.videos, "extensions": list(described.extensions)}
-        return settings | {"plausible": described.plausible.model_dump()}
+        return settings | {"plausible": described.plausible.model_dump(), "version": version_of("probe")}
 
     def on_bad_video(self, dataset: str) -> str:
         """Return `fail` or `skip`."""
@@ -231,10 +232,12 @@ class Datasets:
         return bool(missing) and not all(Path(path).is_file() for path in missing)
 
     def annotation_files_by_split(self, dataset: str) -> dict[str, Any]:
-        """Return the format of a dataset's annotations and the file of every split, in order."""
+        """Return the format of a dataset's annotations, every split's file, in order, and the readers' versions."""
         # The tables have this order, which a mapping in a settings file does not keep.
         files = [list(pair) for pair in self._files_by_split(dataset).items()]
-        return {"format": self._dataset(dataset).annotations.format, "files": files}
+        source_format = self._dataset(dataset).annotations.format
+        versions = versions_of([f"reader/{source_format}", "annotations"])
+        return {"format": source_format, "files": files, "versions": versions}
 
     def _files_by_split(self, dataset: str) -> dict[str, str]:
         """Return the files that a dataset's annotations are read from: of a folder without any, the media manifest."""

@@ -24,6 +24,7 @@ from workflow_scripts.lib.store.id_patterns import pattern_fields
 from workflow_scripts.lib.store.lost_shards import LOST_FILE, read_times_lost
 from workflow_scripts.lib.store.settings_files import settings_key
 from workflow_scripts.lib.store.shards import read_shard_list
+from workflow_scripts.lib.versions import version_of
 
 
 class Features:
@@ -130,7 +131,7 @@ class Features:
         return f"{RESULTS}/{dataset}/frames/{sampling_name(described)}/{shard}.parquet"
 
     def sampled_frames(self, dataset: str, sampling: str) -> dict[str, Any]:
-        """Return where the videos are, and the sampling rule behind a plan's folder name.
+        """Return where the videos are, and the sampling rule behind a plan's folder name, with its version.
 
         Raises
         ------
@@ -142,7 +143,8 @@ class Features:
             self._samplings[dataset] = {sampling_name(f): f.sampling.model_dump(mode="json") for f in features}
         if sampling not in self._samplings[dataset]:
             raise UserError(f"no visual feature in config/features/ samples frames as {sampling!r}")
-        return {"videos": self._configuration.dataset(dataset).videos, "sampling": self._samplings[dataset][sampling]}
+        rule, videos = self._samplings[dataset][sampling], self._configuration.dataset(dataset).videos
+        return {"videos": videos, "sampling": rule, "version": version_of(f"sampling/{rule['rule']}")}
 
     def transcripts(self, dataset: str, feature: str, shard: str) -> str:
         """Return the transcripts of a shard whose lines a feature encodes."""

@@ -11,6 +11,7 @@ from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shards import read_shard_list
+from workflow_scripts.lib.versions import versions_of
 
 
 class ImageFolders:
@@ -30,7 +31,8 @@ class ImageFolders:
         described = self._configuration.feature(dataset, feature)
         if not getattr(described, "images", None):
             raise UserError(f"config/features/{feature}.yaml: its frames come from the videos, it names no `images`")
-        return {name: getattr(described, name).model_dump(mode="json") for name in ("images", "sampling")}
+        settings = {name: getattr(described, name).model_dump(mode="json") for name in ("images", "sampling")}
+        return settings | {"versions": versions_of(["images", f"sampling/{described.sampling.rule}"])}
 
     def folders(self, dataset: str, feature: str, shard: str) -> str:
         """Return what `stat` tells of the image folders of a shard.

@@ -13,7 +13,7 @@ from workflow_scripts.lib.configuration.recipe import (
     known_by,
     with_parts,
 )
-from workflow_scripts.lib.configuration.schema import HELD_OUT, System, SystemRuntime
+from workflow_scripts.lib.configuration.schema import BASELINE, HELD_OUT, System, SystemRuntime
 from workflow_scripts.lib.datasets.schema import TABLES
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import weight_path, weights_settings
@@ -23,6 +23,7 @@ from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.versions import versions_of
 
 TRAIN_SECTIONS = (
     *(
@@ -87,7 +88,7 @@ class Systems:
     # Keys
 
     def train_key(self, dataset: str, name: str) -> str:
-        """Return the digest of what decides a system's trained weights, the data apart."""
+        """Return the digest of what decides a system's trained weights: settings, features and code, the data apart."""
         system, recipes = self._system(dataset, name), self._recipes(dataset, name)
         decisive = system.model_dump(mode="json", include=set(TRAIN_SECTIONS))
         # How it is reported beside what selects decides nothing.
@@ -99,6 +100,7 @@ class Systems:
         for stream in decisive["streams"].values():
             stream.pop("in_memory")
         key = {"system": decisive, "recipes": recipes, "annotations": system.annotations_on(dataset)}
+        key["versions"] = versions_of([f"system/{system.system}", "training"])
         if system.prior is not None:
             key["prior"] = self.train_key(dataset, system.prior.system)
         if base := base_weights(system):
@@ -113,7 +115,10 @@ class Systems:
             stream.pop("in_memory")
         source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
         varied = system.evaluation.variations
-        return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed, "variations": varied})
+        # The baseline answers beside every other system.
+        parts = {f"system/{system.system}", f"system/{BASELINE}", "prediction"}
+        key = {"asked": asked, "annotations": source, "zero_streams": zeroed, "variations": varied}
+        return digest_json(key | {"versions": versions_of(sorted(parts))})
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""

@@ -24,6 +24,7 @@ from workflow_scripts.lib.store.shard_store import (
     damaged,
     read_shard_index,
     reading,
+    revisions_of,
     zarrs_in_use,
 )
 from workflow_scripts.lib.store.tables import read_table, write_table
@@ -78,7 +79,7 @@ def write_index(shard_paths: Sequence[Path], out: Path) -> None:
     shard_paths : sequence of Path
         All `.zarr` folders of the feature.
     out : Path
-        The table; recipe and width are in its metadata.
+        The table; recipe, width and code revisions are in its metadata.
 
     Raises
     ------
@@ -111,7 +112,9 @@ def write_index(shard_paths: Sequence[Path], out: Path) -> None:
             f"{out.parent}: {twice} is in two shards. Delete the shards of an older sharding and run again."
         )
     recipe = next(iter(headers.values()))["recipe"] if headers else {}
+    revisions = sorted({revision for header in headers.values() for revision in revisions_of(header)})
     metadata = {"recipe": json.dumps(recipe, sort_keys=True), "dim": str(next(iter(widths), 0))}
+    metadata["code_revisions"] = json.dumps(revisions)
     write_table(out, table, metadata)
 
 
@@ -142,6 +145,7 @@ class FeatureStore:
         metadata = table.schema.metadata
         self.recipe: dict[str, Any] = json.loads(metadata[b"recipe"])
         self.dim = int(metadata[b"dim"])
+        self.code_revisions: list[str] = json.loads(metadata.get(b"code_revisions", json.dumps(revisions_of({}))))
         ids = table.column("id").to_pylist()
         self._shard_of, self._key_of, self._status_of = (
             dict(zip(ids, table.column(name).to_pylist(), strict=True)) for name in ("shard", "key", "status")

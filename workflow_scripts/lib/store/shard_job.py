@@ -23,7 +23,9 @@ from workflow_scripts.lib.store.shard_store import (
     concatenate,
     publish_shard,
     read_whole_shard,
+    revisions_of,
 )
+from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 log = logging.getLogger(__name__)
 
@@ -66,12 +68,13 @@ class Computed(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The finished rows of one key."""
+    """The finished rows of one key; `made_by` are the revisions of the code that may have computed them."""
 
     values: np.ndarray
     times: np.ndarray
     status: str
     reason: str
+    made_by: tuple[str, ...] = (UNKNOWN_REVISION,)
 
 
 @dataclass
@@ -153,7 +156,8 @@ def update_shard(
     with Claims(cache_dir) as claims:
         while missing:
             ids = _unclaimed(candidates, keys, parts_dir, claims)
-            for video_id, part in _compute(ids, len(candidates), compute, np.dtype(dtype)):
+            for video_id, computed in _compute(ids, len(candidates), compute, np.dtype(dtype)):
+                part = computed._replace(made_by=(code_revision(),))
                 if part.status != FAILED:
                     save_part(parts_dir, keys[video_id], part)
                 claims.release(keys[video_id])
@@ -198,7 +202,7 @@ def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
     if not store_path.is_dir() or not any(store_path.iterdir()):
         return {}
     try:
-        _, content = read_whole_shard(store_path)
+        header, content = read_whole_shard(store_path)
     except (StoreDamaged, StoreBeingRewritten) as error:
         log.warning("the old store is not used: %s", error)
         return {}
@@ -208,6 +212,7 @@ def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
             content.times[video.start : video.stop],
             video.status,
             video.reason,
+            tuple(revisions_of(header)),
         )
         # Of copies, one that did not fail speaks for all.
         for video in sorted(content.videos, key=lambda video: video.status != FAILED)
@@ -291,11 +296,11 @@ def _of_one_width(known: dict[str, Part], dim: int | None) -> dict[str, Part]:
     return {
         video_id: part
         if part.values.shape[1] in (0, width)
-        else Part(
-            np.zeros((0, width), part.values.dtype),
-            part.times[:0],
-            FAILED,
-            f"wrong width: rows of {part.values.shape[1]} numbers, others have {width}",
+        else part._replace(
+            values=np.zeros((0, width), part.values.dtype),
+            times=part.times[:0],
+            status=FAILED,
+            reason=f"wrong width: rows of {part.values.shape[1]} numbers, others have {width}",
         )
         for video_id, part in known.items()
     }
@@ -310,7 +315,8 @@ def _publish(
     ]
     width = dim or max((part.values.shape[1] for part in known.values()), default=0)
     # A shard in which nothing could be computed has no width yet.
-    publish_shard(store_path, concatenate(rows, width, dtype), recipe)
+    made_by = {revision for part in known.values() for revision in part.made_by}
+    publish_shard(store_path, concatenate(rows, width, dtype), recipe, made_by)
 
 
 def _part_path(parts_dir: Path, key: str) -> Path:
@@ -330,7 +336,8 @@ def load_part(parts_dir: Path, key: str) -> Part | None:
     path = _part_path(parts_dir, key)
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            return Part(arrays["values"], arrays["times"], str(arrays["status"]), str(arrays["reason"]))
+            made_by = tuple(map(str, arrays["made_by"])) if "made_by" in arrays else (UNKNOWN_REVISION,)
+            return Part(arrays["values"], arrays["times"], str(arrays["status"]), str(arrays["reason"]), made_by)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:

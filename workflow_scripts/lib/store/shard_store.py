@@ -2,7 +2,8 @@
 
 Layout of `{shard}.zarr/`
 
-- `zarr.json`: attributes (format, generation, recipe, sizes) and consolidated metadata; the declared output of a job;
+- `zarr.json`: attributes (format, generation, recipe, sizes, revisions of the code that made the rows) and consolidated
+  metadata; the declared output of a job;
 - `features/` (steps, channels): float16 or float32, one file per 256 MB, zstd with its own checksum;
 - `timestamps/` (steps, 2): float32 start and end second of every step;
 - `offsets/` (videos + 1): int64 first step of every video;
@@ -20,7 +21,7 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +34,7 @@ from zarr.codecs import ZstdCodec
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import fsync_path, remove_tree, sibling, write_json
 from workflow_scripts.lib.store.digest import digest_json, file_sha256
+from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 FORMAT_VERSION = 2
 CHUNK_STEPS = 32
@@ -119,7 +121,9 @@ def without_zarrs() -> contextlib.AbstractContextManager:
     return zarr.config.set(_PYTHON_PIPELINE)
 
 
-def publish_shard(path: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
+def publish_shard(
+    path: Path, content: ShardContent, recipe: dict[str, Any], made_by: Collection[str] | None = None
+) -> str:
     """Write a shard beside `path` and put it in place of what is there in one step.
 
     Parameters
@@ -130,6 +134,8 @@ def publish_shard(path: Path, content: ShardContent, recipe: dict[str, Any]) -> 
         What to write.
     recipe : dict
         Goes into the attributes whole.
+    made_by : collection of str, optional
+        Revisions of the code that computed the rows; by default the present one.
 
     Returns
     -------
@@ -139,7 +145,7 @@ def publish_shard(path: Path, content: ShardContent, recipe: dict[str, Any]) -> 
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = sibling(path, "tmp")
     try:
-        generation = _write(temporary, content, recipe)
+        generation = _write(temporary, content, recipe, sorted(made_by or {code_revision()}))
         _sync_tree(temporary)
         # Snakemake compares this time with the inputs': it must be that of the publication.
         os.utime(temporary / "zarr.json")
@@ -151,7 +157,7 @@ def publish_shard(path: Path, content: ShardContent, recipe: dict[str, Any]) -> 
     return generation
 
 
-def _write(folder: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
+def _write(folder: Path, content: ShardContent, recipe: dict[str, Any], made_by: Sequence[str]) -> str:
     n_steps, dim = content.values.shape
     generation = content.generation()
     attributes = {
@@ -160,6 +166,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
         "generation": generation,
         "recipe": recipe,
         "recipe_digest": digest_json(recipe),
+        "code_revisions": made_by,
         "n_videos": len(content.videos),
         "n_steps": n_steps,
         "dim": dim,
@@ -178,6 +185,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any]) -> str:
         "format_version": FORMAT_VERSION,
         "generation": generation,
         "recipe_digest": attributes["recipe_digest"],
+        "code_revisions": made_by,
         "metadata_sha256": file_sha256(folder / "zarr.json"),
         "videos": [asdict(video) for video in content.videos],
     }
@@ -282,7 +290,7 @@ def read_shard_index(path: Path) -> tuple[dict[str, Any], list[VideoRows]]:
     Returns
     -------
     dict
-        Format version, generation, recipe digest and `metadata_sha256`, the digest of `zarr.json`.
+        Format version, generation, recipe digest, code revisions and `metadata_sha256`, the digest of `zarr.json`.
     list of VideoRows
 
     Raises
@@ -295,13 +303,26 @@ def read_shard_index(path: Path) -> tuple[dict[str, Any], list[VideoRows]]:
     try:
         body = json.loads((path / "index.json").read_text(encoding="utf-8"))
         recorded = body.pop("sha256")
-        if recorded != digest_json(body) or body["format_version"] != FORMAT_VERSION:
-            raise ValueError("its digest or format version differs")
+        if recorded != digest_json(body):
+            raise ValueError("its digest differs")
+        if body["format_version"] != FORMAT_VERSION:
+            raise StoreDamaged(
+                f"{path}: a shard of format version {body['format_version']}, this code reads {FORMAT_VERSION}. Delete "
+                "the folder and run again: its rows are computed anew."
+            )
         return body, [VideoRows(**video) for video in body.pop("videos")]
     except FileNotFoundError:
         raise being_rewritten(path) from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(path, f"index.json: {error}") from error
+
+
+def revisions_of(header: Mapping[str, Any]) -> list[str]:
+    """Return the revisions of the code that made a shard's rows, by its index or attributes.
+
+    Shards of the first releases do not tell.
+    """
+    return header.get("code_revisions", [UNKNOWN_REVISION])
 
 
 def read_whole_shard(path: Path) -> tuple[dict[str, Any], ShardContent]:

@@ -51,7 +51,10 @@ def read_table(path: Path | str, columns: Sequence[str] | None = None) -> pa.Tab
             missing = sorted(set(columns or ()) - set(parquet.schema_arrow.names))
             if missing:
                 known = ", ".join(parquet.schema_arrow.names)
-                raise UserError(f"{source}: no column {', '.join(missing)}. Columns there: {known}.")
+                raise UserError(
+                    f"{source}: no column {', '.join(missing)}. Columns there: {known}. If another version of the code "
+                    "made it, delete it and run again."
+                )
             table = parquet.read(columns=list(columns) if columns is not None else None)
             if len(table) != parquet.metadata.num_rows:
                 raise pa.ArrowInvalid(f"{len(table)} of {parquet.metadata.num_rows} rows")

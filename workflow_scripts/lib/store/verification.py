@@ -24,6 +24,7 @@ from workflow_scripts.lib.store.shard_store import (
     read_shard_index,
     read_whole_shard,
     reading,
+    revisions_of,
     without_zarrs,
 )
 from workflow_scripts.lib.store.tables import read_table
@@ -287,11 +288,11 @@ def _strip_shard(path: Path, failed: set[str] | None) -> None:
     """
     if failed is not None:
         recipe: dict[str, Any] = shard_attributes(path)["recipe"]
-        _, videos = read_shard_index(path)
+        header, videos = read_shard_index(path)
         kept, _ = readable_rows(path, {video.id for video in videos} - failed)
         with reading(path):
             array = _array(path, "features")
-        publish_shard(path, concatenate(kept, array.shape[1], str(array.dtype)), recipe)
+        publish_shard(path, concatenate(kept, array.shape[1], str(array.dtype)), recipe, revisions_of(header))
     (path / "zarr.json").unlink(missing_ok=True)
 
 

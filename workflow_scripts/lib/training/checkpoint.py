@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import atomic_path, telling_of_full_disks
 from workflow_scripts.lib.training.standardiser import Standardiser
+from workflow_scripts.lib.versions import code_revision
 
 FORMAT_VERSION = 1
 _METADATA = {"format_version", "notes", "digest"}
@@ -29,7 +30,7 @@ class Trained:
 
     Attributes
     ----------
-    notes : system, config, fitted, stream_dims, recipes, seed, epoch and score, JSON-serialisable
+    notes : system, config, fitted, stream_dims, recipes, code_revision, seed, epoch and score, JSON-serialisable
     """
 
     state: Mapping[str, torch.Tensor]
@@ -57,6 +58,7 @@ def notes_of(
         "fitted": fitted,
         "stream_dims": {stream: list(dims) for stream, dims in stream_dims.items()},
         "recipes": settings["whole_recipes"],
+        "code_revision": code_revision(),
         "seed": seed,
         "epoch": None,
         "score": None,
@@ -99,7 +101,13 @@ def read_checkpoint(path: Path) -> Trained:
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
-            if metadata.get("format_version") != str(FORMAT_VERSION) or "notes" not in metadata:
+            found = metadata.get("format_version")
+            if "notes" in metadata and found != str(FORMAT_VERSION):
+                raise UserError(
+                    f"{path}: a checkpoint of format version {found}, this code reads {FORMAT_VERSION}; use the code "
+                    "that wrote it, or delete it and train again"
+                )
+            if "notes" not in metadata:
                 raise UserError(f"{path}: not a momentflow checkpoint of format version {FORMAT_VERSION}")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, UnicodeError) as error:

@@ -15,7 +15,7 @@ from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.units import n_items, prepared
 
-_TOLD_OF_CHECKPOINTS = ("dataset", "seed", "epoch", "score", "imported", "left_out")
+_TOLD_OF_CHECKPOINTS = ("dataset", "seed", "epoch", "score", "code_revision", "imported", "left_out")
 """Notes of a checkpoint that metrics.json repeats."""
 
 
@@ -226,6 +226,7 @@ def summarise_run(
     answered: Answered,
     seconds: float,
     device: str,
+    feature_revisions: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:
     """Return what metrics.json says about these answers and where they come from."""
     spans = answered.answers.get("moments", ())
@@ -239,6 +240,7 @@ def summarise_run(
         "without": without_rows(split.items),
         "checkpoint": {key: notes[key] for key in _TOLD_OF_CHECKPOINTS if key in notes},
         "recipes": settings["recipes"],
+        "feature_revisions": {name: list(revisions) for name, revisions in feature_revisions.items()},
         "weights": settings["weights"],
         "seconds": {"train": round(notes["train_seconds"], 1), "predict": round(seconds, 1)},
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",

@@ -160,6 +160,10 @@ class Reader:
         streams = self.config["streams"].items()
         return {stream: [self.stores[name].dim for name in content["names"]] for stream, content in streams}
 
+    def feature_revisions(self) -> dict[str, list[str]]:
+        """Return the revisions of the code that made the rows of every feature."""
+        return {name: store.code_revisions for name, store in self.stores.items()}
+
     def read(self, split: str, teaches: bool = False) -> Split:
         """Return the items of a split in the order of the annotations: its queries, then its videos.
 

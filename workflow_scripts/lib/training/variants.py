@@ -9,13 +9,11 @@ import torch
 
 from models.systems.interface import Item, captions_of
 from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.configuration.schema import BASELINE
 from workflow_scripts.lib.predictions.answer_tables import FLOOR, VARIATION, ZERO
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, system_class, system_config
 from workflow_scripts.lib.training.prediction import Answered, Asking, predict_items
-
-BASELINE = "baseline"
-"""The system that answers without looking: what others are shown beside."""
 
 
 def answer_variants(

@@ -30,12 +30,14 @@ from workflow_scripts.lib.configuration.schema.published import (
 from workflow_scripts.lib.configuration.schema.root import Root
 from workflow_scripts.lib.configuration.schema.section import Rate
 from workflow_scripts.lib.configuration.schema.systems import (
+    BASELINE,
     HELD_OUT,
     System,
     SystemRuntime,
 )
 
 __all__ = [
+    "BASELINE",
     "HELD_OUT",
     "SAMPLING_OPTIONS",
     "AudioFeature",

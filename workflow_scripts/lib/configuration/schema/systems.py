@@ -50,6 +50,8 @@ class Queries(Section):
 
 
 HELD_OUT = "held_out"
+BASELINE = "baseline"
+"""The system that answers without looking: what others are shown beside."""
 
 
 class Splits(Section):

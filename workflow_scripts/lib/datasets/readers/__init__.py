@@ -1,8 +1,8 @@
 """One module per source format, found by its name.
 
-A reader module has `VERSION`, an integer that is raised when the same files would give other tables, and
-`read(files, dataset) -> Annotations`, where `files` maps splits to paths. Where not every name is a split, or a file
-holds several, it has `splits_of(names)`, the splits that files of these names hold.
+A reader module has `read(files, dataset) -> Annotations`, where `files` maps splits to paths. Where not every name is a
+split, or a file holds several, it has `splits_of(names)`, the splits that files of these names hold. Its version
+(`reader/<format>` in `workflow_scripts/lib/versions.py`) is raised when the same files would give other tables.
 """
 
 import difflib
@@ -14,6 +14,7 @@ from types import ModuleType
 
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import UnknownFormat
+from workflow_scripts.lib.versions import version_of
 
 
 def known_formats() -> list[str]:
@@ -50,7 +51,7 @@ def read_annotations(source_format: str, files: dict[str, Path], dataset: str) -
 
 def importer_name(source_format: str) -> str:
     """Return name and version of a reader, for the tables' metadata."""
-    return f"{source_format} {_reader(source_format).VERSION}"
+    return f"{source_format} {version_of(f'reader/{source_format}')}"
 
 
 def splits_named(source_format: str, names: Iterable[str]) -> list[str]:

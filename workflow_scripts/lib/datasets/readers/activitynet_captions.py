@@ -11,8 +11,6 @@ from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.sentence_layouts import read_text_queries
 from workflow_scripts.lib.datasets.video_names import activitynet_video
 
-VERSION = 1
-
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
     """Read ActivityNet Captions files.

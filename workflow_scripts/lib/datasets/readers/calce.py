@@ -14,8 +14,6 @@ from workflow_scripts.lib.datasets.sentence_layouts import add_query
 from workflow_scripts.lib.datasets.source_files import read_json, require_object
 from workflow_scripts.lib.datasets.video_names import file_video
 
-VERSION = 1
-
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
     """Read CALCE files.

@@ -23,8 +23,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_object,
 )
 
-VERSION = 1
-
 DURATIONS_PREFIX = "durations"
 
 _LINE = re.compile(r"(?P<video>\S+) (?P<start>\S+) (?P<end>\S+?)##(?:(?P<qid>qid_\d+)##)?(?P<sentence>.*)")

@@ -11,8 +11,6 @@ from pathlib import Path
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.readers import hirest, qvhighlights, uniq4cap
 
-VERSION = 2
-
 PARTS = {"_hirest": hirest, "_captions": uniq4cap}
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.store.tables import read_table
 
-VERSION = 1
-
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
     """Read media manifests.

@@ -26,8 +26,6 @@ from workflow_scripts.lib.datasets.source_files import (
     without_suffix,
 )
 
-VERSION = 2
-
 STEPS_SUFFIX, NEGATIVES_SUFFIX, CATEGORIES = "_steps", "_negatives", "categories"
 FIELDS = ("relevant", "clip", "v_duration", "bounds", "steps")
 # What the files hold where there is no moment, or where it was not published.

@@ -13,8 +13,6 @@ from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.errors import UnknownVideo
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json, require, require_object
 
-VERSION = 1
-
 SPLITS = {"validate": "val"}
 FIELDS = ("video_id", "start time", "end time", "split")
 _YOUTUBE_ID = re.compile(r"(?:[?&]v=|youtu\.be/)([A-Za-z0-9_-]{11})(?![A-Za-z0-9_-])")

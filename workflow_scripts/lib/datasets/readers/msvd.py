@@ -13,8 +13,6 @@ from workflow_scripts.lib.datasets.errors import BadSourceFile, UnknownVideo
 from workflow_scripts.lib.datasets.source_files import read_text, without_suffix
 from workflow_scripts.lib.datasets.youtube_clips import clip_columns
 
-VERSION = 1
-
 CAPTIONS = "captions"
 
 

@@ -21,8 +21,6 @@ from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, Duplic
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json_lines, read_text, require
 from workflow_scripts.lib.datasets.video_names import VideoNames
 
-VERSION = 2
-
 REQUIRED = ("video", "query")
 NUMBERS = ("start", "end", "duration")
 FIELDS = (*REQUIRED, *NUMBERS, "split", "qid")

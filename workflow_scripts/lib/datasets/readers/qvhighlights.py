@@ -18,8 +18,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_span,
 )
 
-VERSION = 1
-
 CLIP_LENGTH_S = 2.0
 FIELDS = ("qid", "query", "duration", "vid", "relevant_windows", "relevant_clip_ids", "saliency_scores")
 # A YouTube id may hold underscores itself; the two times follow the last two.

@@ -14,8 +14,6 @@ from workflow_scripts.lib.datasets.sentence_layouts import add_sentences
 from workflow_scripts.lib.datasets.source_files import read_json, require_object, require_span
 from workflow_scripts.lib.datasets.video_names import any_video
 
-VERSION = 1
-
 ROW_KINDS = (("video", str), ("duration", (int, float)), ("span", list), ("sentence", str), ("audio file", str))
 
 

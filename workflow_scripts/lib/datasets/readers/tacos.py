@@ -10,8 +10,6 @@ from workflow_scripts.lib.datasets.annotation_tables import Annotations
 from workflow_scripts.lib.datasets.sentence_layouts import read_text_queries
 from workflow_scripts.lib.datasets.video_names import file_video
 
-VERSION = 1
-
 
 def read(files: dict[str, Path], dataset: str) -> Annotations:
     """Read TACoS files.

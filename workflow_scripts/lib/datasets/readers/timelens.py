@@ -18,7 +18,6 @@ from workflow_scripts.lib.datasets.source_files import (
 )
 from workflow_scripts.lib.datasets.video_names import any_video
 
-VERSION = 1
 FIELDS = ("duration", "queries", "spans")
 
 

@@ -21,8 +21,6 @@ from workflow_scripts.lib.datasets.source_files import (
     require_object,
 )
 
-VERSION = 2
-
 CAPTION_KINDS = {"sound_mplug": "sound", "mplug": "visual"}
 FIELDS = ("id", "duration", *CAPTION_KINDS)
 

@@ -11,8 +11,6 @@ from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue
 from workflow_scripts.lib.datasets.source_files import extra_json, read_json, require, require_object
 from workflow_scripts.lib.datasets.youtube_clips import clip_columns
 
-VERSION = 1
-
 FIELDS = ("videoID", "enCap")
 
 
