@@ -6,6 +6,9 @@ A system is a package `models/systems/<name>/` with
   network come from published weights, `base_weights(config)`: their names in `config/weights.yaml`;
 - `system.py`: `System`, a subclass of the class below.
 
+A system that is trained by gradient steps has a section `train` in `Config`, in which the training loop finds
+`TrainConfig`.
+
 `config.py` may also have `CLEAN`, what `protocol: clean` means (setting, `network.pos_mode` for example, -> values that
 are clean, the first of which is its preset), and `Config` the properties
 
@@ -258,6 +261,23 @@ class QueryScore:
 Answer = Span | Saliency | Step | Caption | Ranked
 
 
+class TrainConfig(Protocol):
+    """What the training loop reads of a section `train`; whatever else it holds is the system's own.
+
+    Attributes
+    ----------
+    epochs : passes over the training units
+    batch_size : units per batch, in training and, unless others are asked for, in evaluation
+    accumulation : batches per optimiser step
+    clip_norm : largest global L2 norm of the gradient
+    """
+
+    epochs: int
+    batch_size: int
+    accumulation: int
+    clip_norm: float
+
+
 class System:
     """What the workflow trains and asks; a published system overrides what is its own.
 
@@ -346,6 +366,21 @@ class System:
     def import_checkpoint(self, state: Mapping[str, Any]) -> dict[str, Any]:
         """Return the network's state dict for a published checkpoint; strict."""
         raise ValueError("there is no published checkpoint of this system")
+
+
+def train_config(config: Any) -> TrainConfig | None:
+    """Return how the system with a configuration is trained by gradient steps; None if it is not."""
+    return getattr(config, "train", None)
+
+
+def learns(config: Any) -> bool:
+    """Return whether the system with a configuration learns anything, be it by `fit` alone."""
+    return getattr(config, "learns", True)
+
+
+def fits_on(config: Any) -> tuple[str, ...]:
+    """Return the roles of the splits whose queries `fit` needs besides the items of training."""
+    return getattr(config, "fits_on", ())
 
 
 def tasks_of(config: Any) -> tuple[str, ...]:

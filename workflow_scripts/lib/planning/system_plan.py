@@ -112,8 +112,9 @@ class Systems:
         for stream in asked["streams"].values():
             stream.pop("in_memory")
         source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
-        varied = system.evaluation.variations
-        return digest_json({"asked": asked, "annotations": source, "zero_streams": zeroed, "variations": varied})
+        varied, size = system.evaluation.variations, system.evaluation.batch_size
+        key = {"asked": asked, "annotations": source, "zero_streams": zeroed, "variations": varied}
+        return digest_json(key if size is None else key | {"batch_size": size})
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""
