@@ -27,16 +27,20 @@ def main() -> None:
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.predictions.answer_tables import write_answers, write_query_scores
     from workflow_scripts.lib.store.digest import digest_json, file_sha256
-    from workflow_scripts.lib.store.shard_store import use_zarrs
     from workflow_scripts.lib.training.answer_journal import AnswerJournal
     from workflow_scripts.lib.training.checkpoint import build_system, check_recipes, read_checkpoint
+    from workflow_scripts.lib.training.loading import choose_codec
     from workflow_scripts.lib.training.prediction import join, summarise_run
     from workflow_scripts.lib.training.prior import PriorResults
     from workflow_scripts.lib.training.reader import Reader
     from workflow_scripts.lib.training.variants import answer_floor, answer_variants
 
-    use_zarrs()
-    trained, config = read_checkpoint(args.checkpoint), settings["config"]
+    trained, config, n_workers = (
+        read_checkpoint(args.checkpoint),
+        settings["config"],
+        settings["runtime"]["num_workers"],
+    )
+    choose_codec(config["streams"], n_workers)
     check_recipes(settings, trained.notes["recipes"], args.checkpoint)
     notes = trained.notes
     system = build_system(notes["config"]["system"], notes["config"]["settings"], notes["fitted"], notes["stream_dims"])
@@ -51,7 +55,7 @@ def main() -> None:
         args.out / "answers_so_far.jsonl",
         digest_json([file_sha256(args.checkpoint), split.digest, config, device, args.seed]),
     )
-    own, others = answer_variants(trained, network, split.items, config, device, args.seed, journal)
+    own, others = answer_variants(trained, network, split.items, config, device, args.seed, journal, n_workers)
     train = [] if config["system"] == BASELINE else reader.queries_of_roles(("train",))
     if train:
         others.append(answer_floor(train, split.items, system, config["given"], args.seed))

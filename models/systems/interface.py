@@ -6,6 +6,9 @@ A system is a package `models/systems/<name>/` with
   network come from published weights, `base_weights(config)`: their names in `config/weights.yaml`;
 - `system.py`: `System`, a subclass of the class below.
 
+A system that is trained by gradient steps has a section `train` in `Config`, in which the training loop finds
+`TrainConfig`.
+
 `config.py` may also have `CLEAN`, what `protocol: clean` means (setting, `network.pos_mode` for example, -> values that
 are clean, the first of which is its preset), and `Config` the properties
 
@@ -22,7 +25,7 @@ are clean, the first of which is its preset), and `Config` the properties
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -35,20 +38,52 @@ SALIENCY_CLIP_S = 2.0
 # What is given
 
 
-@dataclass(frozen=True)
-class FeatureRows:
-    """Rows of one feature for one video or query.
+Places = slice | np.ndarray
+"""Which rows: a slice of step 1, or their numbers, int64 (n,)."""
+
+
+class Rows(Protocol):
+    """Rows of one feature for one video or query. They may lie in a store: every `read` then reads what it asks for.
 
     Attributes
     ----------
-    values : float32 (T, D), T may be 0 (a video without sound, for example; `status` says why)
-    times : float32 (T, 2), start and end second of every row
     status : `ok`, `no_audio`, `no_speech` or `failed`
+    n_rows : T, may be 0 (a video without sound, for example; `status` says why)
+    times : float32 (T, 2), start and end second of every row
     """
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def n_rows(self) -> int: ...
+
+    @property
+    def times(self) -> np.ndarray: ...
+
+    def read(self, places: Places = slice(None)) -> np.ndarray:
+        """Return the values of some rows, float32 (n, D), by default of all."""
+
+    def part(self, start: int, stop: int) -> "Rows":
+        """Return some of the rows."""
+
+
+@dataclass(frozen=True)
+class FeatureRows:
+    """`Rows` whose values, float32 (T, D), are at hand."""
 
     values: np.ndarray
     times: np.ndarray
     status: str = "ok"
+
+    @property
+    def n_rows(self) -> int:
+        """T."""
+        return len(self.values)
+
+    def read(self, places: Places = slice(None)) -> np.ndarray:
+        """Return the values of some rows."""
+        return self.values[places]
 
     def part(self, start: int, stop: int) -> "FeatureRows":
         """Return some of the rows."""
@@ -127,7 +162,7 @@ class Item:
     video_id: str | None
     text: str
     duration_s: float
-    streams: Mapping[str, Sequence[FeatureRows]]
+    streams: Mapping[str, Sequence[Rows]]
     annotated: Annotated = field(default_factory=Annotated)
     told: Told = field(default_factory=Told)
     source: Mapping[str, Any] = field(default_factory=dict)
@@ -226,6 +261,23 @@ class QueryScore:
 Answer = Span | Saliency | Step | Caption | Ranked
 
 
+class TrainConfig(Protocol):
+    """What the training loop reads of a section `train`; whatever else it holds is the system's own.
+
+    Attributes
+    ----------
+    epochs : passes over the training units
+    batch_size : units per batch, in training and, unless others are asked for, in evaluation
+    accumulation : batches per optimiser step
+    clip_norm : largest global L2 norm of the gradient
+    """
+
+    epochs: int
+    batch_size: int
+    accumulation: int
+    clip_norm: float
+
+
 class System:
     """What the workflow trains and asks; a published system overrides what is its own.
 
@@ -316,6 +368,21 @@ class System:
         raise ValueError("there is no published checkpoint of this system")
 
 
+def train_config(config: Any) -> TrainConfig | None:
+    """Return how the system with a configuration is trained by gradient steps; None if it is not."""
+    return getattr(config, "train", None)
+
+
+def learns(config: Any) -> bool:
+    """Return whether the system with a configuration learns anything, be it by `fit` alone."""
+    return getattr(config, "learns", True)
+
+
+def fits_on(config: Any) -> tuple[str, ...]:
+    """Return the roles of the splits whose queries `fit` needs besides the items of training."""
+    return getattr(config, "fits_on", ())
+
+
 def tasks_of(config: Any) -> tuple[str, ...]:
     """Return what the system with a configuration answers."""
     return getattr(config, "tasks", ("moments",))
@@ -324,6 +391,18 @@ def tasks_of(config: Any) -> tuple[str, ...]:
 def captions_of(config: Any) -> tuple[str, ...]:
     """Return what the captions of the system with a configuration describe: `videos`, `steps` or both."""
     return getattr(config, "captions_of", ())
+
+
+def at_hand(items: Sequence[Item]) -> list[Item]:
+    """Return items with their rows read: for what looks at them several times. Rows that items share are read once."""
+    read: dict[int, FeatureRows] = {}
+    for rows in (rows for item in items for features in item.streams.values() for rows in features):
+        if id(rows) not in read:
+            read[id(rows)] = FeatureRows(rows.read(), rows.times, rows.status)
+    return [
+        replace(item, streams={name: [read[id(rows)] for rows in own] for name, own in item.streams.items()})
+        for item in items
+    ]
 
 
 def by_video(items: Sequence[Item]) -> list[list[Item]]:

@@ -32,6 +32,7 @@ SETTINGS = {
             "zero_streams": ["audio"],
             "variations": {},
             "order_baseline": False,
+            "batch_size": None,
         },
     },
     "train_key": "k",

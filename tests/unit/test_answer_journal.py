@@ -52,9 +52,9 @@ class Drawing:
             yield Span(item.id, item.video_id, 0, 0.0, drawn.numpy()[()])
 
 
-def answers_of(system, path, key="k", every_s=0.0):
+def answers_of(system, path, key="k", every_s=0.0, n_workers=0):
     journal = AnswerJournal(path, key, every_s)
-    asking = Asking(lambda item: item, 2, "cpu", seed=0, given=GIVEN, journal=journal)
+    asking = Asking(lambda item: item, 2, "cpu", seed=0, given=GIVEN, journal=journal, n_workers=n_workers)
     return predict_items(system, torch.nn.Identity(), [made_item(number) for number in range(9)], asking).answers
 
 
@@ -77,6 +77,21 @@ def test_a_killed_prediction_goes_on_to_the_same_answers(tmp_path, dies_after):
     rest = Drawing()
     assert answers_of(rest, tmp_path / "killed") == whole
     assert rest.asked == 5 - dies_after
+
+
+@pytest.mark.parametrize("n_workers", [0, 2])
+def test_order_and_numbers_of_answers_do_not_depend_on_workers_nor_move_other_draws(tmp_path, n_workers):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    whole = answers_of(Drawing(), tmp_path / "whole", n_workers=n_workers)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert [span.query_id for span in whole["moments"]] == [f"q{number}" for number in range(9)]
+    assert whole == answers_of(Drawing(), tmp_path / "plain")
+    with pytest.raises(Killed):
+        answers_of(Drawing(3), tmp_path / "killed", n_workers=n_workers)
+    rest = Drawing()
+    assert answers_of(rest, tmp_path / "killed", n_workers=n_workers) == whole
+    assert rest.asked == 2
 
 
 def test_half_a_line_is_thrown_away(tmp_path):

@@ -226,6 +226,47 @@ def test_predictions_are_the_same_every_time(trained, tmp_path, monkeypatch):
     assert once == again
 
 
+def changed(settings, name, change):
+    """Write the settings under another name, changed."""
+    content = json.loads(settings.read_text())
+    change(content)
+    other = settings.with_name(name)
+    other.write_text(json.dumps(content))
+    return other
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_predictions_do_not_depend_on_workers(trained, tmp_path, monkeypatch, in_memory):
+    def change(content):
+        content["runtime"]["num_workers"] = 2
+        for stream in content["config"]["streams"].values():
+            stream["in_memory"] = in_memory
+
+    settings, checkpoint = trained[0], trained[1] / "checkpoint.safetensors"
+    other = changed(settings, f"workers_{in_memory}.json", change)
+    for each in (settings, other):
+        # Which codec reads is a setting of the process, and every prediction has a process of its own.
+        with read_by("zarr"):
+            predict(monkeypatch, each, checkpoint, tmp_path / each.name)
+    for name in ("query_scores.parquet", "answers/moments.parquet"):
+        assert read_table(tmp_path / settings.name / name).equals(read_table(tmp_path / other.name / name))
+
+
+def test_predictions_may_have_a_batch_size_of_their_own(trained, tmp_path, monkeypatch):
+    known, sizes = img_system.System.predict, []
+
+    def counted(self, network, batch, *args):
+        sizes.append(len(batch["query_ids"]))
+        return known(self, network, batch, *args)
+
+    monkeypatch.setattr(img_system.System, "predict", counted)
+    settings, checkpoint = trained[0], trained[1] / "checkpoint.safetensors"
+    other = changed(settings, "small.json", lambda content: content["config"]["evaluation"].update(batch_size=2))
+    predict(monkeypatch, settings, checkpoint, tmp_path / "as_trained")
+    predict(monkeypatch, other, checkpoint, tmp_path / "own")
+    assert sizes == [4, 1, 4, 1, 2, 2, 1, 2, 2, 1]
+
+
 def test_a_checkpoint_of_other_features_is_refused(trained, tmp_path, monkeypatch):
     settings, out = trained
     content = json.loads(settings.read_text())

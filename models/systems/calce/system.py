@@ -23,7 +23,7 @@ from models.systems.calce.prompt import target, whole_seconds
 from models.systems.calce.schedule import Schedule, learning_rate
 from models.systems.calce.selection import Selector
 from models.systems.calce.tokens import t5
-from models.systems.interface import Batch, FeatureRows, Item, Span
+from models.systems.interface import Batch, Item, Rows, Span
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +61,7 @@ class System(interface.System):
     def skip_reason(self, item: Item, training: bool) -> str | None:
         """Return why an item cannot be used: `no_visual`, `no_moment` (training), `no_prior_spans` (stage 2)."""
         rows = item.streams["visual"][0]
-        # Rows of some 200 MB may lie in a store, and are read whenever they are looked at.
-        if rows.status != "ok" or (isinstance(rows, FeatureRows) and not len(rows.values)):
+        if rows.status != "ok" or not rows.n_rows:
             return "no_visual"
         if training and not len(item.annotated.moments):
             return "no_moment"
@@ -111,18 +110,17 @@ class System(interface.System):
             sample["is_inside"] = _is_inside(times_s, item.annotated.moments)
         return sample
 
-    def _frames(self, feature: FeatureRows, rng: random.Random | None) -> tuple[Tensor, Tensor]:
+    def _frames(self, feature: Rows, rng: random.Random | None) -> tuple[Tensor, Tensor]:
         """Return rows (T, D) and times (T,) of the frames that LAVIS's rule `head` takes.
 
         Of a feature of all frames of a short video, or of twice as many frames, these are the frames that the rule
         would take of the video.
         """
-        values, starts_s = feature.values, feature.times[:, 0].astype(np.float32)
-        n_stored = len(values)
+        n_stored = feature.n_rows
         n_frames = min(self.config.data.n_frames, n_stored)
         chosen = np.linspace(0, n_stored, n_frames + 1).astype(np.int64)[:-1]
-        rows = torch.from_numpy(values[chosen])
-        times_s = torch.from_numpy(starts_s[chosen])
+        rows = torch.from_numpy(feature.read(chosen))
+        times_s = torch.from_numpy(feature.times[chosen, 0].astype(np.float32))
         if self.config.stage == 2:
             # parity: only stage 2 rounds times.
             times_s = times_s.round(decimals=2)

@@ -26,7 +26,7 @@ from models.systems.img.network import BRANCHES, ImgNetwork
 from models.systems.img.query import CHAR_CHANNELS
 from models.systems.img.targets import draw_saliency_pairs, span_to_steps, steps_to_seconds
 from models.systems.img.vocabulary import PAD_ID, Vocabulary, build_vocabulary
-from models.systems.interface import Answer, Batch, FeatureRows, Item, QueryScore, Span
+from models.systems.interface import Answer, Batch, Item, QueryScore, Rows, Span, at_hand
 
 # parity: the layer norms of the slot attention are called `norm_*` and are decayed.
 NO_DECAY = ("bias", "layer_norm", "LayerNorm")
@@ -90,14 +90,14 @@ class System(interface.System):
         `no_visual`, `no_audio`, `no_text`, `no_moment` (training only), `not_finite_visual`, `not_finite_audio`,
         `not_finite_text`.
         """
-        if not all(len(rows.values) for rows in item.streams["visual"]):
+        if not all(rows.n_rows for rows in item.streams["visual"]):
             return "no_visual"
         if not _has_audio(item) and self.config.data.no_audio == "drop":
             return "no_audio"
-        if not (tokenise(item.text) if self.is_glove else len(item.streams["text"][0].values)):
+        if not (tokenise(item.text) if self.is_glove else item.streams["text"][0].n_rows):
             return "no_text"
         for stream in ("visual", "audio") if self.is_glove else ("visual", "audio", "text"):
-            if not all(np.isfinite(rows.values).all() for rows in item.streams[stream]):
+            if not all(np.isfinite(rows.read()).all() for rows in item.streams[stream]):
                 return f"not_finite_{stream}"
         if training and not len(item.annotated.moments):
             return "no_moment"
@@ -111,6 +111,7 @@ class System(interface.System):
         ValueError
             If `skip_reason` is not None.
         """
+        [item] = at_hand([item])
         reason = self.skip_reason(item, training=rng is not None)
         if reason is not None:
             raise ValueError(f"query {item.id} on video {item.video_id} cannot be used: {reason}")
@@ -128,7 +129,7 @@ class System(interface.System):
             words = tokenise(item.text)[: network.max_steps]
             sample |= {"word_ids": self.vocabulary.word_ids(words), "char_ids": self.vocabulary.char_ids(words)}
         else:
-            tokens = item.streams["text"][0].values.astype(np.float32, copy=False)
+            tokens = item.streams["text"][0].read().astype(np.float32, copy=False)
             # parity: published token queries are not cut; only positions in time run out.
             sample["tokens"] = tokens[: network.max_steps] if network.pos_mode == "time" else tokens
         if rng is not None:
@@ -138,19 +139,19 @@ class System(interface.System):
             sample |= {"first": first, "last": last, "positives": positives, "negatives": negatives}
         return sample
 
-    def _visual(self, features: Sequence[FeatureRows]) -> np.ndarray:
+    def _visual(self, features: Sequence[Rows]) -> np.ndarray:
         """Return float32 (T, sum of widths), T set by the reference feature."""
         reference = self.config.data.reference_feature % len(features)
-        base = limit_rows(features[reference].values, self.config.network.max_steps)
-        parts = [base if i == reference else rescale_rows(f.values, len(base)) for i, f in enumerate(features)]
+        base = limit_rows(features[reference].read(), self.config.network.max_steps)
+        parts = [base if i == reference else rescale_rows(f.read(), len(base)) for i, f in enumerate(features)]
         return np.concatenate(parts, axis=1)
 
-    def _audio(self, features: Sequence[FeatureRows], n_steps: int) -> np.ndarray:
+    def _audio(self, features: Sequence[Rows], n_steps: int) -> np.ndarray:
         """Return float32 (n_steps, sum of widths); zeros for a feature without rows."""
         parts = []
         for rows, dim in zip(features, self.stream_dims["audio"], strict=True):
-            if len(rows.values):
-                values, scale = rows.values.astype(np.float32, copy=False), self.config.data.audio_scale
+            if rows.n_rows:
+                values, scale = rows.read().astype(np.float32, copy=False), self.config.data.audio_scale
                 parts.append(rescale_rows(values if scale == 1 else values / np.float32(scale), n_steps))
             else:
                 parts.append(np.zeros((n_steps, dim), dtype=np.float32))
@@ -304,7 +305,7 @@ class System(interface.System):
 
 
 def _has_audio(item: Item) -> bool:
-    return all(len(rows.values) for rows in item.streams["audio"])
+    return all(rows.n_rows for rows in item.streams["audio"])
 
 
 def _spans(outputs: Mapping[str, Tensor], branch: str, batch: Mapping[str, Any]) -> list[Span]:

@@ -17,7 +17,7 @@ from models.layers.checkpoints import match_state
 from models.layers.pooling import pool_tokens
 from models.layers.resampling import rescale_rows
 from models.systems import interface
-from models.systems.interface import Batch, FeatureRows, Item, Span, by_video
+from models.systems.interface import Batch, Item, Rows, Span, at_hand, by_video
 from models.systems.mrnet.candidates import candidate_cells, cell_spans, clamp_moment, hull_iou
 from models.systems.mrnet.checkpoint import detect, unwrap
 from models.systems.mrnet.config import Config
@@ -58,9 +58,9 @@ class System(interface.System):
         `not_finite_visual`, `not_finite_text`, `degenerate_moment`.
         """
         for stream in ("visual", "text"):
-            if not all(len(rows.values) for rows in item.streams[stream]):
+            if not all(rows.n_rows for rows in item.streams[stream]):
                 return f"no_{stream}"
-            if not all(np.isfinite(rows.values).all() for rows in item.streams[stream]):
+            if not all(np.isfinite(rows.read()).all() for rows in item.streams[stream]):
                 return f"not_finite_{stream}"
         if not len(item.annotated.moments):
             return "no_moment" if training or self.config.data.query_context == "joint_gt_order" else None
@@ -84,7 +84,7 @@ class System(interface.System):
         ValueError
             If `skip_reason` of an item is not None.
         """
-        items = [items] if isinstance(items, Item) else list(items)
+        items = at_hand([items] if isinstance(items, Item) else items)
         for item in items:
             reason = self.skip_reason(item, training=rng is not None)
             if reason is not None:
@@ -115,10 +115,10 @@ class System(interface.System):
             return sorted(items, key=lambda item: hashlib.sha256(item.id.encode()).digest())
         return items
 
-    def _rows(self, features: Sequence[FeatureRows]) -> np.ndarray:
+    def _rows(self, features: Sequence[Rows]) -> np.ndarray:
         """Return float32 (P, sum of widths): every row of length 1, then averaged to P rows."""
         n_rows = self.config.network.pre_clips
-        return np.concatenate([rescale_rows(_unit(f.values), n_rows, np.float32) for f in features], axis=1)
+        return np.concatenate([rescale_rows(_unit(f.read()), n_rows, np.float32) for f in features], axis=1)
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """Return a batch of B videos, the queries padded with zeros to the most of a video.
@@ -230,9 +230,9 @@ def _unit(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(_NORM_EPS))
 
 
-def _query_vector(rows: FeatureRows) -> np.ndarray:
+def _query_vector(rows: Rows) -> np.ndarray:
     """Return float32 (D,): the only row of a sentence feature, the pooled rows of a token feature."""
-    return rows.values[0].astype(np.float32) if len(rows.values) == 1 else pool_tokens(rows.values)
+    return rows.read()[0].astype(np.float32) if rows.n_rows == 1 else pool_tokens(rows.read())
 
 
 def _moments(items: Sequence[Item]) -> np.ndarray:

@@ -50,14 +50,14 @@ class System(interface.System):
 
         `no_visual`, `no_text`, `no_whole_second`, `too_few_rows`, `no_moment` (training).
         """
-        rows, seconds = item.streams["visual"][0].values, round(item.duration_s)
-        if not len(rows):
+        n_rows, seconds = item.streams["visual"][0].n_rows, round(item.duration_s)
+        if not n_rows:
             return "no_visual"
-        if not len(item.streams["text"][0].values):
+        if not item.streams["text"][0].n_rows:
             return "no_text"
         if seconds < 1:
             return "no_whole_second"
-        if len(rows) < seconds and self.config.data.missing_rows == "refuse":
+        if n_rows < seconds and self.config.data.missing_rows == "refuse":
             return "too_few_rows"
         return "no_moment" if training and not len(item.annotated.moments) else None
 
@@ -114,7 +114,7 @@ class System(interface.System):
             step = item.told.steps[number] if rng is None else _bounds(item)[number]
             text = None if rng is None else item.annotated.steps[number].heading
             found = samples.caption_sample(video, step, text, bert_words(), self.config.data)
-        query = np.asarray(item.streams["text"][0].values[0], dtype=np.float32)
+        query = np.asarray(item.streams["text"][0].read(slice(1))[0], dtype=np.float32)
         asked = (item.id, item.video_id, number, video)
         return {"task": task, "query": query, "video_id": item.video_id, "asked": asked, **found}
 
@@ -122,8 +122,10 @@ class System(interface.System):
         visual, speech = item.streams["visual"][0], item.streams.get("speech")
         said = None
         if speech:
-            said = (speech[0].values.reshape(-1, self.stream_dims["speech"][0]), speech[0].times.tolist())
-        return samples.read_video(item.video_id, item.duration_s, visual.values, said, self.config.data)
+            said = (speech[0].read().reshape(-1, self.stream_dims["speech"][0]), speech[0].times.tolist())
+        # What lies behind the last whole second is never looked at.
+        rows = visual.read(slice(round(item.duration_s)))
+        return samples.read_video(item.video_id, item.duration_s, rows, said, self.config.data)
 
     def collate(self, samples_: Sequence[dict[str, Any]]) -> Batch:
         """Return a batch of one task (`samples.collate`), with what was asked in `asked`."""

@@ -85,9 +85,9 @@ class System(interface.System):
 
     def skip_reason(self, item: Item, training: bool) -> str | None:
         """Return why a video cannot be used, None if it can: `no_visual`, `no_audio`, `no_caption` (training)."""
-        if not len(item.streams["visual"][0].values):
+        if not item.streams["visual"][0].n_rows:
             return "no_visual"
-        if self.hears and self.config.data.missing_audio == "skip" and not len(item.streams["audio"][0].values):
+        if self.hears and self.config.data.missing_audio == "skip" and not item.streams["audio"][0].n_rows:
             return "no_audio"
         return "no_caption" if training and not captions_to_learn(item.annotated, self.config.data) else None
 
@@ -98,9 +98,9 @@ class System(interface.System):
     def sample(self, unit: tuple[int | None, Item], rng: random.Random | None) -> dict[str, Any]:
         """Return the tokens of a video or window; with `rng` also one of its captions."""
         number, item = unit
-        found: dict[str, Any] = {"place": (item.video_id, number), "video": item.streams["visual"][0].values}
+        found: dict[str, Any] = {"place": (item.video_id, number), "video": item.streams["visual"][0].read()}
         if self.hears:
-            found["audio"] = item.streams["audio"][0].values.reshape(-1, self.stream_dims["audio"][0])
+            found["audio"] = item.streams["audio"][0].read().reshape(-1, self.stream_dims["audio"][0])
         if rng is not None:
             for medium in ("video", "audio") if self.hears else ("video",):
                 found[medium] = drawn_tokens(found[medium], self.config.data.drop_tokens, rng)

@@ -37,11 +37,11 @@ class Corpus:
     def __init__(self, videos: Mapping[str, FeatureRows], config: Config) -> None:
         # A video ends with its last row: nothing is known of what comes after.
         usable = {
-            name: usable_rows(rows, float(rows.times[:, 1].max())) for name, rows in videos.items() if len(rows.values)
+            name: usable_rows(rows, float(rows.times[:, 1].max())) for name, rows in videos.items() if rows.n_rows
         }
         self._config, self.video_ids = config, list(usable)
-        self._ends = np.cumsum([len(rows.values) for rows in usable.values()], dtype=int)
-        self._starts = self._ends - [len(rows.values) for rows in usable.values()]
+        self._ends = np.cumsum([rows.n_rows for rows in usable.values()], dtype=int)
+        self._starts = self._ends - [rows.n_rows for rows in usable.values()]
         self._rows = directions(np.concatenate([rows.values for rows in usable.values()])) if usable else None
         self._times = np.concatenate([rows.times for rows in usable.values()]).astype(np.float64) if usable else None
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from models.systems import interface
-from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, Item, Ranked, Saliency, Span
+from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, Item, Ranked, Saliency, Span, at_hand
 from models.systems.zero_shot.moments import in_seconds, merged_moments
 from models.systems.zero_shot.ranking import best_videos, directions, mean_row
 from models.systems.zero_shot.segments import ranked, segment_spans
@@ -41,7 +41,7 @@ class System(interface.System):
         needed = [self.known_by] if item.is_video else [TEXT]
         if not item.is_video and set(self.tasks) - {"videos"}:
             needed.append(self.known_by)
-        return next((f"no {stream} rows" for stream in needed if not len(item.streams[stream][0].values)), None)
+        return next((f"no {stream} rows" for stream in needed if not item.streams[stream][0].n_rows), None)
 
     def units(self, items: Sequence[Item], task: str | None = None) -> list[Any]:
         """Return the items; all queries and videos as one where they are ranked against one another."""
@@ -50,13 +50,13 @@ class System(interface.System):
     def sample(self, unit: Sequence[Item] | Item, rng: random.Random | None) -> dict[str, Any]:
         """Return a query as it is; the rows of all queries and of all videos, of length 1, read one after the other."""
         if isinstance(unit, Item):
-            return {"query": unit}
+            return {"query": at_hand([unit])[0]}
         queries = [item for item in unit if not item.is_video]
         corpus = [item for item in unit if item.is_video]
         rows = np.zeros((len(corpus), self.stream_dims[self.known_by][0]), dtype=np.float32)
         for number, video in enumerate(corpus):
-            rows[number] = mean_row(video.streams[self.known_by][0].values, self.config.frames)
-        texts = [item.streams[TEXT][0].values[0] for item in queries]
+            rows[number] = mean_row(video.streams[self.known_by][0].read(), self.config.frames)
+        texts = [item.streams[TEXT][0].read(slice(1))[0] for item in queries]
         return {"queries": queries, "corpus": corpus, "texts": directions(np.stack(texts)), "rows": rows}
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> Batch:
@@ -87,7 +87,7 @@ class System(interface.System):
         return merged_moments(self._scored(item), item.duration_s, self.config)
 
     def _segments(self, item: Item) -> np.ndarray:
-        rows, texts = self._rows(item), item.streams[TEXT][0].values
+        rows, texts = self._rows(item), item.streams[TEXT][0].read()
         spans = [segment_spans(rows.values[:, None], text, self.config.segments) for text in texts]
         return in_seconds(ranked(np.concatenate(spans)), rows.times)
 
@@ -97,7 +97,7 @@ class System(interface.System):
         yield Saliency(item.id, item.video_id, tuple(scores.tolist()))
 
     def _scored(self, item: Item) -> Any:
-        return timed_scores(item.streams[TEXT][0].values, self._rows(item))
+        return timed_scores(item.streams[TEXT][0].read(), self._rows(item))
 
     def _rows(self, item: Item) -> interface.FeatureRows:
         return usable_rows(item.streams[self.known_by][0], item.duration_s)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.systems.interface import FeatureRows
+from models.systems.interface import FeatureRows, Rows
 from models.systems.zero_shot.ranking import directions
 
 
@@ -41,13 +41,14 @@ class TimedScores:
         return TimedScores(scores, np.stack([bounds[:-1], bounds[1:]], axis=1))
 
 
-def usable_rows(rows: FeatureRows, duration_s: float) -> FeatureRows:
+def usable_rows(rows: Rows, duration_s: float) -> FeatureRows:
     """Return the rows that say something about a video, in time: inside it and not of zeros; a row of zeros if none."""
-    is_usable = rows.values.any(axis=1) & (rows.times[:, 0] < duration_s)
-    order = np.flatnonzero(is_usable)[np.argsort(rows.times[is_usable, 0], kind="stable")]
+    values, times = rows.read(), rows.times
+    is_usable = values.any(axis=1) & (times[:, 0] < duration_s)
+    order = np.flatnonzero(is_usable)[np.argsort(times[is_usable, 0], kind="stable")]
     if not len(order):
-        return FeatureRows(np.zeros((1, rows.values.shape[1]), np.float32), np.array([[0.0, duration_s]]))
-    return FeatureRows(rows.values[order], np.minimum(rows.times[order], duration_s))
+        return FeatureRows(np.zeros((1, values.shape[1]), np.float32), np.array([[0.0, duration_s]]))
+    return FeatureRows(values[order], np.minimum(times[order], duration_s))
 
 
 def timed_scores(texts: np.ndarray, rows: FeatureRows) -> TimedScores:

@@ -114,11 +114,12 @@ class Systems:
         for stream in asked["streams"].values():
             stream.pop("in_memory")
         source, zeroed = system.annotations_on(dataset), list(system.evaluation.zero_streams)
-        varied = system.evaluation.variations
+        varied, size = system.evaluation.variations, system.evaluation.batch_size
         # The baseline answers beside every other system.
         parts = {f"system/{system.system}", f"system/{BASELINE}", "prediction"}
         key = {"asked": asked, "annotations": source, "zero_streams": zeroed, "variations": varied}
-        return digest_json(key | {"versions": versions_of(sorted(parts))})
+        sized = key if size is None else key | {"batch_size": size}
+        return digest_json(sized | {"versions": versions_of(sorted(parts))})
 
     def evaluation_key(self, dataset: str, name: str) -> str:
         """Return the digest of what is reported about a trained system."""

@@ -6,17 +6,19 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import zarr
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import digest_bytes
 from workflow_scripts.lib.store.shard_store import (
+    CHUNK_STEPS,
     StoreDamaged,
     VideoRows,
     being_rewritten,
@@ -43,6 +45,12 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 """Columns of `index.parquet`; `shard` is the name of the shard without `.zarr`."""
+
+BLOCK_BYTES = 16 * 2**20
+"""Most that is read at once of rows that are to be kept, unless one id has more; it is held beside them for a while."""
+
+Places = slice | np.ndarray
+"""Which rows of an id: a slice of step 1, or their numbers, int64 (n,)."""
 
 
 class UnknownId(UserError, KeyError):
@@ -133,15 +141,15 @@ class FeatureStore:
 
     Notes
     -----
-    Shards are opened when first needed and kept open. Threads may share a store. After a fork, shards in memory are
-    used and others opened anew; with zarrs in use a forked child cannot open any, and says so. A shard that is replaced
+    Shards are opened when first needed and stay open. Threads may share a store. After a fork, rows in memory are used
+    and shards opened anew; with zarrs in use a forked child cannot open any, and says so. A shard that is replaced
     while it is read gives its old rows, its new rows, or `StoreBeingRewritten`, after which reading again opens the new
     one.
     """
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
-        table = read_table(self.root / "index.parquet", ["id", "shard", "key", "status"])
+        table = read_table(self.root / "index.parquet", ["id", "shard", "key", "status", "row_start", "row_end"])
         metadata = table.schema.metadata
         self.recipe: dict[str, Any] = json.loads(metadata[b"recipe"])
         self.dim = int(metadata[b"dim"])
@@ -150,6 +158,9 @@ class FeatureStore:
         self._shard_of, self._key_of, self._status_of = (
             dict(zip(ids, table.column(name).to_pylist(), strict=True)) for name in ("shard", "key", "status")
         )
+        counts = pc.subtract(table.column("row_end"), table.column("row_start")).to_pylist()
+        self._n_rows_of: dict[str, int] = dict(zip(ids, counts, strict=True))
+        self._kept: dict[str, StoredRows] = {}
         self._shards: dict[str, _Shard] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -171,21 +182,34 @@ class FeatureStore:
     def __getitem__(self, video_id: str) -> StoredRows:
         return self.read(video_id)
 
-    def read(self, video_id: str, rows: slice = slice(None)) -> StoredRows:
+    def read(self, video_id: str, rows: Places = slice(None)) -> StoredRows:
         """Return some rows of an id, by default all; only these are read."""
-        with self._shard_with(video_id) as shard:
+        if video_id in self._kept:
+            found = self._kept[video_id]
+            return found._replace(values=found.values[rows].astype(np.float32), times=found.times[rows].copy())
+        with self._shard(self._name_of_shard(video_id)) as shard:
             return shard.read(video_id, self._key_of[video_id], self.dim, rows)
 
     def times_of(self, video_id: str) -> np.ndarray:
         """Return start and end second of every row of an id, float32 (T, 2), without reading the rows."""
-        with self._shard_with(video_id) as shard:
+        if video_id in self._kept:
+            return self._kept[video_id].times.copy()
+        with self._shard(self._name_of_shard(video_id)) as shard:
             return shard.times_of(video_id, self._key_of[video_id])
 
-    @contextlib.contextmanager
-    def _shard_with(self, video_id: str) -> Iterator["_Shard"]:
-        shard_name = self._shard_of.get(video_id)
-        if shard_name is None:
+    def n_rows_of(self, video_id: str) -> int:
+        """Return how many rows an id has, without opening its shard."""
+        if video_id not in self._n_rows_of:
             raise self._unknown(video_id)
+        return self._n_rows_of[video_id]
+
+    def _name_of_shard(self, video_id: str) -> str:
+        if video_id not in self._shard_of:
+            raise self._unknown(video_id)
+        return self._shard_of[video_id]
+
+    @contextlib.contextmanager
+    def _shard(self, shard_name: str) -> Iterator["_Shard"]:
         try:
             yield self._open(shard_name)
         except UserError:
@@ -210,10 +234,20 @@ class FeatureStore:
         return UnknownId(f"feature {feature!r} of dataset {dataset!r} has nothing for {video_id!r} ({self.root}).")
 
     def preload(self) -> "FeatureStore":
-        """Read every shard into memory, each array in one go; return the store."""
-        for shard_name in sorted(set(self._shard_of.values())):
-            self._open(shard_name).load()
+        """Keep the rows of all ids; return the store."""
+        self.keep(self)
         return self
+
+    def keep(self, ids: Iterable[str]) -> None:
+        """Read the rows of some ids into memory, once and as they are stored; they come from there from then on."""
+        by_shard: dict[str, dict[str, str]] = {}
+        for video_id in set(ids) - self._kept.keys():
+            by_shard.setdefault(self._name_of_shard(video_id), {})[video_id] = self._key_of[video_id]
+        for shard_name, keys in sorted(by_shard.items()):
+            with self._shard(shard_name) as shard:
+                self._kept.update(shard.read_many(keys, self.dim))
+            with self._lock:
+                self._shards.pop(shard_name, None)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"root": self.root}
@@ -223,15 +257,14 @@ class FeatureStore:
 
     def _open(self, shard_name: str) -> "_Shard":
         if os.getpid() != self._pid:
-            # What is in memory stays good; open files and locks belong to the parent.
-            self._shards = {name: shard for name, shard in self._shards.items() if shard.is_loaded}
-            self._lock, self._pid, self._is_forked = threading.Lock(), os.getpid(), True
+            # Open files and locks belong to the parent.
+            self._shards, self._lock, self._pid, self._is_forked = {}, threading.Lock(), os.getpid(), True
         with self._lock:
             if shard_name not in self._shards:
                 if self._is_forked and zarrs_in_use():
                     raise RuntimeError(
                         f"{self.root}: opened before a fork, and zarrs cannot read after one: "
-                        "start the workers by spawn, or call `preload` before the fork."
+                        "start the workers by spawn, or call `keep` before the fork."
                     )
                 self._shards[shard_name] = _Shard(self.root / f"{shard_name}.zarr")
             return self._shards[shard_name]
@@ -256,21 +289,43 @@ class _Shard:
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
             raise damaged(path, "a file of its arrays is missing")
 
-    def read(self, video_id: str, key: str, dim: int, rows: slice) -> StoredRows:
+    def read(self, video_id: str, key: str, dim: int, rows: Places) -> StoredRows:
         """Return rows of one video as of this publication."""
         video = self._video(video_id, key)
-        first, last, _ = rows.indices(video.stop - video.start)
-        start, stop = video.start + first, video.start + max(first, last)
-        if start == stop:
-            # A shard in which everything failed does not know its width; the feature does.
-            values = np.zeros((0, dim), np.float32)
-        elif self.is_loaded:
-            values = self._features[start:stop]
+        if isinstance(rows, slice):
+            first, last, _ = rows.indices(video.stop - video.start)
+            places: Places = slice(video.start + first, video.start + max(first, last))
         else:
-            with self._of_one_publication(), reading(self.path):
-                values = np.asarray(self._features[start:stop])
-                self._require_complete(values)
-        return StoredRows(values.astype(np.float32), self._times[start:stop].copy(), video.status, video.reason)
+            places = np.arange(video.start, video.stop)[rows]
+        return self._rows_of(video, places, self._values(places, dim).astype(np.float32))
+
+    def read_many(self, keys: Mapping[str, str], dim: int) -> Iterator[tuple[str, StoredRows]]:
+        """Yield the rows of some videos, in the number format of the shard.
+
+        Parameters
+        ----------
+        keys : id -> key
+        """
+        videos = sorted((self._video(video_id, key) for video_id, key in keys.items()), key=lambda video: video.start)
+        for run in _runs(videos, BLOCK_BYTES // max(1, self._features.dtype.itemsize * self._features.shape[1])):
+            first = run[0].start
+            values = self._values(slice(first, run[-1].stop), dim)
+            for video in run:
+                own = values[video.start - first : video.stop - first].copy()
+                yield video.id, self._rows_of(video, slice(video.start, video.stop), own)
+
+    def _rows_of(self, video: VideoRows, places: Places, values: np.ndarray) -> StoredRows:
+        return StoredRows(values, self._times[places].copy(), video.status, video.reason)
+
+    def _values(self, places: Places, dim: int) -> np.ndarray:
+        n_places = places.stop - places.start if isinstance(places, slice) else len(places)
+        if not n_places:
+            # A shard in which everything failed does not know its width; the feature does.
+            return np.zeros((0, dim), self._features.dtype)
+        with self._of_one_publication(), reading(self.path):
+            values = np.asarray(self._features[places] if isinstance(places, slice) else self._features.oindex[places])
+            self._require_complete(values)
+        return values
 
     def times_of(self, video_id: str, key: str) -> np.ndarray:
         """Return the times of the rows of one video as of this publication."""
@@ -283,20 +338,6 @@ class _Shard:
             # The shard is newer than the index.
             raise being_rewritten(self.path)
         return video
-
-    @property
-    def is_loaded(self) -> bool:
-        """Whether all rows are in memory."""
-        return isinstance(self._features, np.ndarray)
-
-    def load(self) -> None:
-        """Read all rows into memory."""
-        if self.is_loaded:
-            return
-        with self._of_one_publication(), reading(self.path):
-            values = np.asarray(self._features[:])
-            self._require_complete(values)
-        self._features = values
 
     def _require_complete(self, values: np.ndarray) -> None:
         # Stored values are finite; zarr gives the fill value, NaN, in the place of a missing file.
@@ -316,3 +357,16 @@ class _Shard:
     def _require_same_publication(self) -> None:
         if current_publication(self.path) != self._publication:
             raise being_rewritten(self.path)
+
+
+def _runs(videos: Sequence[VideoRows], most_rows: int) -> Iterator[list[VideoRows]]:
+    """Yield videos, sorted by their rows, that are read at once: hardly anything lies between them."""
+    run: list[VideoRows] = []
+    for video in videos:
+        is_far = bool(run) and video.start - run[-1].stop > CHUNK_STEPS
+        if is_far or (run and video.stop - run[0].start > most_rows):
+            yield run
+            run = []
+        run.append(video)
+    if run:
+        yield run

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from models.systems.interface import train_config
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import atomic_path, telling_of_full_disks
 from workflow_scripts.lib.training.standardiser import Standardiser
@@ -150,7 +151,7 @@ def learns_by_steps(settings: Mapping[str, Any]) -> bool:
     `settings`: content of the system's settings file.
     """
     config = settings["config"]
-    return hasattr(system_config(config["system"], config["settings"]), "train")
+    return train_config(system_config(config["system"], config["settings"])) is not None
 
 
 def check_recipes(settings: Mapping[str, Any], trained_on: Mapping[str, str], checkpoint: Path) -> None:

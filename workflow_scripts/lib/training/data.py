@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.systems.interface import Item, captions_of
+from models.systems.interface import Item, captions_of, fits_on, learns
 from workflow_scripts.lib.configuration.schema import HELD_OUT
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
-from workflow_scripts.lib.store.shard_store import use_zarrs
 from workflow_scripts.lib.training.checkpoint import learns_by_steps, system_config
+from workflow_scripts.lib.training.loading import choose_codec
 from workflow_scripts.lib.training.prior import PriorResults
 from workflow_scripts.lib.training.reader import Reader, Split
 
@@ -53,10 +53,7 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
         a split is not there or has no usable item
     """
     config = settings["config"]
-    # Data-loader workers are forked, and zarrs cannot read after a fork: they get arrays that were read before, or the
-    # stores are read without it.
-    if all(stream["in_memory"] for stream in config["streams"].values()):
-        use_zarrs()
+    choose_codec(config["streams"], settings["runtime"]["num_workers"])
     reader, splits = Reader.of(settings_path, settings, prior.answers), config["splits"]
     typed = system_config(config["system"], config["settings"])
     if settings["window_s"] is not None and "videos" in captions_of(typed):
@@ -65,7 +62,7 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
             "not teach captions of windows; take a checkpoint that is trained elsewhere (checkpoint_from, "
             "checkpoint_file), or leave window_s out"
         )
-    if not getattr(typed, "learns", True):
+    if not learns(typed):
         return TrainingData(Split(), Split(), reader.annotated_split(splits["test"][0]), reader.stream_dims())
     train, chosen_on = reader.read(splits["train"], teaches=True), splits["select"]
     if not learns_by_steps(settings):
@@ -78,5 +75,5 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
     for name, split in ((splits["train"], train), (splits["select"], select)):
         if not split.items:
             raise UserError(f"no usable query in split {name!r}; left out: {dict(split.skipped)}")
-    also_fitted = reader.queries_of_roles(("test",)) if "test" in getattr(typed, "fits_on", ()) else []
+    also_fitted = reader.queries_of_roles(("test",)) if "test" in fits_on(typed) else []
     return TrainingData(train, select, reader.annotated_split(chosen_on), reader.stream_dims(), also_fitted)

@@ -19,10 +19,13 @@ from torch.utils.tensorboard import SummaryWriter
 from torchdata.stateful_dataloader import StatefulDataLoader
 from tqdm import tqdm
 
+from models.systems.interface import TrainConfig, train_config
+from workflow_scripts.lib.configuration.schema import SystemRuntime
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import write_text
 from workflow_scripts.lib.training.checkpoint import Trained, notes_of, system_class, system_config, write_checkpoint
 from workflow_scripts.lib.training.data import TrainingData
+from workflow_scripts.lib.training.loading import STOP_SIGNALS, ignore_stop_signals
 from workflow_scripts.lib.training.prediction import Asking, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches, TrainingSamples
@@ -34,13 +37,6 @@ log = logging.getLogger(__name__)
 
 STOPPED_EXIT_STATUS = 143
 """128 + SIGTERM: the job was told to stop, saved its state and goes on from there next time."""
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-
-
-def ignore_stop_signals(_: int) -> None:
-    """Leave it to the training process to stop, where a signal reaches its data-loader workers too."""
-    for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
 
 
 class Training:
@@ -74,7 +70,7 @@ class Training:
         self.selection = settings["config"]["selection"]
         name = self.config["system"]
         self.settings = system_config(name, self.config["settings"])
-        self.recipe = self.settings.train
+        self.recipe: TrainConfig = train_config(self.settings)
         standardised = [s for s, content in self.config["streams"].items() if content["standardise"]]
         self.standardiser = Standardiser.fit(data.train.items, standardised)
         fitted = system_class(name).fit(self.settings, [*data.train.items, *data.also_fitted])
@@ -98,15 +94,14 @@ class Training:
                 raise UserError(f"no usable {role} query; left out: {dict(split.skipped)}")
         self.notes["left_out"] = {"training": dict(train.skipped), "selection": dict(select.skipped)}
         self.choice = CheckpointSelection(self.config, select, data.annotated)
-        self.progress = Progress(settings["runtime"]["num_workers"], self.n_processes)
-        self._build(train, settings["runtime"], initial, base)
-        self.checkpoint_seconds = 60 * settings["runtime"]["checkpoint_minutes"]
+        self.runtime = SystemRuntime.model_validate(settings["runtime"])
+        self.progress = Progress(self.runtime.num_workers, self.n_processes)
+        self._build(train, initial, base)
         self.stop_asked = False
 
     def _build(
         self,
         train: Split,
-        runtime: Mapping[str, Any],
         initial: Mapping[str, torch.Tensor] | None,
         base: Mapping[str, Any] | None,
     ) -> None:
@@ -121,7 +116,7 @@ class Training:
             samples,
             batch_sampler=self.batches,
             collate_fn=self.system.collate,
-            num_workers=runtime["num_workers"],
+            num_workers=self.runtime.num_workers,
             worker_init_fn=ignore_stop_signals,
             # Every new iterator draws from it. A resume makes one more than an uninterrupted training does, so the
             # global generator, which feeds dropout, would not do.
@@ -209,7 +204,7 @@ class Training:
                 # state is that of the next epoch, and `_end_epoch` saves.
                 if progress.step_in_epoch % self.recipe.accumulation or progress.step_in_epoch == n_batches:
                     continue
-                is_due = is_main and time.monotonic() - saved_at > self.checkpoint_seconds
+                is_due = is_main and time.monotonic() - saved_at > 60 * self.runtime.checkpoint_minutes
                 must_stop, must_save = self._summed([self.stop_asked, is_due])
                 if must_stop or must_save:
                     self._save()
@@ -305,7 +300,12 @@ class Training:
 
     def _evaluate(self) -> dict[str, float]:
         asking = Asking(
-            self.standardiser.apply, self.recipe.batch_size, self.accelerator.device, self.seed, self.choice.given
+            self.standardiser.apply,
+            self.recipe.batch_size,
+            self.accelerator.device,
+            self.seed,
+            self.choice.given,
+            n_workers=self.runtime.num_workers,
         )
         return self.choice.scores(self.system, self.accelerator.unwrap_model(self.network), asking)
 

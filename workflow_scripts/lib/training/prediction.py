@@ -12,6 +12,7 @@ from tqdm import tqdm
 from models.systems.interface import Item, QueryScore, captions_of
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
+from workflow_scripts.lib.training.loading import made_in_order
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.units import n_items, prepared
 
@@ -34,6 +35,7 @@ class Asking:
     in_detail : whether the answers of the system's parts, and scores of queries, are wanted too
     variant : of all answers
     journal : keeps the answers so far; None: a kill loses them
+    n_workers : processes that make batches ahead; the answers do not depend on it
     """
 
     prepare: Callable[[Item], Item]
@@ -45,6 +47,7 @@ class Asking:
     in_detail: bool = False
     variant: str = ""
     journal: AnswerJournal | None = None
+    n_workers: int = 0
 
 
 @dataclass
@@ -103,16 +106,20 @@ def _predict_task(
     n_done, known = asking.journal.resume(stage, generator) if asking.journal else (0, [])
     yield from known
     waiting: list[list[Any]] = []
+
+    def made(number: int) -> dict[str, Any]:
+        return system.collate([system.sample(prepared(unit, asking.prepare), None) for unit in parts[number]])
+
     with torch.inference_mode(), bar:
         bar.update(sum(map(n_items, itertools.chain.from_iterable(parts[:n_done]))))
-        for number, part in enumerate(parts[n_done:], n_done + 1):
-            samples = [system.sample(prepared(unit, asking.prepare), None) for unit in part]
-            batch = to_device(system.collate(samples), asking.device)
-            answers = list(system.predict(network, batch, generator, task, asking.in_detail))
+        asked = range(n_done, len(parts))
+        for number, batch in zip(asked, made_in_order(made, asked, asking.n_workers), strict=True):
+            here = to_device(batch, asking.device)
+            answers = list(system.predict(network, here, generator, task, asking.in_detail))
             yield from answers
-            bar.update(sum(map(n_items, part)))
+            bar.update(sum(map(n_items, parts[number])))
             waiting.append(answers)
-            if asking.journal and asking.journal.keep(stage, waiting, generator, number == len(parts)):
+            if asking.journal and asking.journal.keep(stage, waiting, generator, number == asked[-1]):
                 waiting.clear()
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.systems.interface import FeatureRows, Item, Told, captions_of, tasks_of
+from models.systems.interface import Item, Rows, Told, captions_of, tasks_of
 from workflow_scripts.lib.datasets.durations import duration_differences
 from workflow_scripts.lib.datasets.left_out import left_out_queries
 from workflow_scripts.lib.datasets.schema import videos_view
@@ -113,14 +113,12 @@ class Reader:
         self._kept = {
             name for content in config["streams"].values() if content["in_memory"] for name in content["names"]
         }
-        for name in self._kept:
-            self.stores[name].preload()
         for name, store in self.stores.items():
             if recipes[name] != digest_json(store.recipe):
                 raise UserError(
                     f"{store.root}: rows of another recipe than the one asked for. Start the workflow again"
                 )
-        self._rows: dict[tuple[str, str], FeatureRows | RowsInStore] = {}
+        self._rows: dict[tuple[str, str], RowsInStore] = {}
         self._transcripts = (
             Transcripts(results / "transcripts" / config["transcript"]) if config["transcript"] else None
         )
@@ -183,6 +181,7 @@ class Reader:
         rows = [*self._queries_of(split), *self._videos_of(split)]
         if not (rows or found.skipped):
             self._require_split(split)
+        used = []
         for row in rows:
             told = self._told(row, split, answers)
             reason = self._unusable(row, told) or (self._annotated.why_empty(row["query_id"]) if teaches else None)
@@ -192,7 +191,18 @@ class Reader:
             item = self._item(row, told, self._streams(row))
             found.items.append(item)
             found.keys.append(self._key(item, row))
+            used.append(row)
+        self._keep(used)
         return found
+
+    def _keep(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Let the stores hold what `in_memory` asks for, of these queries and videos and no others."""
+        owners: dict[str, set[str]] = {name: set() for name in self._kept}
+        for _, name, owner in (feature for row in rows for feature in self._features(row)):
+            if name in self._kept:
+                owners[name].add(owner)
+        for name, own in owners.items():
+            self.stores[name].keep(own)
 
     def _require_split(self, split: str) -> None:
         known = sorted(
@@ -278,25 +288,19 @@ class Reader:
                 return f"{name} failed"
         return None
 
-    def _feature(self, name: str, owner: str) -> "FeatureRows | RowsInStore":
+    def _feature(self, name: str, owner: str) -> RowsInStore:
         if (name, owner) not in self._rows:
-            self._rows[name, owner] = self._read_feature(name, owner)
+            store = self.stores[name]
+            self._rows[name, owner] = RowsInStore(store, owner, store.status_of(owner))
         return self._rows[name, owner]
 
-    def _read_feature(self, name: str, owner: str) -> "FeatureRows | RowsInStore":
-        store = self.stores[name]
-        if name not in self._kept:
-            return RowsInStore(store, owner, store.status_of(owner))
-        rows = store[owner]
-        return FeatureRows(rows.values.astype(np.float32), rows.times, rows.status)
-
-    def _streams(self, row: Mapping[str, Any]) -> dict[str, list[FeatureRows]]:
-        streams: dict[str, list[FeatureRows]] = {stream: [] for stream in self.config["streams"]}
+    def _streams(self, row: Mapping[str, Any]) -> dict[str, list[Rows]]:
+        streams: dict[str, list[Rows]] = {stream: [] for stream in self.config["streams"]}
         for stream, name, owner in self._features(row):
             streams[stream].append(self._feature(name, owner))
         return streams
 
-    def _item(self, row: Mapping[str, Any], told: Told, streams: Mapping[str, list[FeatureRows]]) -> Item:
+    def _item(self, row: Mapping[str, Any], told: Told, streams: Mapping[str, list[Rows]]) -> Item:
         video_id, is_video = row["video_id"], row["query_id"] is None
         return Item(
             id=video_id if is_video else row["query_id"],

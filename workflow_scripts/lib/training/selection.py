@@ -13,6 +13,7 @@ from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import refusing_readably
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.tasks import tasks_of
+from workflow_scripts.lib.training.loading import made_in_order
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.units import prepared
@@ -76,10 +77,15 @@ class CheckpointSelection:
         sums: dict[str, list[float]] = {}
         with torch.inference_mode():
             units, size = system.units(self._select.items), asking.batch_size
-            groups = system.batches(units, size, random.Random(asking.seed), 0) or batches(range(len(units)), size)
-            for number, group in enumerate(groups):
-                part, rng = [units[i] for i in group], random.Random(f"{asking.seed}/select/{number}")
-                batch = system.collate([system.sample(prepared(unit, asking.prepare), rng) for unit in part])
+            groups = system.batches(units, size, random.Random(asking.seed), 0)
+            groups = groups or list(batches(range(len(units)), size))
+
+            def made(number: int) -> dict[str, Any]:
+                rng = random.Random(f"{asking.seed}/select/{number}")
+                part = [prepared(units[i], asking.prepare) for i in groups[number]]
+                return system.collate([system.sample(unit, rng) for unit in part])
+
+            for batch in made_in_order(made, range(len(groups)), asking.n_workers):
                 for name, value in system.loss(network, to_device(batch, asking.device), 0).items():
                     sums.setdefault(name, []).append(value.item())
         return {f"select_{name}": sum(values) / len(values) for name, values in sums.items()}

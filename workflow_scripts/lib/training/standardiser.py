@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.systems.interface import FeatureRows, Item
+from models.systems.interface import FeatureRows, Item, Rows
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class Standardiser:
         streams = dict(item.streams)
         for stream, moments in self.moments.items():
             streams[stream] = [
-                replace(rows, values=np.clip((rows.values - mean) * scale, -LIMIT_STD, LIMIT_STD))
+                FeatureRows(np.clip((rows.read() - mean) * scale, -LIMIT_STD, LIMIT_STD), rows.times, rows.status)
                 for rows, (mean, scale) in zip(streams[stream], moments, strict=True)
             ]
         if zeroed is not None:
             streams[zeroed] = [
-                FeatureRows(np.zeros_like(rows.values), rows.times, rows.status) for rows in streams[zeroed]
+                FeatureRows(np.zeros_like(rows.read()), rows.times, rows.status) for rows in streams[zeroed]
             ]
         return replace(item, streams=streams)
 
@@ -50,8 +50,8 @@ DEAD_STD = 1e-4
 """A dimension whose standard deviation is below this share of the largest one is rounding noise of the store."""
 
 
-def _mean_and_scale(rows: Mapping[int, FeatureRows]) -> tuple[np.ndarray, np.ndarray]:
-    values = np.concatenate([r.values for r in rows.values()]).astype(np.float64)
+def _mean_and_scale(rows: Mapping[int, Rows]) -> tuple[np.ndarray, np.ndarray]:
+    values = np.concatenate([r.read() for r in rows.values()]).astype(np.float64)
     if not len(values):
         # No training video has sound, for example.
         return np.zeros(values.shape[1], np.float32), np.zeros(values.shape[1], np.float32)

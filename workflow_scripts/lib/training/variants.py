@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from models.systems.interface import Item, captions_of
+from models.systems.interface import Item, captions_of, train_config
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.configuration.schema import BASELINE
 from workflow_scripts.lib.predictions.answer_tables import FLOOR, VARIATION, ZERO
@@ -24,6 +24,7 @@ def answer_variants(
     device: str,
     seed: int,
     journal: AnswerJournal | None = None,
+    n_workers: int = 0,
 ) -> tuple[Answered, list[Answered]]:
     """Return a system's own answers, and those with streams set to zero and with settings varied.
 
@@ -35,14 +36,14 @@ def answer_variants(
     config : resolved settings: what is given and evaluated
     seed : feeds systems that draw at evaluation
     journal : keeps the answers so far
+    n_workers : processes that make batches ahead
     """
     notes, evaluation, given = trained.notes, config["evaluation"], config["given"]
     kind, settings = notes["config"]["system"], notes["config"]["settings"]
     shape = (notes["fitted"], notes["stream_dims"])
     system = build_system(kind, settings, *shape)
-    size = batch_size(system)
-    prepare = trained.standardiser.apply
-    asking = Asking(prepare, size, device, seed, given, "predict", in_detail=True, journal=journal)
+    prepare, size = trained.standardiser.apply, batch_size(system, evaluation)
+    asking = Asking(prepare, size, device, seed, given, "predict", True, journal=journal, n_workers=n_workers)
     own, others = predict_items(system, network, items, asking), []
     for stream in evaluation["zero_streams"]:
         zeroed, label = partial(prepare, zeroed=stream), f"predict, {stream} set to zero"
@@ -55,9 +56,10 @@ def answer_variants(
     return own, others
 
 
-def batch_size(system: Any) -> int:
-    """Return how many units share a forward pass."""
-    return system.config.train.batch_size if hasattr(system.config, "train") else 1
+def batch_size(system: Any, evaluation: Mapping[str, Any]) -> int:
+    """Return how many units share a forward pass: as many as the settings say, else as in training."""
+    train = train_config(system.config)
+    return evaluation["batch_size"] or (train.batch_size if train else 1)
 
 
 def answer_floor(

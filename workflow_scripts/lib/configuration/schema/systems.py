@@ -17,8 +17,8 @@ class Stream(Section):
     )
     in_memory: bool = Field(
         True,
-        description="read all rows once and keep them; false: read them from the store for every sample, for features "
-        "larger than the memory",
+        description="read the rows of the splits that are used once and keep them as they are stored; false: read them "
+        "from the store for every sample, for features larger than the memory",
     )
 
     @model_validator(mode="after")
@@ -128,6 +128,11 @@ class Evaluation(Section):
         description="a predicted span that ends before it starts is refused, or a miss; null: as in the dataset's "
         "`evaluation`",
     )
+    batch_size: PositiveInt | None = Field(
+        None,
+        description="units per forward pass of predictions; null: as in training. Where a published protocol lets an "
+        "answer depend on who shares its batch, another number is another protocol",
+    )
     group_by: str | None = Field(None, description="also report by this field of the queries' extra data")
     zero_streams: tuple[Name, ...] = Field((), description="ablations: also report with this stream set to zero")
     variations: dict[Name, dict[str, Any] | None] = Field(
@@ -154,7 +159,10 @@ class SystemRuntime(Section):
     mem_mb: PositiveInt = Field(8000, description="memory, MB")
     gpu: NonNegativeInt = Field(0, description="GPUs; of a training with several processes as many as those")
     runtime_min: PositiveInt = Field(1440, description="time limit on a cluster, minutes")
-    num_workers: NonNegativeInt = Field(0, description="data-loader worker processes")
+    num_workers: NonNegativeInt = Field(
+        0,
+        description="processes that make batches ahead, of a training and of predictions; numbers do not depend on it",
+    )
     checkpoint_minutes: PositiveFloat = Field(10.0, description="minutes between resumable checkpoints")
 
     @property
