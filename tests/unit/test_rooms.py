@@ -38,7 +38,7 @@ ALLOWED = {
     "training": {"foreign", "configuration", "datasets", "metrics", "models", "predictions", "scoring", "store"},
     "planning": {"configuration", "datasets", "extraction", "fetching", "metrics", "store"},
     "search": {"configuration", "datasets", "extraction", "models", "store"},
-    "reporting": {"datasets", "metrics", "predictions", "scoring", "store"},
+    "reporting": {"datasets", "media", "metrics", "predictions", "scoring", "store"},
     "scoring": {"datasets", "metrics", "predictions", "store"},
 }
 

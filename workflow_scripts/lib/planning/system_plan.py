@@ -190,6 +190,10 @@ class Systems:
         videos = self._system(dataset, name).videos_on(dataset)
         return [f"{RESULTS}/{videos}/media/manifest.parquet"] if self._reads_media(dataset, name) else []
 
+    def videos(self, dataset: str, name: str) -> str:
+        """Return the dataset that has the videos of a system."""
+        return self._system(dataset, name).videos_on(dataset)
+
     def _reads_media(self, dataset: str, name: str) -> bool:
         system = self._system(dataset, name)
         told = {} if system.transcript is None else {system.transcript: system.videos_on(dataset)}
