@@ -223,6 +223,7 @@
       if (!known.src) return el("p", { class: "warn" }, `The video is not there: ${known.reason || "no file of this name was found"}.`);
       video = el("video", { controls: true, preload: "metadata", playsinline: true, tabindex: 0, "aria-label": `video ${id}`, timeupdate: onTick, play: follow, error: () => onError(id, known) });
       video.src = known.src;
+      video.addEventListener("loadedmetadata", () => { if (!span && span1()) video.currentTime = span1()[0]; });
       if (known.speech && window.VTTCue) {
         const track = video.addTextTrack("captions", "speech", "");
         for (const [start, end, text] of known.speech) if (end > start) track.addCue(new VTTCue(start, end, text));
@@ -309,7 +310,7 @@
     });
     if (entry.steps) lane("steps", entry.steps.map((s) => bar("annotated step", s, `annotated step, ${between(s)}: ${s[2]}`, s[2])));
     (entry.predicted_steps || []).forEach((steps, i) => {
-      if (steps.length) lane(seeds.length > 1 ? `steps, ${seeds[i]}` : "predicted", steps.map((s, n) => bar("predicted step", s, `predicted step ${n + 1}, ${between(s)}`, `${n + 1}`)));
+      if (steps.length) lane(seeds.length > 1 ? `steps, ${seeds[i]}` : "own steps", steps.map((s, n) => bar("predicted step", s, `predicted step ${n + 1}, ${between(s)}`, `${n + 1}`)));
     });
     for (const name of ["step", "window"]) if (entry[name]) lane(name, [bar("annotated", entry[name], `${name}, ${between(entry[name])}`)]);
     curves(entry, duration).forEach(([name, picture]) => lane(name, [], "curve").append(picture));
