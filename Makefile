@@ -69,6 +69,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.quag_speed
 	$(BIN)/python -m tests.benchmarks.quag_demo
 	$(BIN)/python -m tests.benchmarks.uniq4cap_speed
+	$(BIN)/python -m tests.benchmarks.report_page
 	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
 
 lock: setup ## requirements.in -> requirements.lock

@@ -131,7 +131,12 @@ rule collect_metrics:
     input:
         lambda wc: PLAN.systems.evaluations(wc.dataset, wc.system),
     output:
-        "results/{dataset}/{system}/metrics.json",
+        report(
+            "results/{dataset}/{system}/metrics.json",
+            category="{dataset}",
+            subcategory="{system}",
+            labels={"file": "metrics"},
+        ),
     log:
         "results/{dataset}/logs/{system}/collect_metrics.log",
     conda:

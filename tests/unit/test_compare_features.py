@@ -108,5 +108,8 @@ def test_nothing_comparable_still_gives_a_page():
     rows_of = [compared("a", rows(VALUES), rows(VALUES[:, :4]))]
     assert summary(rows_of)["cosine_least"] is None
     columns = {name: [row[name] for row in rows_of] for name in ("cosine_mean", "row_difference")}
-    page = render_comparison(("x", "y"), rows_of, ({}, {}), (8, 4), comparison_figure(columns, "x and y"))
+    figure = comparison_figure(columns, "x and y")
+    assert [axes.get_xlabel() for axes in figure.axes] == ["rows of the second less rows of the first"]
+    page = render_comparison(("x", "y"), rows_of, ({}, {}), (8, 4), figure)
     assert "<td>a</td>" in page
+    assert "with rows of the same time on both sides</td><td>1</td>" in page

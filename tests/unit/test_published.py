@@ -7,14 +7,12 @@ import pytest
 import yaml
 
 from tests.markdown_pages import ROOT
-from tests.unit.test_reporting import REFERENCES, metrics, row
+from tests.unit.test_reporting import REFERENCES, metrics, page, row, timelines
 from workflow_scripts.collect_metrics import join_seeds
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.planning.plan import Plan
-from workflow_scripts.lib.reporting.html import render_report
-from workflow_scripts.lib.reporting.shown_answers import timelines
 from workflow_scripts.lib.reporting.table import metrics_table
 
 CONFIG = ROOT / "config"
@@ -139,7 +137,7 @@ def test_the_table_shows_published_rows_and_intervals():
 
 
 def test_the_report_shows_intervals_lengths_and_published_rows():
-    text = render_report("title", scored(), [], [timelines(REFERENCES, [row("a", 0.0, 10.0)])])
+    text = page(timelines(REFERENCES, [row("a", 0.0, 10.0)]), scored())
     part = text.split("<h3>Rule set calce</h3>")[1].split("</table>")[0]
     assert "<td>30.0 to 70.0</td>" in part
     assert "short moments" in part
@@ -156,4 +154,4 @@ def test_with_several_seeds_intervals_stand_with_each_seed():
     assert joined["rule_sets"]["calce"]["metrics"] == {"R1@0.5": 50.0, "mIoU": 40.0}
     assert joined["seeds"]["seed1"]["confidence"] == scored()["confidence"]
     assert "calce: R1@0.5 50.00, mIoU 40.00" in metrics_table(joined)
-    assert "Rule set calce" in render_report("title", joined, [], [timelines(REFERENCES, [row("a", 0.0, 10.0)])])
+    assert "Rule set calce" in page(timelines(REFERENCES, [row("a", 0.0, 10.0)]), joined)

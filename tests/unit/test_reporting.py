@@ -1,11 +1,14 @@
 """Scores with groups and baseline, seeds joined, and the report."""
 
+import hashlib
 import json
 import sys
+from base64 import b64encode
 
 import pyarrow as pa
 import pytest
 
+from tests.report_pages import data_of
 from tests.unit.made_benchmarks import import_tables
 from tests.unit.made_predictions import moments, spans
 from workflow_scripts import collect_metrics
@@ -13,10 +16,11 @@ from workflow_scripts.collect_metrics import join_seeds
 from workflow_scripts.lib.metrics.rule_sets import apply_rules
 from workflow_scripts.lib.metrics.scored import Options
 from workflow_scripts.lib.predictions.references import Reference
-from workflow_scripts.lib.reporting.html import render_report
-from workflow_scripts.lib.reporting.shown_answers import AnsweredTask, sections_of, timelines
+from workflow_scripts.lib.reporting.entries import SeedAnswers, caption_entries, query_entries, ranking_entries
+from workflow_scripts.lib.reporting.html import Shown, chosen_epochs, render_report
 from workflow_scripts.lib.reporting.shown_captions import caption_scores
 from workflow_scripts.lib.reporting.table import metrics_table, tables_of
+from workflow_scripts.lib.reporting.training_curves import training_curves
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result, counts, group_means, sections
 from workflow_scripts.lib.scoring.scored_baselines import best_constant
@@ -34,6 +38,27 @@ def row(name, start_s, end_s, rank=0):
 
 
 REFERENCES = [reference("a", (0.0, 10.0)), reference("b", (5.0, 10.0), "sound"), reference("c", None)]
+
+
+NOT_ANSWERED = {"moments": [], "highlights": [], "steps": [], "captions": [], "videos": []}
+
+
+class Untabled:
+    """Annotations without saliency and steps."""
+
+    def table(self, name):
+        return pa.table({})
+
+
+def timelines(references, rows, split=None, **answers):
+    """Return the entries of queries that one seed answered."""
+    seed = SeedAnswers("seed0", NOT_ANSWERED | {"moments": rows} | answers)
+    return query_entries(split or Untabled(), references, [seed])
+
+
+def page(entries, found=None, title="title", **shown):
+    """Return a report that shows entries of one seed."""
+    return render_report(title, found or metrics(), Shown(entries, ["seed0"], **shown))
 
 
 def result(answers, rules="span_index", question=QUESTION):
@@ -91,7 +116,7 @@ def test_what_was_asked_without_rows_of_a_stream_is_counted_and_told():
     found = counts([], {**summary(2), "without": {"audio: no_audio": 3}})
     assert found["without"] == {"audio: no_audio": 3}
     assert "without" not in counts([], summary(2))
-    text = render_report("title", metrics(counts=found), [], [])
+    text = page([], metrics(counts=found))
     assert "Asked without it: 3 (audio: no_audio)." in text
 
 
@@ -153,25 +178,27 @@ def test_every_task_has_its_table_and_each_draws_what_its_rule_set_names():
     at = second.names.index("recall@0.5")
     assert {label: values[at] for label, values in second.rows} == {"baseline, learnt": 3.0, "img": 30.0}
     assert "steps (hirest_steps):" in metrics_table(found)
-    text = render_report("title", found, [], [])
+    text = page([], found)
     assert "<h3>steps</h3>" in text
     assert "recall@0.5" in text
 
 
 def test_the_report_escapes_queries_and_says_that_weights_are_random():
     history = [{"epoch": 1, "total": 2.0, "R1@0.5": 10.0}, {"epoch": 2, "total": 1.0, "R1@0.5": 20.0}]
-    text = render_report("title", metrics(), history, [timelines(REFERENCES, [row("a", 0.0, 10.0)])])
-    assert "&lt;b&gt;a&lt;/b&gt;" in text
+    text = page(timelines(REFERENCES, [row("a", 0.0, 10.0)]), histories={"seed0": history})
+    assert [entry["text"] for entry in data_of(text)["entries"]] == ["<b>a</b>", "<b>b</b>", "<b>c</b>"]
     assert "<b>a</b>" not in text
     assert "clip_tiny random(0)" in text
+    assert "of the system with published weights they say nothing" in text
     assert "<svg" in text
 
 
 def test_a_report_without_annotated_moments_shows_the_predictions():
-    shown = timelines([reference("c", None)], [row("c", 1.0, 2.0)])
-    text = render_report("title", metrics(**NOTHING), [], [shown])
+    text = page(timelines([reference("c", None)], [row("c", 1.0, 2.0)]), metrics(**NOTHING))
     assert "nothing to score" in text
-    assert 'class="predicted"' in text
+    [entry] = data_of(text)["entries"]
+    assert entry["predicted"] == [[[1.0, 2.0, None, None]]]
+    assert entry["outcome"] == ["not judged"]
 
 
 @pytest.fixture
@@ -196,42 +223,38 @@ def test_the_report_has_a_section_for_every_task_that_was_answered(tasks):
         "videos": [{"query_id": query["query_id"], "rank": 0, "video_id": "video000000", "score": 1.0}],
     }
     references = [Reference(query["query_id"], "video000000", "cook", 40.0, (0.0, 20.0), {})]
-    found = sections_of(tasks, references, answers)
-    assert [section.task for section in found] == ["moments", "highlights", "captions", "videos"]
-    [video] = found[0].rows
-    assert [len(video["queries"][0][name]) for name in ("annotated_steps", "predicted_steps")] == [2, 1]
-    assert found[1].rows[0]["predicted"] == [0.0, 0.5, 1.0]
-    assert found[2].rows == [
-        {
-            "name": "own/val/cook#video000000#1",
-            "words": [("<script>own</script>", False)],
-            "score": None,
-            "references": ["<i>step 1</i>"],
-        }
-    ]
-    assert found[3].rows == [{"text": "cook", "videos": [("video000000.mp4", True)]}]
-    text = render_report("title", metrics(), [], found)
-    assert "predicted step 1.00 to 9.00 s" in text
-    assert "&lt;script&gt;own" in text
-    assert "video000000.mp4 ✓" in text
+    seeds = [SeedAnswers("seed0", answers)]
+    [cook] = query_entries(tasks, references, seeds)
+    assert cook["steps"] == [[0.0, 10.0, "<i>step 0</i>"], [10.0, 20.0, "<i>step 1</i>"]]
+    assert cook["predicted_steps"] == [[[1.0, 9.0, ""]]]
+    assert cook["curves"] == [[0.0, 0.5, 1.0]]
+    [caption] = caption_entries(tasks, seeds, None)
+    assert caption["name"] == "own/val/cook#video000000#1"
+    assert caption["heard"] == [("<script>own</script>", False)]
+    assert caption["references"] == ["<i>step 1</i>"]
+    assert (caption["quality"], caption["step"]) == ([None], [10.0, 20.0])
+    [ranking] = ranking_entries(tasks, seeds)
+    assert (ranking["text"], ranking["ranking"]) == ("cook", [[["video000000", "video000000.mp4", True]]])
+    assert (ranking["first_right"], ranking["quality"]) == ([1], [1.0])
+    text = page([cook, caption, ranking])
+    assert [entry["task"] for entry in data_of(text)["entries"]] == ["moments", "captions", "videos"]
+    assert data_of(text)["entries"][1]["text"] == "<script>own</script>"
     assert "<script>" not in text
 
 
-def test_captions_come_worst_first_with_the_words_that_only_sound_brings_marked(tasks):
+def test_captions_come_with_their_scores_and_the_words_that_only_sound_brings_marked(tasks):
     video = {"query_id": "", "step_index": None, "rank": 0}
     texts = {"a": "a dog, Barks", "b": "a cat", "c": "a bell"}
     captions = [video | {"video_id": name, "text": text} for name, text in texts.items()]
     unheard = [video | {"video_id": "a", "text": "A dog runs"}]
-    answers = {"moments": [], "steps": [], "highlights": [], "videos": [], "captions": captions}
-    [found] = sections_of(tasks, [], answers, caption_scores={"a": 30.0, "b": 2.0}, unheard=unheard)
-    assert [(row["name"], row["score"]) for row in found.rows] == [("b", 2.0), ("a", 30.0), ("c", None)]
-    assert found.rows[1]["words"] == [("a", False), ("dog,", False), ("Barks", True)]
-    assert found.rows[0]["words"] == [("a", False), ("cat", False)]
-    text = render_report("title", metrics(), [], [found])
-    assert "a dog, <u>Barks</u>" in text
+    answers = NOT_ANSWERED | {"captions": captions}
+    found = caption_entries(tasks, [SeedAnswers("seed0", answers, (), {"a": 30.0, "b": 2.0}, unheard)], None)
+    assert [(row["name"], row["quality"]) for row in found] == [("a", [30.0]), ("b", [2.0]), ("c", [None])]
+    assert found[0]["heard"] == [("a", False), ("dog,", False), ("Barks", True)]
+    assert found[1]["heard"] == [("a", False), ("cat", False)]
     window = [video | {"video_id": "a", "step_index": 2, "text": "x"}]
-    [found] = sections_of(tasks, [], answers | {"captions": window})
-    assert found.rows[0]["name"] == "a, window 3"
+    [found] = caption_entries(tasks, [SeedAnswers("seed0", answers | {"captions": window})], 10.0)
+    assert (found["name"], found["window"]) == ("a, window 3", [20.0, 30.0])
 
 
 def test_scores_of_captions_are_those_of_the_rule_sets_about_captions():
@@ -242,8 +265,7 @@ def test_scores_of_captions_are_those_of_the_rule_sets_about_captions():
 
 
 def test_a_report_says_what_it_leaves_out():
-    text = render_report("title", metrics(), [], [AnsweredTask("captions", [], 40)])
-    assert "0 of 40 shown." in text
+    assert "12 queries have no thumbnails." in page([], cut=["12 queries have no thumbnails."])
 
 
 def test_ablations_and_groups_are_joined_over_seeds_and_one_seed_has_no_spread():
@@ -296,7 +318,7 @@ def test_empty_moments_are_told_apart_from_absent_ones_and_those_of_training_hav
     told = metrics(provenance={"weights": {}, "checkpoint": {"left_out": left_out}})
     assert "left out of training: 34 (moment outside its video)" in metrics_table(told)
     assert "left out of selection" not in metrics_table(told)
-    assert "Left out of training: 34 (moment outside its video)." in render_report("t", told, [], [])
+    assert "Left out of training: 34 (moment outside its video)." in page([], told)
 
 
 def test_a_table_without_any_score_is_still_a_table():
@@ -305,28 +327,46 @@ def test_a_table_without_any_score_is_still_a_table():
 
 def test_everything_that_people_wrote_is_escaped_in_a_report():
     evil = "<script>alert(1)</script>"
-    text = render_report(
-        evil,
+    own = timelines([Reference("a", evil, evil, 20.0, (0.0, 10.0), {"kind": evil})], [row("a", 0.0, 10.0)])
+    reads = {"stream": evil, "feature": evil, "counts": [(evil, 1)], "reasons": [evil]}
+    text = page(
+        [entry | {"why": evil} for entry in own],
         metrics(system=evil, provenance={"weights": {evil: "random(0)"}, "note": evil}),
-        [],
-        [timelines([Reference("a", evil, evil, 20.0, (0.0, 10.0), {"kind": evil})], [row("a", 0.0, 10.0)])],
+        evil,
+        videos={evil: {"src": "x.mp4", "speech": [[0.0, 1.0, "</script><!--"]]}},
+        coverage=[reads],
+        cut=[evil],
+        speech=evil,
     )
     assert "<script>" not in text
     assert text.count("&lt;script&gt;") >= 5
+    data = data_of(text)
+    assert {data["entries"][0][name] for name in ("text", "video", "kind")} == {evil}
+    assert data["videos"][evil]["speech"] == [[0.0, 1.0, "</script><!--"]]
+
+
+def test_only_the_script_of_the_page_itself_may_run():
+    text = page([])
+    script = text.split('<script type="text/javascript">')[1].split("</script>")[0]
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'" in text
+    assert "innerHTML" not in script
+    assert "http" not in script.replace("http://www.w3.org/2000/svg", "")
 
 
 def test_a_report_without_history_has_no_curve_and_the_same_numbers_give_the_same_report():
-    shown = [timelines(REFERENCES, [row("a", 0.0, 10.0)])]
-    assert "<svg" not in render_report("title", metrics(), [], shown)
+    shown = timelines(REFERENCES, [row("a", 0.0, 10.0)])
+    assert "<svg" not in page(shown)
     history = [{"epoch": 1, "total": 2.0}, {"epoch": 2, "total": 1.0, "R1@0.5": 20.0}]
-    once, again = (render_report("title", metrics(), history, shown) for _ in range(2))
+    once, again = (page(shown, histories={"seed0": history}) for _ in range(2))
     assert once == again
 
 
-def test_bars_stay_inside_their_video():
-    [video] = timelines([reference("a", (-3.0, 25.0))], [row("a", 19.99, 20.0)]).rows
-    [query] = video["queries"]
-    [annotated], [predicted] = query["annotated"], query["predicted"]
-    assert (annotated["left"], annotated["width"]) == (0, 100)
-    assert predicted["left"] + predicted["width"] <= 100
-    assert predicted["start"] == 19.99
+def test_every_term_of_the_loss_has_a_picture_of_its_own_and_the_chosen_epoch_is_marked():
+    history = [{"epoch": n, "step": n, "lr": 0.1, "span": 1.0, "total": 2.0, "R1@0.5": 10.0} for n in (1, 2, 3)]
+    curves = training_curves({"seed0": history, "seed1": history[:1]}, {"seed0": 2, "seed1": None})
+    assert [name for name, _ in curves] == ["loss, total", "loss, span", "selection split, percent"]
+    text = page([], metrics(provenance={"weights": {}, "checkpoint": {"epoch": 2}}), histories={"seed0": history})
+    assert text.count("chosen, seed0: epoch 2") == 3
+    assert "chosen, seed0" not in page([], histories={"seed0": history})
+    assert chosen_epochs({"seeds": {"seed1": {"provenance": {"checkpoint": {"epoch": 7}}}}}) == {"seed1": 7}

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIBRARY = {
+    "browsing",
     "configuration",
     "console",
     "datasets",
@@ -37,8 +38,9 @@ ALLOWED = {
     "predictions": {"datasets", "metrics", "store"},
     "training": {"foreign", "configuration", "datasets", "metrics", "models", "predictions", "scoring", "store"},
     "planning": {"configuration", "datasets", "extraction", "fetching", "metrics", "store"},
+    "browsing": {"media", "models", "search", "store"},
     "search": {"configuration", "datasets", "extraction", "models", "store"},
-    "reporting": {"datasets", "metrics", "predictions", "scoring", "store"},
+    "reporting": {"datasets", "media", "metrics", "predictions", "scoring", "store"},
     "scoring": {"datasets", "metrics", "predictions", "store"},
 }
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.report_pages import data_of
 from tests.workflow.conftest import TARGETS, TINY_DEMO
 from workflow_scripts.lib.configuration.recipe import random_seed
 from workflow_scripts.lib.store.feature_store import FeatureStore
@@ -66,8 +67,11 @@ def test_the_report_holds_table_timelines_and_the_note_on_random_weights(demo):
     ):
         assert text in report
     assert "These features have random weights" in report
-    assert report.count('class="query"') > 1
-    assert report.count('class="predicted"') > 1
+    entries = data_of(report)["entries"]
+    assert len(entries) > 1
+    assert all(entry["predicted"][0] for entry in entries)
+    pictures = [picture for entry in entries for _, _, picture in entry["pictures"]]
+    assert all((demo.workflow.results / "demo/img" / picture).is_file() for picture in pictures)
     assert "img on demo (test, published protocol)" in demo.run.output
 
 

@@ -68,6 +68,19 @@ class Corpus:
             found = sorted([*found, *self._in_video(number, scores)], key=lambda moment: -moment.score)
         return [moment for moment in found[:keep] if moment.score >= least]
 
+    def row_at(self, video_id: str, time_s: float) -> np.ndarray | None:
+        """Return the row (D,) of a video that is nearest to a time, None if it is known by none there."""
+        if video_id not in self.video_ids:
+            return None
+        number = self.video_ids.index(video_id)
+        rows = slice(self._starts[number], self._ends[number])
+        times = self._times[rows]
+        inside = np.flatnonzero((times[:, 0] <= time_s) & (time_s <= times[:, 1]))
+        if not len(inside):
+            return None
+        nearest = inside[np.abs(times[inside].mean(axis=1) - time_s).argmin()]
+        return self._rows[rows][nearest]
+
     def _in_video(self, number: int, scores: np.ndarray) -> list[Moment]:
         rows = slice(self._starts[number], self._ends[number])
         own, times = scores[rows], self._times[rows]

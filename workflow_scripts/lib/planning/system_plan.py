@@ -196,6 +196,10 @@ class Systems:
         videos = self._system(dataset, name).videos_on(dataset)
         return [f"{RESULTS}/{videos}/media/manifest.parquet"] if self._reads_media(dataset, name) else []
 
+    def videos(self, dataset: str, name: str) -> str:
+        """Return the dataset that has the videos of a system."""
+        return self._system(dataset, name).videos_on(dataset)
+
     def _reads_media(self, dataset: str, name: str) -> bool:
         system = self._system(dataset, name)
         told = {} if system.transcript is None else {system.transcript: system.videos_on(dataset)}
@@ -262,6 +266,24 @@ class Systems:
         system = self._system(dataset, name)
         folder = f"{RESULTS}/{dataset}/{name}"
         return [f"{folder}/seed{seed}/{split}/metrics.json" for seed in system.seeds for split in system.splits.test]
+
+    @staticmethod
+    def finished(dataset: str) -> list[str]:
+        """Return the metrics files of the systems and prediction files that are scored on a dataset.
+
+        Raises
+        ------
+        UserError
+            there are less than two
+        """
+        folder = RESULTS / dataset
+        found = sorted(map(str, [*folder.glob("*/metrics.json"), *folder.glob("external/*/metrics.json")]))
+        if len(found) < 2:
+            raise UserError(
+                f"{folder}/comparison.html compares the systems that have a metrics.json in {folder}: there are "
+                f"{len(found)}, two are needed. Make them first: snakemake {folder}/<system>/metrics.json"
+            )
+        return found
 
     def caption_answers(self, dataset: str, name: str) -> list[str]:
         """Return the captions of the first seed, of every reported split.

@@ -47,6 +47,7 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     largest = [row["max_abs_difference"] for row in rows if row["max_abs_difference"] is not None]
     return {
         "videos": len(rows),
+        "matched": sum(row["matched_rows"] > 0 for row in rows),
         "comparable": len(cosines),
         "equal_length": sum(row["row_difference"] == 0 for row in rows),
         "cosine_median": statistics.median(cosines) if cosines else None,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 
 def comparison_figure(columns: Mapping[str, Sequence[float | None]], title: str) -> Figure:
-    """Draw the histograms of mean cosine and row difference per video.
+    """Draw the histograms of row difference and, where rows could be compared, of mean cosine per video.
 
     Parameters
     ----------
@@ -15,14 +15,15 @@ def comparison_figure(columns: Mapping[str, Sequence[float | None]], title: str)
     title : what is compared
     """
     figure = Figure(figsize=(9, 3.5), layout="tight")
-    axes = figure.subplots(1, 2)
     cosines = [value for value in columns["cosine_mean"] if value is not None]
-    low = min([0.9, *cosines])
-    axes[0].hist(cosines, bins=np.linspace(low, 1.0, 41))
-    axes[0].set(xlabel="mean cosine of the matched rows", ylabel="videos", xlim=(low, 1.0))
+    *cosine_axes, axes = figure.subplots(1, 2 if cosines else 1, squeeze=False)[0]
+    for own in cosine_axes:
+        low = min([0.9, *cosines])
+        own.hist(cosines, bins=np.linspace(low, 1.0, 41))
+        own.set(xlabel="mean cosine of the matched rows", ylabel="videos", xlim=(low, 1.0))
     differences = np.asarray(columns["row_difference"], np.int64)
     reach = int(np.abs(differences).max(initial=0))
-    axes[1].hist(differences, bins=np.linspace(-reach - 0.5, reach + 0.5, min(41, 2 * reach + 2)))
-    axes[1].set(xlabel="rows of the second less rows of the first", ylabel="videos")
+    axes.hist(differences, bins=np.linspace(-reach - 0.5, reach + 0.5, min(41, 2 * reach + 2)))
+    axes.set(xlabel="rows of the second less rows of the first", ylabel="videos")
     figure.suptitle(title)
     return figure

@@ -107,3 +107,37 @@ def comparison_text(rows: Sequence[Mapping[str, Any]]) -> str:
     if left_out:
         text.append(f"up to {left_out} values are of queries that only one of the runs has; they are left out")
     return "\n".join(text)
+
+
+def mean_over_seeds(tables: Sequence[pa.Table]) -> pa.Table:
+    """Return the table of single queries of a system: the mean of its seeds, of the queries that all of them have.
+
+    Parameters
+    ----------
+    tables : `per_query.parquet` of every seed
+    """
+    keys = ["rules", "metric", "query_id"]
+    plain = [table.select([*keys, "value"]).cast(_PLAIN) for table in tables]
+    found = pa.concat_tables(plain).group_by(keys, use_threads=False).aggregate([("value", "mean"), ("value", "count")])
+    found = found.filter(pc.equal(found["value_count"], len(tables)))
+    return found.select([*keys, "value_mean"]).rename_columns([*keys, "value"])
+
+
+_PLAIN = pa.schema(
+    [("rules", pa.string()), ("metric", pa.string()), ("query_id", pa.string()), ("value", pa.float64())]
+)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for their number (Holm, A simple sequentially rejective multiple test procedure, 1979).
+
+    Parameters
+    ----------
+    p_values : of comparisons that are looked at together
+    """
+    adjusted = [0.0] * len(p_values)
+    largest = 0.0
+    for place, number in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[number]))
+        adjusted[number] = largest
+    return adjusted

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from models.systems.zero_shot.corpus import Moment
+from models.systems.zero_shot.ranking import directions
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.search.compared import compared_by
@@ -68,6 +69,19 @@ class Searcher:
         """
         least, rows = self.least if least is None else least, self._encode(list(queries))
         return [(self._corpus.moments(row, keep, least), self._why_not(row, least)) for row in rows]
+
+    def row_of(self, parts: Sequence[tuple[int, str]]) -> np.ndarray:
+        """Return the row (D,) of sentences that are added (1) and subtracted (-1), each of the same weight."""
+        rows = directions(self._encode([text for _, text in parts]))
+        return np.array([sign for sign, _ in parts], rows.dtype) @ rows
+
+    def row_at(self, video_id: str, time_s: float) -> np.ndarray | None:
+        """Return the row (D,) of a video at a time in seconds; None where it has none."""
+        return self._corpus.row_at(video_id, time_s)
+
+    def moments(self, row: np.ndarray, keep: int) -> list[Moment]:
+        """Return the best moments for a row (D,), best first, however little they have of it."""
+        return self._corpus.moments(row, keep, -1.0)
 
     def _why_not(self, row: np.ndarray, least: float) -> str:
         best = self._corpus.best_scores(row[None])[0]

@@ -1,0 +1,92 @@
+"""Bytes, time and first paint of a report with 1,550 queries: `python -m tests.benchmarks.report_page`.
+
+As many as the split `val` of QVHighlights has, with 10 ranked moments, a saliency curve and speech each, of two seeds.
+First paint and accessibility need chromium and chromedriver, Selenium, and the file of axe-core (`--axe`); what is not
+there is said and left out.
+"""
+
+import argparse
+import random
+import tempfile
+import time
+from pathlib import Path
+
+from tests.report_browser import browser, violations
+from tests.unit.test_reporting import metrics
+from workflow_scripts.lib.predictions.references import Reference
+from workflow_scripts.lib.reporting.entries import SeedAnswers, query_entries
+from workflow_scripts.lib.reporting.html import Shown, render_report
+
+DURATION_S, RANKS, CLIPS = 150.0, 10, 75
+WORDS = ("person", "opens", "the", "door", "of", "blue", "car", "while", "dog", "waits", "beside", "wet", "road")
+
+
+class Rated:
+    """Annotations with ratings of every clip."""
+
+    def __init__(self, n_queries: int) -> None:
+        self._n = n_queries
+
+    def table(self, name: str) -> "Rated":
+        """Return the table of ratings; the others are empty."""
+        return self if name == "saliency" else Rated(0)
+
+    def to_pylist(self) -> list[dict]:
+        """Return ten rated clips of every query."""
+        clips = [{"clip_index": i, "clip_length_s": 2.0, "scores": [1, 3, 4]} for i in range(10)]
+        return [{"query_id": f"q{n}", **clip} for n in range(self._n) for clip in clips]
+
+
+def made_seed(name: str, n_queries: int) -> SeedAnswers:
+    """Return random answers."""
+    draw = random.Random(name)
+    moments, highlights = [], []
+    for n in range(n_queries):
+        starts = [draw.uniform(0, 140) for _ in range(RANKS)]
+        moments += [
+            {"query_id": f"q{n}", "rank": rank, "start_s": start, "end_s": start + 10, "score": draw.random()}
+            for rank, start in enumerate(starts)
+        ]
+        highlights.append({"query_id": f"q{n}", "scores": [draw.gauss(0, 1) for _ in range(CLIPS)]})
+    answers = {"moments": moments, "highlights": highlights, "steps": [], "captions": [], "videos": []}
+    return SeedAnswers(name, answers)
+
+
+def made_report(n_queries: int) -> str:
+    """Return the page."""
+    draw = random.Random(0)
+    text = [" ".join(draw.sample(WORDS, 10)) for _ in range(n_queries)]
+    spans = [[(start, start + 12.0) for start in (draw.uniform(0, 60), draw.uniform(70, 130))] for _ in text]
+    references = [
+        Reference(f"q{n}", f"video{n}", text[n], DURATION_S, spans[n][0], {"kind": "picture"}, spans[n])
+        for n in range(n_queries)
+    ]
+    entries = query_entries(Rated(n_queries), references, [made_seed(name, n_queries) for name in ("seed0", "seed1")])
+    speech = [[2.0 * i, 2.0 * i + 2, " ".join(draw.sample(WORDS, 6))] for i in range(15)]
+    videos = {f"video{n}": {"src": f"../videos/video{n}.mp4", "speech": speech} for n in range(n_queries)}
+    return render_report("made", metrics(), Shown(entries, ["seed0", "seed1"], videos))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--queries", type=int, default=1550)
+    parser.add_argument("--axe", type=Path, help="axe.min.js of the package axe-core")
+    args = parser.parse_args()
+    wall, processor = time.perf_counter(), time.process_time()
+    text = made_report(args.queries)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    print(f"{args.queries} queries: {len(text.encode()) / 1e6:.2f} MB in {wall:.1f} s ({processor:.1f} s of processor)")
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        page.write_text(text, encoding="utf-8")
+        with browser(page, 1280) as driver:
+            if driver is None:
+                print("first paint and accessibility: not measured, there is no Chromium or no Selenium")
+                return
+            paints = driver.execute_script("return performance.getEntriesByType('paint').map(p => p.startTime)")
+            print(f"first paint after {min(paints):.0f} ms")
+            print(f"accessibility violations: {violations(driver, args.axe) if args.axe else 'not measured (--axe)'}")
+
+
+if __name__ == "__main__":
+    main()

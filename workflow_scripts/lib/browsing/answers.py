@@ -1,0 +1,81 @@
+"""What the page asks the searchers: sentences, sentences added and subtracted, and what is like a frame."""
+
+import re
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import Any
+
+from models.systems.zero_shot.fusion import FusedMoment, fused
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.search.queries import require_words
+from workflow_scripts.lib.search.searcher import Searcher
+
+MOST = 60
+_SIGN = re.compile(r"(?:^|\s)([+-])\s")
+
+
+def signed_parts(query: str) -> list[tuple[int, str]]:
+    """Return the sentences of `a + b - c`, each with 1 or -1; signs stand between blanks, so `T-shirt` is one word."""
+    first, *others = _SIGN.split(query.strip())
+    found = [(1, first)] if first.strip() else []
+    return found + [(1 if sign == "+" else -1, text) for sign, text in zip(others[::2], others[1::2], strict=True)]
+
+
+class Answers:
+    """Moments for what is typed, of all streams together.
+
+    Parameters
+    ----------
+    searchers : one per stream that is searched
+    """
+
+    def __init__(self, searchers: Sequence[Searcher]) -> None:
+        self._searchers, self._lock = searchers, Lock()
+
+    @property
+    def files(self) -> Mapping[str, str | None]:
+        """Return the file of each video, below the folder."""
+        return self._searchers[0].files
+
+    @property
+    def streams(self) -> list[str]:
+        """Return what is searched."""
+        return [each.stream for each in self._searchers]
+
+    def to(self, query: str) -> list[dict[str, Any]]:
+        """Return the moments for sentences that are added and subtracted.
+
+        Raises
+        ------
+        UserError
+            there is nothing to look for
+        """
+        parts = signed_parts(query)
+        if not any(sign > 0 for sign, _ in parts):
+            raise UserError(f"{query!r}: nothing to look for; write a sentence, or `a dog + water - snow`")
+        require_words([text for _, text in parts])
+        # Networks are not made to be asked by several threads at once.
+        with self._lock:
+            found = [each.moments(each.row_of(parts), MOST) for each in self._searchers]
+            least = [each.least for each in self._searchers]
+        return self._told(fused(found), least if len(parts) == 1 else [])
+
+    def like(self, video_id: str, time_s: float) -> list[dict[str, Any]]:
+        """Return the moments that are like what is at a time of a video, in each stream that has a row there."""
+        rows = [(number, each.row_at(video_id, time_s)) for number, each in enumerate(self._searchers)]
+        found = [[] if row is None else self._searchers[number].moments(row, MOST) for number, row in rows]
+        return self._told(fused(found), [])
+
+    def _told(self, moments: Sequence[FusedMoment], least: Sequence[float]) -> list[dict[str, Any]]:
+        """Return what a page shows; `is_chance` where unrelated sentences score as much."""
+        return [
+            {
+                "video": each.moment.video_id,
+                "start": round(each.moment.start_s, 2),
+                "end": round(each.moment.end_s, 2),
+                "score": round(each.moment.score, 4),
+                "streams": [self.streams[source] for source in each.sources],
+                "is_chance": bool(least) and each.moment.score < least[each.sources[0]],
+            }
+            for each in moments[:MOST]
+        ]
