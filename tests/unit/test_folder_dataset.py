@@ -61,6 +61,12 @@ def test_the_list_of_the_folder_stands_in_for_annotations(plan):
     assert plan("annotations: {split: val}\n").datasets.splits("mine") == ["val"]
 
 
+def test_videos_are_read_for_durations_until_they_are_probed(plan):
+    assert plan().datasets.takes_durations_from_videos("mine")
+    write_manifest(**{"b c": 1800.0, "it's/a": 600.0})
+    assert not plan().datasets.takes_durations_from_videos("mine")
+
+
 def test_hours_are_known_once_the_videos_are_probed(plan):
     assert plan().datasets.hours("mine") == 0
     write_manifest(**{"b c": 1800.0, "it's/a": None})
