@@ -84,6 +84,12 @@ def test_a_job_on_a_cluster_takes_the_lists_of_the_main_process_for_true(plan, t
     assert read_shard_list(shard_list) != listed
 
 
+def test_videos_are_read_for_durations_until_they_are_probed(plan):
+    assert plan().datasets.takes_durations_from_videos("mine")
+    write_manifest(**{"b c": 1800.0, "it's/a": 600.0})
+    assert not plan().datasets.takes_durations_from_videos("mine")
+
+
 def test_hours_are_known_once_the_videos_are_probed(plan):
     assert plan().datasets.hours("mine") == 0
     write_manifest(**{"b c": 1800.0, "it's/a": None})
