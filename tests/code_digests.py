@@ -67,6 +67,7 @@ def parts() -> dict[str, set[Path]]:
         found[f"reader/{name}"] = reader - found["annotations"]
     found["prediction"] = {LIBRARY / "training" / f"{name}.py" for name in PREDICTION}
     found["training"] = set((LIBRARY / "training").glob("*.py")) - found["prediction"]
+    found["scoring"] = {path for room in ("metrics", "scoring") for path in (LIBRARY / room).glob("*.py")}
     return found
 
 

@@ -136,3 +136,16 @@ def test_a_revision_tells_of_changes(monkeypatch, status, revision):
 
     monkeypatch.setattr(subprocess, "run", git)
     assert code_revision.__wrapped__() == revision
+
+
+def test_corrected_scores_are_computed_again_and_nothing_is_predicted(monkeypatch):
+    def keys(plan):
+        external = {"predictions": {"file": "predictions.jsonl", "split": "val"}}
+        given = Plan({"datasets": {"qvh": {"external": external}}}, ROOT / "config")
+        return {
+            "evaluate": plan.systems.evaluation_key("demo", "img"),
+            "predict": plan.systems.prediction_key("demo", "img"),
+            "external": given.external.key("qvh", "predictions"),
+        }
+
+    assert changed_by(monkeypatch, "scoring", keys) == {"evaluate", "external"}

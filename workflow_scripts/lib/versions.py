@@ -2,9 +2,10 @@
 
 A part is named `sampling/<rule>`, `resize/<rule>`, `frames` (decoding), `images` (folders of them), `sound` (decoding,
 resampling, windows), `probe`, `annotations` (what all readers share), `reader/<format>`, `training` (the loop and its
-items), `prediction` (asking a trained system) or `system/<package>` (network, losses, samples, decoding). Encoders have
-their `RECIPE_VERSION`. A version is raised by hand when the numbers of its part may differ from those it gave before;
-`tests/unit/test_code_digests.py` asks for that decision whenever code of the part changed.
+items), `prediction` (asking a trained system), `scoring` (evaluators and baselines) or `system/<package>` (network,
+losses, samples, decoding). Encoders have their `RECIPE_VERSION`. A version is raised by hand when the numbers of its
+part may differ from those it gave before; `tests/unit/test_code_digests.py` asks for that decision whenever code of the
+part changed.
 """
 
 import functools

@@ -12,6 +12,7 @@ from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.versions import versions_of
 
 OPTIONS = {"empty_windows", "reversed", "match_number", "also"}
 """Fields of a prediction file that stand for those of the dataset's `evaluation`."""
@@ -47,7 +48,7 @@ class External:
 
     def key(self, dataset: str, name: str) -> str:
         """Return the digest of what scores a prediction file."""
-        return digest_json(self._content(dataset, name))
+        return digest_json(self._content(dataset, name) | {"versions": versions_of(["scoring"])})
 
     def _content(self, dataset: str, name: str) -> dict[str, Any]:
         given = self._given(dataset, name)

@@ -125,7 +125,8 @@ class Systems:
         """Return the digest of what is reported about a trained system."""
         system = self._system(dataset, name)
         reported = system.model_dump(mode="json", include={"evaluation", "queries", "protocol"})
-        return digest_json({**reported, "resolved": self._evaluation(dataset, system)})
+        versions = versions_of(["scoring"])
+        return digest_json({**reported, "resolved": self._evaluation(dataset, system), "versions": versions})
 
     def _evaluation(self, dataset: str, system: System) -> dict[str, Any]:
         """Return what scores a system's predictions: its own words, else those of the dataset."""
