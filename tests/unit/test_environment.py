@@ -1,6 +1,9 @@
 """One lock file pins everything; the conda files say the same; nothing in them names a download address."""
 
+import ast
 import re
+import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,28 @@ def test_every_direct_requirement_is_locked():
     names = [re.split(r"[<>=]", line)[0] for line in (ROOT / "requirements.in").read_text().splitlines()]
     wanted = {name.lower().replace("_", "-") for name in names if name and not name.startswith("#")}
     assert wanted <= {name.replace("_", "-") for name in locked_versions()}
+
+
+def distribution_name(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def test_what_the_code_imports_is_required_by_name():
+    required = {
+        distribution_name(re.split(r"[<>=\[]", line)[0])
+        for line in (ROOT / "requirements.in").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    distributions, missing = packages_distributions(), {}
+    for path in (path for top in ("models", "workflow_scripts", "docs") for path in (ROOT / top).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for package in {name.split(".")[0] for name in names} - sys.stdlib_module_names:
+                known = {distribution_name(name) for name in distributions.get(package, [])}
+                if package not in ("models", "workflow_scripts") and not known & required:
+                    missing[package] = str(path.relative_to(ROOT))
+    assert missing == {}, "name them in requirements.in"
 
 
 @pytest.mark.parametrize("name", sorted(ENVIRONMENTS))
