@@ -45,7 +45,7 @@ def test_p_values_are_adjusted_for_their_number():
 
 def test_the_better_of_two_stands_first_with_the_difference_turned(tmp_path):
     runs = read_runs([write_run(tmp_path / "b", "b", SECOND), write_run(tmp_path / "a", "a", FIRST, FIRST)])
-    [section] = compared_pairs(runs)
+    [section], _ = compared_pairs(runs)
     [pair] = section["pairs"]
     [plain] = compare_tables(table(FIRST), table(SECOND), "", "")
     assert (section["rules"], section["metric"]) == ("span_index", "mIoU")
@@ -60,7 +60,7 @@ def test_less_of_what_is_bad_is_better(tmp_path):
     runs = read_runs(
         [write_run(tmp_path / name, name, own, metric="invalid") for name, own in (("few", few), ("many", many))]
     )
-    [pair] = compared_pairs(runs)[0]["pairs"]
+    [pair] = compared_pairs(runs)[0][0]["pairs"]
     assert (pair["better"], pair["counts"]) == ("few", [40, 0, 40])
 
 
@@ -70,6 +70,15 @@ def test_a_difference_that_chance_gives_is_called_so(tmp_path):
     page = render_runs(read_runs(runs))
     assert "no more than chance gives" in page or "do not differ" in page
     assert "is better than" not in page
+
+
+def test_a_pair_without_a_query_in_common_is_named_and_the_others_are_compared(tmp_path):
+    runs = [write_run(tmp_path / name, name, own) for name, own in (("a", FIRST), ("b", SECOND), ("c", FIRST))]
+    write_table(tmp_path / "c" / "seed0" / "test" / "per_query.parquet", table(FIRST, first_id=100))
+    page = render_runs(read_runs(runs))
+    assert page.count("no query in common") == 2
+    assert "<b>b</b> is better than a" in page
+    assert "on the same queries" in render_runs(read_runs(runs[1:]))
 
 
 def test_moments_are_compared_by_recall_and_other_tasks_by_their_headline():

@@ -84,17 +84,24 @@ def _read_run(folder: Path) -> ComparedRun:
     return ComparedRun(metrics["system"], folder, metrics, scores, mean_over_seeds(tables))
 
 
-def compared_pairs(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
+def compared_pairs(runs: Sequence[ComparedRun]) -> tuple[list[dict[str, Any]], list[str]]:
     """Return a section per rule set that two runs or more have: its metric, and every pair's difference on it.
+
+    Second comes why some pairs cannot be compared.
 
     Each pair holds the better and the worse run and the row of `compare_tables` of the better less the worse, with the
     p-value adjusted for the number of pairs; `all` are the rows of all metrics.
     """
     sections: dict[str, list[dict[str, Any]]] = {}
+    refused = []
     for first, second in combinations(runs, 2):
         common = [name for name in _rules(first) if name in _rules(second)]
         for rules in common:
-            rows = compare_tables(first.per_query, second.per_query, first.name, second.name, rules)
+            try:
+                rows = compare_tables(first.per_query, second.per_query, first.name, second.name, rules)
+            except UserError as error:
+                refused.append(f"{rules}: {error}")
+                continue
             sections.setdefault(rules, []).append({"first": first.name, "second": second.name, "all": rows})
     found = []
     for rules, pairs in sections.items():
@@ -103,7 +110,7 @@ def compared_pairs(runs: Sequence[ComparedRun]) -> list[dict[str, Any]]:
         adjusted = holm([pair["row"]["p_value"] for pair in pairs])
         told = [_told(pair, p_value, rules) for pair, p_value in zip(pairs, adjusted, strict=True)]
         found.append({"rules": rules, "metric": metric, "pairs": told})
-    return found
+    return found, refused
 
 
 def _rules(run: ComparedRun) -> dict[str, Any]:
@@ -170,7 +177,7 @@ def _peak(rows: Sequence[Mapping[str, str]]) -> float | None:
 def render_runs(runs: Sequence[ComparedRun]) -> str:
     """Return the page."""
     first = runs[0].metrics
-    shared = compared_pairs(runs)
+    shared, refused = compared_pairs(runs)
     results = {run.folder: next((p for p in run.folder.parents if (p / "benchmarks").is_dir()), None) for run in runs}
     annotated = {run.folder: run.metrics.get("inputs", {}).get("annotations") for run in runs}
     places = {
@@ -180,9 +187,8 @@ def render_runs(runs: Sequence[ComparedRun]) -> str:
     }
     costs = {run.name: cost(run, list(dict.fromkeys(places.get(run.folder, [])))) for run in runs}
     ranked = {section["rules"]: _ranked(runs, section["rules"], section["metric"]) for section in shared}
-    return TEMPLATES.get_template("runs.html.jinja").render(
-        dataset=first["dataset"], split=first["split"], runs=runs, sections=shared, ranked=ranked, costs=costs
-    )
+    shown = {"runs": runs, "sections": shared, "refused": refused, "ranked": ranked, "costs": costs}
+    return TEMPLATES.get_template("runs.html.jinja").render(dataset=first["dataset"], split=first["split"], **shown)
 
 
 def _ranked(runs: Sequence[ComparedRun], rules: str, metric: str) -> list[ComparedRun]:
