@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,9 @@ def main() -> None:
         moments = fused([moments for moments, _ in answers])[: args.top]
         why_not = "; ".join(reason for _, reason in answers)
         print("\n".join(answer_lines(query, moments, files, streams, why_not)))
+    named = [option for system in dict.fromkeys(args.system or ()) for option in ("--system", system)]
+    page = ["python", "-m", "workflow_scripts.browse", str(args.folder), *named]
+    print(f"play and correct them on a page: {shlex.join(page)}", file=sys.stderr)
 
 
 if __name__ == "__main__":

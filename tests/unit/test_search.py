@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -186,6 +187,14 @@ def test_a_folder_and_a_sentence_are_enough_and_a_second_one_takes_no_new_extrac
     assert again[1].endswith("trip/bunny.mp4")
     assert len(workflow.targets) == 1
     assert sorted(path.name for path in (checkout / "checkout/config/datasets").glob("my_*")) == ["my_videos.yaml"]
+
+
+def test_the_page_on_which_moments_are_played_is_named(checkout, workflow, ask, capsys, monkeypatch):
+    folder = checkout / "My Vidéos"
+    monkeypatch.setattr(sys, "argv", ["search", str(folder), "rain", *SPEECH])
+    search.main()
+    hint = capsys.readouterr().err.splitlines()[-1]
+    assert shlex.split(hint.partition(": ")[2]) == ["python", "-m", "workflow_scripts.browse", str(folder), *SPEECH]
 
 
 def test_a_changed_video_new_settings_and_rows_that_others_made_are_looked_at_again(checkout, workflow, ask):
