@@ -42,7 +42,11 @@ def main() -> None:
         name = dataset_of(folder, config / "datasets", extensions, os.cpu_count() or 1)
     configuration = Configuration(read_yaml(config / "config.yaml"), config)
     systems = dict.fromkeys(args.system or ["zero_shot"])
-    answers = Answers([Searcher(configuration, name, system, make) for system in systems])
+    searchers = [Searcher(configuration, name, system, make) for system in systems]
+    for searcher in searchers:
+        # Networks are loaded before somebody waits for a first answer.
+        searcher.row_of([(1, name)])
+    answers = Answers(searchers)
     corrections = Corrections(args.keep or Path(f"{name}_moments.jsonl"), answers.files)
     server = Server(Site(name, Path(configuration.dataset(name).videos), answers, corrections), args.port)
     # The address goes to who started this, not into a log.

@@ -11,6 +11,8 @@ from models.systems.zero_shot.moments import merged_moments
 from models.systems.zero_shot.ranking import directions
 from models.systems.zero_shot.timed_scores import TimedScores, usable_rows
 
+REACH_S = 1.0
+"""So far from a time a row may lie and still stand for it: players round."""
 NOISE_LEVELS = 3.0
 """Spreads above the median of unrelated sentences from which a sentence counts as found."""
 
@@ -75,11 +77,9 @@ class Corpus:
         number = self.video_ids.index(video_id)
         rows = slice(self._starts[number], self._ends[number])
         times = self._times[rows]
-        inside = np.flatnonzero((times[:, 0] <= time_s) & (time_s <= times[:, 1]))
-        if not len(inside):
-            return None
-        nearest = inside[np.abs(times[inside].mean(axis=1) - time_s).argmin()]
-        return self._rows[rows][nearest]
+        away_s = np.maximum(np.maximum(times[:, 0] - time_s, time_s - times[:, 1]), 0)
+        nearest = np.lexsort((np.abs(times.mean(axis=1) - time_s), away_s))[0]
+        return self._rows[rows][nearest] if away_s[nearest] <= REACH_S else None
 
     def _in_video(self, number: int, scores: np.ndarray) -> list[Moment]:
         rows = slice(self._starts[number], self._ends[number])

@@ -31,6 +31,7 @@ class Answers:
 
     def __init__(self, searchers: Sequence[Searcher]) -> None:
         self._searchers, self._lock = searchers, Lock()
+        self._least = [each.least for each in searchers]
 
     @property
     def files(self) -> Mapping[str, str | None]:
@@ -57,8 +58,7 @@ class Answers:
         # Networks are not made to be asked by several threads at once.
         with self._lock:
             found = [each.moments(each.row_of(parts), MOST) for each in self._searchers]
-            least = [each.least for each in self._searchers]
-        return self._told(fused(found), least if len(parts) == 1 else [])
+        return self._told(fused(found), self._least if len(parts) == 1 else [])
 
     def like(self, video_id: str, time_s: float) -> list[dict[str, Any]]:
         """Return the moments that are like what is at a time of a video, in each stream that has a row there."""

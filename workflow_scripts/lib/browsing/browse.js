@@ -26,7 +26,8 @@
     try {
       const moments = await ask(address);
       const n_sure = moments.filter((moment) => !moment.is_chance).length;
-      say(`${what}: ${moments.length} moments${n_sure < moments.length ? `, ${n_sure} above what any sentence gets` : ""}`);
+      if (!moments.length) say(`${what}: nothing is known of it by the streams that are searched`);
+      else say(`${what}: ${moments.length} moments${n_sure < moments.length ? `, ${n_sure} above what any sentence gets` : ""}`);
       at("found").replaceChildren(...moments.map((moment) => row(moment)));
       if (moments.length) open(moments[0], at("found").querySelector("button"), false);
     } catch (error) {

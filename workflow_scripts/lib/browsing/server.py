@@ -30,9 +30,12 @@ log = logging.getLogger(__name__)
 LOOPBACK = "127.0.0.1"
 LARGEST_BODY, PIECE = 64_000, 256_000
 PAGES = {"": "browse.html", "browse.js": "browse.js", "browse.css": "browse.css"}
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src 'self'; connect-src 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
-    "Content-Security-Policy": f"{POLICY}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": POLICY,
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",

@@ -1,8 +1,6 @@
-"""Captions as a report shows them: beside their references, the worst first, words that only sound brings marked."""
+"""Captions as a report shows them: with their scores, words that only sound brings marked."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,32 +26,6 @@ def caption_scores(per_query: pa.Table) -> dict[str, float]:
         .to_pylist()
     )
     return {row["query_id"]: 100 * row["value"] for row in rows}
-
-
-def shown_captions(
-    captions: Mapping[str, str],
-    references: Mapping[str, Sequence[str]],
-    scores: Mapping[str, float],
-    unheard: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """Return a row per caption, the lowest score first, those without one last.
-
-    Parameters
-    ----------
-    captions : what is described -> caption
-    references, scores : of the same
-    unheard : what was written of it with the sound set to zero
-    """
-    found = [
-        {
-            "name": name,
-            "words": marked_words(text, unheard.get(name)),
-            "score": scores.get(name),
-            "references": references.get(name, []),
-        }
-        for name, text in captions.items()
-    ]
-    return sorted(found, key=lambda row: (row["score"] is None, row["score"] or 0.0))
 
 
 def marked_words(text: str, unheard: str | None) -> list[tuple[str, bool]]:

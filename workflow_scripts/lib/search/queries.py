@@ -3,6 +3,7 @@
 import logging
 import unicodedata
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,19 +31,27 @@ def require_words(queries: Sequence[str]) -> None:
             log.warning("%r: the encoders have learnt English; what is found for it means nothing", query)
 
 
-def text_rows(settings: dict[str, Any], texts: Sequence[str]) -> np.ndarray:
-    """Return a row for each text, float32 (n, D).
+class TextRows:
+    """Turns texts into rows; the network is loaded with the first ones, and kept.
 
     Parameters
     ----------
     settings : of the text feature's jobs
     """
-    recipe, batch_size = settings["recipe"], settings["runtime"]["batch_size"]
-    if recipe["encoder"] == "minilm":
-        from models.encoders.networks.sentence_bert import SentenceBert
 
-        encoder: Any = SentenceBert(Path(settings["weights"]["path"]).parent)
-    else:
-        encoder = load_encoder(settings)
-    batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
-    return np.concatenate([row for batch in batches for row in encoder.encode(list(batch))])
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+
+    def __call__(self, texts: Sequence[str]) -> np.ndarray:
+        """Return a row for each text, float32 (n, D)."""
+        batch_size = self._settings["runtime"]["batch_size"]
+        batches = [texts[start : start + batch_size] for start in range(0, len(texts), batch_size)]
+        return np.concatenate([row for batch in batches for row in self._encoder.encode(list(batch))])
+
+    @cached_property
+    def _encoder(self) -> Any:
+        if self._settings["recipe"]["encoder"] == "minilm":
+            from models.encoders.networks.sentence_bert import SentenceBert
+
+            return SentenceBert(Path(self._settings["weights"]["path"]).parent)
+        return load_encoder(self._settings)

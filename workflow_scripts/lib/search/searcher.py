@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.search.compared import compared_by
 from workflow_scripts.lib.search.index import SearchIndex
-from workflow_scripts.lib.search.queries import text_rows
+from workflow_scripts.lib.search.queries import TextRows
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Searcher:
         found, compared = configuration.dataset(dataset), compared_by(configuration, dataset, system)
         self.stream = compared.stream
         self._index = SearchIndex(Path("results") / dataset, found, compared)
-        self._encode = partial(text_rows, compared.text)
+        self._encode = TextRows(compared.text)
         is_ready = self._index.is_fresh() and not compared.missing
         if not is_ready and not make([str(self._index.target), *compared.missing]):
             raise UserError(f"{found.videos}: could not be prepared, see above{compared.without_weights()}")
