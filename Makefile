@@ -65,6 +65,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.gpu_throughput
 	$(BIN)/python -m tests.benchmarks.calce_selection
 	$(BIN)/python -m tests.benchmarks.calce_generation
+	$(BIN)/python -m tests.benchmarks.calce_memory
 	$(BIN)/python -m tests.benchmarks.audio_encoders
 	$(BIN)/python -m tests.benchmarks.quag_speed
 	$(BIN)/python -m tests.benchmarks.quag_demo

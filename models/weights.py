@@ -26,10 +26,11 @@ def seeded_state(shapes: Mapping[str, tuple[int, ...]], seed: int, gain: float) 
     eight bytes (little-endian) of the SHA-256 of "seed/name". Statistics of batch norms get plausible values, biases
     are small, scales are near 1.
     """
-    return {name: _seeded_tensor(name, tuple(shape), seed, gain) for name, shape in shapes.items()}
+    return {name: seeded_tensor(name, tuple(shape), seed, gain) for name, shape in shapes.items()}
 
 
-def _seeded_tensor(name: str, shape: tuple[int, ...], seed: int, gain: float) -> np.ndarray:
+def seeded_tensor(name: str, shape: tuple[int, ...], seed: int, gain: float) -> np.ndarray:
+    """Return one tensor of `seeded_state`, for networks that are too large to be held twice."""
     if name.endswith("num_batches_tracked"):
         return np.zeros(shape, dtype=np.int64)
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()

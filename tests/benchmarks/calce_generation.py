@@ -95,6 +95,8 @@ def made_network(system: System, device: str) -> CalceNetwork:
     if device == "cpu":
         return fill_network(network, None)
     network.choose_formats()
+    if network.config.gradient_checkpointing:
+        network.compute_again()
     network.to_empty(device=device)
     for parameter in network.parameters():
         parameter.data.normal_(std=0.02) if parameter.ndim > 1 else parameter.data.fill_(1 / 64)

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from models.systems.calce.checkpoint import (
     LEFTOVERS,
     fill_from_state,
+    fill_network,
     published_name,
     published_shapes,
     trained_state,
@@ -357,6 +359,18 @@ def test_random_weights_need_no_files_and_repeat():
     torch.testing.assert_close(apart, apart[:1].expand_as(apart), atol=1e-4, rtol=0)
     assert (embeddings - apart).std().item() == pytest.approx(1, abs=0.01)
     assert "blip2_eva_vit_g" not in base_weights(Config())
+
+
+def test_random_weights_are_drawn_one_by_one_and_never_held_twice():
+    sizes = {"width": 64, "head_width": 16, "heads": 4, "ffn_dim": 256, "layers": 6, "vocabulary": 400}
+    network = CalceNetwork(made_config(network={"t5": sizes, "qformer": {"vocabulary": 400}}).network)
+    t5()
+    # numpy's memory is traced, the network's own, which is torch's, is not; the list of words was read above.
+    tracemalloc.start()
+    fill_network(network, None)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 4 * sum(p.numel() for p in network.parameters()) / 2
 
 
 def test_a_published_checkpoint_needs_its_trained_tensors_and_no_others(caplog):

@@ -1,9 +1,10 @@
 """From published weights to CALCE's network: names, the files that its frozen parts start from, trained checkpoints."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,8 +12,8 @@ from models.encoders.networks.eva import materialise, resampled_positions
 from models.systems.calce.config import BERT, BLIP2, LANGUAGE_MODEL, TOWER, NetworkConfig
 from models.systems.calce.language_model import ADAPTED
 from models.systems.calce.network import CalceNetwork
-from models.systems.calce.random_weights import shape_for_learning
-from models.weights import seeded_state
+from models.systems.calce.random_weights import shaped_for_learning
+from models.weights import seeded_tensor
 
 log = logging.getLogger(__name__)
 
@@ -118,11 +119,12 @@ def fill_network(network: CalceNetwork, base: Mapping[str, Mapping[str, Any]] | 
     The adapters and `query_proj` are new in training: they are drawn from torch's global generator, as published.
     """
     seed = network.config.seed
-    state = _random(network, seed) if seed is not None else published_base(network, base or {})
+    # Random weights are drawn one by one into the network's own memory; a second copy would not fit beside 4 billion.
+    values = _random(network, seed) if seed is not None else published_base(network, base or {}).items()
     _allocate(network)
     parameters = dict(network.named_parameters())
     with torch.no_grad():
-        for name, value in state.items():
+        for name, value in values:
             parameters[name].copy_(torch.as_tensor(value))
     return network
 
@@ -189,15 +191,20 @@ def _tower(state: Mapping[str, Any], network: CalceNetwork) -> dict[str, Any]:
     return named
 
 
-def _random(network: nn.Module, seed: int) -> dict[str, Any]:
-    """Return seeded weights of what is not new, by our names."""
-    shapes = {published_name(n): tuple(p.shape) for n, p in network.named_parameters() if not _is_new(n)}
-    state = {our_name(name): value for name, value in seeded_state(shapes, seed, gain=1.0).items()}
-    # T5 does not divide the scores of attention by the width of a head, its query maps do.
-    for name in state:
-        if name.endswith(".q.base_layer.weight"):
-            state[name] *= network.config.t5.head_width**-0.5
-    return shape_for_learning(state, network.config, seed)
+def _random(network: nn.Module, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield seeded weights of what is not new, float32, by our names."""
+    shapes = {name: tuple(p.shape) for name, p in network.named_parameters() if not _is_new(name)}
+
+    def draw(name: str) -> np.ndarray:
+        plain = seeded_tensor(published_name(name), shapes[name], seed, gain=1.0)
+        # T5 does not divide the scores of attention by the width of a head, its query maps do.
+        return plain * network.config.t5.head_width**-0.5 if name.endswith(".q.base_layer.weight") else plain
+
+    shaped = set()
+    for name, value in shaped_for_learning(draw, network.config, seed):
+        shaped.add(name)
+        yield name, value.astype(np.float32)
+    yield from ((name, draw(name)) for name in shapes if name not in shaped)
 
 
 def _is_new(name: str) -> bool:

@@ -92,8 +92,15 @@ class NetworkConfig(_Section):
         description="published: `ln_vision`, both projections and the adapters; language_model: its own weights "
         "instead of the adapters, which are off, for small networks with random weights.",
     )
-    gradient_checkpointing: bool = Field(
-        False, description="Compute each block of the language model again in the backward pass, to save memory."
+    attention: Literal["fused", "plain"] = Field(
+        "fused",
+        description="How the language model's encoder attends. fused: by a kernel that keeps no scores; a GPU on which "
+        "there is none is refused. plain: by products that keep them all, some 50 GiB more in a training step.",
+    )
+    gradient_checkpointing: bool | None = Field(
+        None,
+        description="Compute each block of the language model again in the backward pass, to save memory; null: if the "
+        "GPU has less than a step needs without.",
     )
     padding: Literal["compact", "segments"] = Field(
         "compact",

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 from transformers import GenerationConfig, T5ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
 
+from models.systems.calce.attention import encode
 from models.systems.calce.config import DecodingConfig
 from models.systems.calce.language_model import END, PAD
 
@@ -38,7 +40,8 @@ def generate(
     ----------
     embedded, mask : inputs_embeds (B, L, width) and attention_mask (B, L) of the encoder
     """
-    return t5.generate(inputs_embeds=embedded, attention_mask=mask, generation_config=search(options, use_cache))
+    encoded = BaseModelOutput(last_hidden_state=encode(t5, embedded, mask))
+    return t5.generate(encoder_outputs=encoded, attention_mask=mask, generation_config=search(options, use_cache))
 
 
 def packs(lengths: Sequence[int], budget: int) -> list[list[int]]:

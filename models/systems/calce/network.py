@@ -19,6 +19,7 @@ from models.encoders.networks.filling import DTYPES
 from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
 from models.encoders.networks.pixels import ready as ready_tower
 from models.layers.qformer import QFormer, Sizes
+from models.systems.calce.attention import encode, name_attention
 from models.systems.calce.config import DecodingConfig, NetworkConfig, QformerSizes, TrainConfig
 from models.systems.calce.generation import generate, packs, trimmed
 from models.systems.calce.grounding import contrast, hint
@@ -92,6 +93,7 @@ class CalceNetwork(nn.Module):
             self.query_proj = nn.Linear(sizes.queries, config.short_queries)
             self.t5_proj = nn.Linear(sizes.width, config.t5.width)
             self.t5_model = language_model(config.t5, config.lora)
+        name_attention(self.t5_model, config.attention)
         self._choose_what_learns()
         self.register_state_dict_post_hook(_keep_learnt)
         self.register_load_state_dict_post_hook(_forgive_frozen)
@@ -119,8 +121,10 @@ class CalceNetwork(nn.Module):
             frozen_matrices_to(self.t5_model, torch.bfloat16)
         if self.visual_encoder is not None:
             ready_tower(self.visual_encoder, "meta", self.config.vision_precision)
-        if self.config.gradient_checkpointing:
-            self.t5_model.activation_checkpointing_enable({"use_reentrant": False})
+
+    def compute_again(self) -> None:
+        """Keep of every block of the language model its input only, and compute the rest in the backward pass."""
+        self.t5_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def train(self, mode: bool = True) -> "CalceNetwork":
         """Set the mode; the image tower stays in evaluation, and the Q-Former unless its dropout is wanted."""
@@ -209,7 +213,7 @@ class CalceNetwork(nn.Module):
         """Return float32 (B, M, vocabulary) for labels (B, M), -100 where there is none."""
         with self.reduced():
             return self.t5_model(
-                inputs_embeds=embedded,
+                encoder_outputs=(encode(self.t5_model, embedded, mask),),
                 attention_mask=mask,
                 decoder_input_ids=shifted(labels),
                 decoder_attention_mask=(labels != IGNORED).long(),

@@ -14,7 +14,7 @@ right most often for thousands of steps. These are random too, but shaped so tha
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,32 +58,44 @@ class Directions:
     shared: np.ndarray
 
 
-def shape_for_learning(drawn: Mapping[str, np.ndarray], config: NetworkConfig, seed: int) -> State:
-    """Return plain random weights (name in `CalceNetwork` -> array) with those replaced that are named above."""
-    state, rng = dict(drawn), np.random.default_rng(seed)
+def shaped_for_learning(
+    draw: Callable[[str], np.ndarray], config: NetworkConfig, seed: int
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield those weights that are named above, by their names in `CalceNetwork`, a few at a time.
+
+    `draw` returns the plain random weights, float32, of such a name.
+    """
+    rng = np.random.default_rng(seed)
     width, n_heads = config.t5.width, config.t5.heads
     basis, n_numbers = _orthonormal(width, width, rng), 2 * max(1, round(NUMBER_WIDTH * width / 2))
     directions = Directions(basis[:n_numbers], basis[n_numbers:-1], basis[-1])
-    _shape_words(state, directions, rng)
+    yield from _words(draw, config, directions, rng)
     for layer in range(config.t5.layers):
         encoder = f"t5_model.encoder.block.{layer}.layer.0.SelfAttention"
         decoder = f"t5_model.decoder.block.{layer}.layer.1.EncDecAttention"
         alike, everywhere = range(n_heads // 2, n_heads), range(n_heads)
-        _invert(state, encoder, rng)
-        _invert(state, decoder, rng)
+        yield from _inverse_maps(encoder, config, rng)
+        yield from _inverse_maps(decoder, config, rng)
         if layer:
-            _look_at_what_is_alike(state, encoder, alike, config, directions, rng)
-            _look_at_kind(state, encoder, alike, config, -LIKENESS / config.t5.head_width, directions)
-            _look_at_what_is_alike(state, decoder, everywhere, config, directions, rng)
-        _look_at_kind(state, decoder, everywhere, config, KIND_SCORE, directions)
-    _look_around(state, "t5_model.encoder.block.0.layer.0.SelfAttention", n_heads)
-    return {name: np.asarray(value, dtype=np.float32) for name, value in state.items()}
+            maps = _looking_maps(draw, encoder)
+            _look_at_what_is_alike(maps, encoder, alike, config, directions, rng)
+            _look_at_kind(maps, encoder, alike, config, -LIKENESS / config.t5.head_width, directions)
+            yield from maps.items()
+        maps = _looking_maps(draw, decoder)
+        if layer:
+            _look_at_what_is_alike(maps, decoder, everywhere, config, directions, rng)
+        _look_at_kind(maps, decoder, everywhere, config, KIND_SCORE, directions)
+        yield from maps.items()
+    name = "t5_model.encoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+    yield name, _looking_around(len(draw(name)), n_heads)
 
 
-def _shape_words(state: State, directions: Directions, rng: np.random.Generator) -> None:
-    """Draw embeddings of variance 1, `lm_head`, and where visual vectors lie."""
-    words, width, tokenizer = "t5_model.shared.weight", len(directions.shared), t5()
-    embeddings = rng.standard_normal((len(state[words]), len(directions.of_words))) @ directions.of_words
+def _words(
+    draw: Callable[[str], np.ndarray], config: NetworkConfig, directions: Directions, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield embeddings of variance 1, `lm_head`, and where visual vectors lie."""
+    width, tokenizer = len(directions.shared), t5()
+    embeddings = rng.standard_normal((config.t5.vocabulary, len(directions.of_words))) @ directions.of_words
     embeddings *= (width / len(directions.of_words)) ** 0.5
     numbers = _numbers(len(directions.of_numbers)) @ directions.of_numbers * width**0.5
     for piece in range(min(len(embeddings), tokenizer.n_pieces)):
@@ -92,10 +104,10 @@ def _shape_words(state: State, directions: Directions, rng: np.random.Generator)
             own = (1 - NUMBER_SHARE**2) ** 0.5 * embeddings[piece]
             embeddings[piece] = NUMBER_SHARE * numbers[int(match[1])] + own
     # Flan-T5's head is its own, but starting as the embeddings it repeats what the decoder reads.
-    state["t5_model.lm_head.base_layer.weight"] = HEAD_GAIN * width**-0.5 * embeddings
-    state[words] = embeddings + WORD_OFFSET * width**0.5 * directions.shared
-    state["t5_proj.weight"] = directions.of_words.T @ directions.of_words @ state["t5_proj.weight"]
-    state["t5_proj.bias"] = VISUAL_OFFSET * width**0.5 * directions.shared
+    yield "t5_model.lm_head.base_layer.weight", HEAD_GAIN * width**-0.5 * embeddings
+    yield "t5_model.shared.weight", embeddings + WORD_OFFSET * width**0.5 * directions.shared
+    yield "t5_proj.weight", directions.of_words.T @ directions.of_words @ draw("t5_proj.weight")
+    yield "t5_proj.bias", VISUAL_OFFSET * width**0.5 * directions.shared
 
 
 def _numbers(width: int) -> np.ndarray:
@@ -110,10 +122,14 @@ def _orthonormal(n_rows: int, width: int, rng: np.random.Generator) -> np.ndarra
     return np.concatenate([np.linalg.qr(rng.standard_normal((width, size)))[0].T for size in sizes])
 
 
-def _invert(state: State, attention: str, rng: np.random.Generator) -> None:
-    value = f"{attention}.v.base_layer.weight"
-    state[value] = _orthonormal(*state[value].shape, rng)
-    state[f"{attention}.o.base_layer.weight"] = state[value].T
+def _inverse_maps(attention: str, config: NetworkConfig, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
+    value = _orthonormal(config.t5.heads * config.t5.head_width, config.t5.width, rng)
+    yield _name(attention, "v"), value
+    yield _name(attention, "o"), value.T
+
+
+def _looking_maps(draw: Callable[[str], np.ndarray], attention: str) -> State:
+    return {name: draw(name) for name in (_name(attention, part) for part in "qk")}
 
 
 def _look_at_what_is_alike(
@@ -124,7 +140,7 @@ def _look_at_what_is_alike(
     for head in heads:
         both = (LIKENESS / width) ** 0.5 * _orthonormal(width, len(seen), rng) @ seen
         for part in "qk":
-            _part(state, attention, part)[head * width : (head + 1) * width] = both
+            state[_name(attention, part)][head * width : (head + 1) * width] = both
 
 
 def _look_at_kind(
@@ -134,23 +150,22 @@ def _look_at_kind(
     width, shared = config.t5.head_width, directions.shared
     for head in heads:
         for part, sign in (("q", 1.0), ("k", np.sign(score))):
-            rows = _part(state, attention, part)[head * width : (head + 1) * width]
+            rows = state[_name(attention, part)][head * width : (head + 1) * width]
             rows -= np.outer(rows @ shared, shared)
             rows[0] = sign * abs(score) ** 0.5 * shared
 
 
-def _look_around(state: State, attention: str, n_heads: int) -> None:
-    """Make the first half of the heads look at neighbours, and keep all from looking at themselves."""
-    name = f"{attention}.relative_attention_bias.weight"
+def _looking_around(n_buckets: int, n_heads: int) -> np.ndarray:
+    """Return scores (buckets, heads): the first half of the heads look at neighbours, none at itself."""
     distances = torch.arange(-128, 129)
-    buckets = T5Attention._relative_position_bucket(distances, True, len(state[name]), 128)
+    buckets = T5Attention._relative_position_bucket(distances, True, n_buckets, 128)
     nearest = np.array(
-        [min(distances[buckets == b].abs().tolist(), default=128) for b in range(len(state[name]))], dtype=float
+        [min(distances[buckets == b].abs().tolist(), default=128) for b in range(n_buckets)], dtype=float
     )
     heads = np.arange(n_heads)
     slopes = np.where(heads < n_heads // 2, DECAY**heads, 0.0)
-    state[name] = np.where(nearest[:, None] == 0, SELF_SCORE, -nearest[:, None] * slopes)
+    return np.where(nearest[:, None] == 0, SELF_SCORE, -nearest[:, None] * slopes)
 
 
-def _part(state: State, attention: str, part: str) -> np.ndarray:
-    return state[f"{attention}.{part}.base_layer.weight"]
+def _name(attention: str, part: str) -> str:
+    return f"{attention}.{part}.base_layer.weight"

@@ -18,6 +18,7 @@ from models.systems.calce.checkpoint import fill_network, published_name, traine
 from models.systems.calce.config import Config
 from models.systems.calce.frames import crop_box, resized_crop
 from models.systems.calce.items import EXTRACTORS
+from models.systems.calce.memory import has_to_save
 from models.systems.calce.network import IGNORED, CalceNetwork
 from models.systems.calce.prompt import target, whole_seconds
 from models.systems.calce.schedule import Schedule, learning_rate
@@ -174,7 +175,10 @@ class System(interface.System):
         ValueError
             If `base` lacks an entry, or a file does not fit the configuration.
         """
-        return fill_network(CalceNetwork(self.config.network), base)
+        network = fill_network(CalceNetwork(self.config.network), base)
+        if has_to_save(self.config, network):
+            network.compute_again()
+        return network
 
     def loss(self, network: Any, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the cross-entropy of the target's tokens, which is all of the loss as published; else its terms too.
