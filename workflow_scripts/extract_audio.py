@@ -4,7 +4,7 @@ from functools import partial
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.extraction.job import parse_job, run_job
-from workflow_scripts.lib.extraction.sounds import Sounds
+from workflow_scripts.lib.extraction.sounds_heard import Sounds
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.store.shard_job import Wanted
 from workflow_scripts.lib.store.tables import read_table

@@ -3,8 +3,8 @@
 from functools import partial
 
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.extraction.frames_seen import Pictures
 from workflow_scripts.lib.extraction.job import parse_job, run_job
-from workflow_scripts.lib.extraction.pictures import Pictures
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.frame_request import Video
 from workflow_scripts.lib.media.plan_table import PLAN_SCHEMA

@@ -10,9 +10,9 @@ from workflow_scripts.fit_pca import fit
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import feature_recipe
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.frames_seen import require_frames
 from workflow_scripts.lib.extraction.job import computed_rows, divided_times
 from workflow_scripts.lib.extraction.networks import load_encoder, missing_weights
-from workflow_scripts.lib.extraction.pictures import require_frames
 from workflow_scripts.lib.extraction.settings import feature_settings
 from workflow_scripts.lib.media.resize import resize_for
 from workflow_scripts.lib.media.sampling import FrameTimes, plan_frames

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.pictures import Pictures
-from workflow_scripts.lib.extraction.sounds import Sounds
+from workflow_scripts.lib.extraction.frames_seen import Pictures
+from workflow_scripts.lib.extraction.sounds_heard import Sounds
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.plan_table import plan_row
 from workflow_scripts.lib.media.probe import frame_times, probe
