@@ -30,7 +30,8 @@ def provenance(settings: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[
         "code_revision": code_revision(),
         "config_digest": digest_json(settings["config"]),
         "feature_recipes": summary["recipes"],
-        "feature_revisions": summary["feature_revisions"],
+        # Predictions of earlier versions do not say.
+        "feature_revisions": summary.get("feature_revisions", {}),
         "weights": summary["weights"],
         "checkpoint": summary["checkpoint"],
         "packages": {package: version(package) for package in PACKAGES},
