@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo search test test-slow test-slurm lint docs bench lock envs graph accept-digest
+.PHONY: help setup demo search test test-slow test-slurm lint docs bench rehearsal lock envs graph accept-digest
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.uniq4cap_speed
 	$(BIN)/python -m tests.benchmarks.report_page
 	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
+
+rehearsal: setup ## a system at full size with random weights: make rehearsal SYSTEM=img DATASET=charades
+	$(BIN)/python -m tests.rehearsal $(or $(SYSTEM),img) $(or $(DATASET),charades)
 
 lock: setup ## requirements.in -> requirements.lock
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \

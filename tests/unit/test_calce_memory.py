@@ -44,6 +44,14 @@ def test_rows_and_gradients_are_those_of_transformers_bit_for_bit(learns, n_padd
     assert all(torch.equal(ours, theirs) for theirs, ours in zip(*found, strict=True))
 
 
+def test_transformers_own_pass_sees_the_padding_too():
+    t5, embedded, mask = made_t5().eval(), torch.randn(1, 21, 32), torch.ones(1, 21, dtype=torch.int64)
+    mask[0, 15:] = 0
+    with torch.no_grad():
+        found = t5.encoder(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        assert torch.equal(found, encode(t5, embedded, mask))
+
+
 def test_a_bias_is_made_once_and_lies_where_the_fused_kernel_takes_it_without_a_copy():
     t5 = made_t5()
     seen = []

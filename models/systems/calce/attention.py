@@ -6,12 +6,14 @@ replaced in silence by one that keeps all scores, three times the memory of ever
 """
 
 import warnings
+from typing import Any
 
 import torch
 from torch import BoolTensor, Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from transformers import AttentionInterface, T5ForConditionalGeneration
+from transformers import AttentionInterface, AttentionMaskInterface, T5ForConditionalGeneration
+from transformers.masking_utils import sdpa_mask
 
 ALIGNMENT = 8
 """Numbers; rows of a bias that do not begin at a multiple of it are copied by the fused kernel, layer by layer."""
@@ -71,6 +73,7 @@ def fused(
     dropout: float,
     scaling: float,
     position_bias: Tensor,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Return attention (B, L, H, head width) that keeps no scores; on a CPU by what torch has for it.
 
@@ -102,6 +105,7 @@ def plain(
     dropout: float,
     scaling: float,
     position_bias: Tensor,
+    **_: Any,
 ) -> tuple[Tensor, None]:
     """Return the same by plain products, which keep all scores."""
     bias = masked(position_bias, attention_mask, key.dtype)
@@ -130,5 +134,7 @@ def _refusal(query: Tensor, reasons: list[str]) -> str:
     )
 
 
-AttentionInterface.register("one_bias_fused", fused)
-AttentionInterface.register("one_bias_plain", plain)
+for _name, _attend_by in (("one_bias_fused", fused), ("one_bias_plain", plain)):
+    AttentionInterface.register(_name, _attend_by)
+    # Without it transformers' own forward pass would forget padding.
+    AttentionMaskInterface.register(_name, sdpa_mask)
