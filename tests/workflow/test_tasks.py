@@ -38,8 +38,13 @@ def test_the_baseline_answers_all_five_tasks_without_features_or_gradients(demo,
     run = workflow.results / "demo/baseline/seed0/test"
     assert all(read_answers(run, task).num_rows for task in SCHEMAS)
     report = (workflow.results / TARGETS[1]).read_text()
-    for task in ("moments", "highlights", "steps", "captions", "captions of steps", "videos"):
-        assert f"<h3>{task}</h3>" in report
+    assert all(f"Rule set {rules}" in report for rules in RULES)
+    shown = json.loads(report.partition('id="data">')[2].partition("</script>")[0])["entries"]
+    queries = [entry for entry in shown if entry["task"] == "moments"]
+    assert all(any(entry.get(part) for entry in queries) for part in ("predicted", "curves", "predicted_steps"))
+    captions = [entry["name"] for entry in shown if entry["task"] == "captions"]
+    assert {"#" in name for name in captions} == {True, False}, "captions of steps and of videos"
+    assert any(entry["ranking"] for entry in shown if entry["task"] == "videos")
     assert "steps (hirest_steps):" in done.output
     assert workflow.finish(*TARGETS).is_nothing_to_do
 
