@@ -47,7 +47,10 @@ class ReadablePlan:
         readable(require_writable)(Path())
         # A job of its own, as on a cluster, is started by a process that has listed the videos.
         self._plan = readable(Plan)(
-            config, ROOT / "config", fetch_first, trusts_lists=not workflow.is_main_process
+            config,
+            ROOT / "config",
+            fetch_first,
+            trusts_lists=not workflow.is_main_process,
         )
         self._is_checked = not workflow.is_main_process
 
