@@ -2,13 +2,13 @@
 
 import argparse
 import json
-from fractions import Fraction
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.predictions.answer_tables import read_answers
 from workflow_scripts.lib.predictions.caption_files import caption_lines, write_caption_table, write_subtitles
 from workflow_scripts.lib.predictions.references import annotations_folder
+from workflow_scripts.lib.store.settings_files import window_seconds
 from workflow_scripts.lib.store.tables import read_table
 
 
@@ -22,9 +22,8 @@ def main() -> None:
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     videos = read_table(annotations_folder(args.settings, settings) / "videos.parquet", ["video_id", "duration_s"])
     durations_s = dict(zip(*(videos[name].to_pylist() for name in ("video_id", "duration_s")), strict=True))
-    window_s = settings["window_s"] and float(Fraction(settings["window_s"]))
     answers = [row for run in args.runs for row in read_answers(run, "captions").to_pylist()]
-    lines = caption_lines(answers, durations_s, window_s)
+    lines = caption_lines(answers, durations_s, window_seconds(settings))
     write_caption_table(args.table, lines)
     write_subtitles(args.srt, lines)
 

@@ -25,6 +25,7 @@ from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.predictions.answer_tables import write_answers
 from workflow_scripts.lib.predictions.caption_files import caption_lines
 from workflow_scripts.lib.store.feature_store import FeatureStore
+from workflow_scripts.lib.store.settings_files import window_seconds
 from workflow_scripts.lib.store.tables import write_table
 from workflow_scripts.lib.training.data import read_training_data
 from workflow_scripts.lib.training.prediction import without_rows
@@ -95,6 +96,14 @@ def test_only_a_system_that_describes_videos_has_a_table_of_captions(plan):
     assert systems.caption_answers("mine", "uniq4cap") == ["results/mine/uniq4cap/seed3/test/answers/captions.parquet"]
     with pytest.raises(UserError, match="writes no captions of videos"):
         systems.caption_answers("mine", "img")
+
+
+def test_windows_are_told_to_jobs_as_text_and_read_as_seconds(plan):
+    said = {"systems": {"uniq4cap": {"checkpoint_from": "demo"}}}
+    assert window_seconds(json.loads(Path(plan(**said).systems.settings("mine", "uniq4cap")).read_text())) is None
+    settings = json.loads(Path(plan(window_s="25/2", **said).systems.settings("mine", "uniq4cap")).read_text())
+    assert settings["window_s"] == "25/2"
+    assert window_seconds(settings) == 12.5
 
 
 # Rows of windows

@@ -30,6 +30,7 @@ from workflow_scripts.lib.reporting.shown_videos import (
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import PER_QUERY
 from workflow_scripts.lib.scoring.tasks import TASKS
+from workflow_scripts.lib.store.settings_files import window_seconds
 from workflow_scripts.lib.store.tables import read_table
 
 
@@ -51,7 +52,7 @@ def collect_shown(settings_path: Path, metrics: Mapping[str, Any], page: Path, p
     seeds = [_read_seed(run / seed / split_name, seed) for seed in sorted(metrics["seeds"])]
     entries = [
         *query_entries(split, references, seeds, config["evaluation"]["group_by"]),
-        *caption_entries(split, seeds, settings["window_s"]),
+        *caption_entries(split, seeds, window_seconds(settings)),
         *ranking_entries(split, seeds),
     ]
     entries.sort(key=_worst_first)

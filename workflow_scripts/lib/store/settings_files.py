@@ -2,7 +2,8 @@
 
 import argparse
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +57,8 @@ def read_settings(path: Path, key: str, decisive: Collection[str] | None = None)
             "start the workflow again"
         )
     return settings
+
+
+def window_seconds(settings: Mapping[str, Any]) -> float | None:
+    """Return the length of the windows that a system's settings file asks for, in seconds; None for whole videos."""
+    return None if settings["window_s"] is None else float(Fraction(settings["window_s"]))

@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from workflow_scripts.lib.predictions.answer_tables import read_answers
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.feature_store import FeatureStore
+from workflow_scripts.lib.store.settings_files import window_seconds
 from workflow_scripts.lib.store.tables import read_table
 from workflow_scripts.lib.training.annotated_items import AnnotatedItems
 from workflow_scripts.lib.training.checkpoint import system_config
@@ -144,8 +144,7 @@ class Reader:
         """
         config, results = settings["config"], settings_path.parent.parent
         typed = system_config(config["system"], config["settings"])
-        window_s = None if settings["window_s"] is None else float(Fraction(settings["window_s"]))
-        asked = (tasks_of(typed), captions_of(typed), settings["reads_media"], window_s)
+        asked = (tasks_of(typed), captions_of(typed), settings["reads_media"], window_seconds(settings))
         videos, annotated = (results.parent / settings[key] for key in ("videos", "annotations"))
         return cls(videos, config, settings["recipes"], annotated, prior, *asked)
 
