@@ -113,9 +113,10 @@ class FirstSteps:
         parts = [f"about {hours_text(hours)}" if hours >= 1 / 30 else "minutes"]
         if rows:
             parts.append(f"{readable_size(rows)} on disk")
-        if missing:
-            at_least = "" if all(missing.values()) else "at least "
-            parts.append(f"{at_least}{readable_size(sum(missing.values()))} to download")
+        if known := sum(missing.values()):
+            parts.append(f"{'' if all(missing.values()) else 'at least '}{readable_size(known)} to download")
+        elif missing:
+            parts.append("weights to download, of a size that nobody states")
         return ", ".join(parts)
 
 
