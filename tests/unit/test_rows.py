@@ -1,5 +1,6 @@
 """Rows are read when they are asked for, once per sample, and only those that are wanted."""
 
+import itertools
 import json
 import random
 from pathlib import Path
@@ -156,3 +157,19 @@ def test_what_is_kept_is_no_part_of_what_was_read_with_it(tmp_path, monkeypatch)
     store.keep("ac")
     assert places[2:] == [(200, 300)]
     assert all(own.values.base is None and np.array_equal(own.values, ROWS) for own in store._kept.values())
+
+
+@pytest.mark.parametrize("ids", list(itertools.permutations(["full", "none", "last", "also"])))
+def test_videos_without_rows_cost_no_other_its_rows(tmp_path, ids):
+    none = FeatureRows(ROWS[:0], TIMES[:0], "no_audio")
+    rows = {"none": none, "full": FeatureRows(ROWS, TIMES), "also": none, "last": FeatureRows(ROWS, TIMES)}
+    store = write_store(tmp_path / "frames", rows)
+    with store._shard("0000") as shard:
+        found = dict(shard.read_many({name: store.key_of(name) for name in ids}, ROWS.shape[1]))
+    assert {name: len(own.values) for name, own in found.items()} == {
+        "full": len(ROWS),
+        "last": len(ROWS),
+        "none": 0,
+        "also": 0,
+    }
+    assert all(np.array_equal(found[name].values, ROWS) for name in ("full", "last"))

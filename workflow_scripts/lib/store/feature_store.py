@@ -306,7 +306,9 @@ class _Shard:
         ----------
         keys : id -> key
         """
-        videos = sorted((self._video(video_id, key) for video_id, key in keys.items()), key=lambda video: video.start)
+        found = (self._video(video_id, key) for video_id, key in keys.items())
+        # One without rows starts where another does, and comes before it: the last of a run has its last row.
+        videos = sorted(found, key=lambda video: (video.start, video.stop))
         for run in _runs(videos, BLOCK_BYTES // max(1, self._features.dtype.itemsize * self._features.shape[1])):
             first = run[0].start
             values = self._values(slice(first, run[-1].stop), dim)
