@@ -1,13 +1,14 @@
 """Train and evaluate a system on the demo with several seeds: mean, spread and ratio to the best constant answer."""
 
 import argparse
+import contextlib
 import json
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,17 +80,30 @@ def format_table(lines: Sequence[Line]) -> str:
     return "\n".join(text)
 
 
+def seeds_parser(description: str) -> argparse.ArgumentParser:
+    """Return a parser of what every measurement of the demo is told: `seeds` and `directory`."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
+    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
+    return parser
+
+
+@contextlib.contextmanager
+def working_folder(directory: Path | None) -> Iterator[Path]:
+    """Give the folder to work in, or one that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = (directory or Path(temporary)).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = seeds_parser(__doc__)
     parser.add_argument(
         "--systems", nargs="+", default=["img"], help="the system, after those it follows, e.g. calce_stage1 calce"
     )
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
-    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (args.directory or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+    with working_folder(args.directory) as folder:
         started = time.monotonic()
         metrics = run_demo(folder, args.systems, args.seeds)
         seconds = time.monotonic() - started

@@ -3,14 +3,11 @@
 python -m tests.benchmarks.quag_demo [--directory FOLDER]
 """
 
-import argparse
 import statistics
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.benchmarks.demo_seeds import per_seed, run_demo
+from tests.benchmarks.demo_seeds import per_seed, run_demo, seeds_parser, working_folder
 
 SYSTEM, SPEECH, MOMENTS = "quag", "speech", "R@0.5"
 
@@ -35,13 +32,8 @@ MEASURES = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
-    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (args.directory or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+    args = seeds_parser(__doc__.splitlines()[0]).parse_args()
+    with working_folder(args.directory) as folder:
         print("\n".join(score_lines(per_seed(run_demo(folder, [SYSTEM], args.seeds)))))
 
 

@@ -3,14 +3,11 @@
 python -m tests.benchmarks.uniq4cap_demo [--directory FOLDER]. The bound is what perfect captions score.
 """
 
-import argparse
 import statistics
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.benchmarks.demo_seeds import per_seed, run_demo
+from tests.benchmarks.demo_seeds import per_seed, run_demo, seeds_parser, working_folder
 from workflow_scripts.lib.datasets.demo.sentences import SOUND_NAMES
 from workflow_scripts.lib.predictions.answer_tables import read_answers
 from workflow_scripts.lib.store.tables import read_table
@@ -40,13 +37,8 @@ class Named(NamedTuple):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
-    parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
-    args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = (args.directory or Path(temporary)).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+    args = seeds_parser(__doc__.splitlines()[0]).parse_args()
+    with working_folder(args.directory) as folder:
         metrics = run_demo(folder, [SYSTEM], args.seeds)
         print("\n".join(score_lines(per_seed(metrics))))
         results, split = folder / "results/demo", metrics["split"]

@@ -6,6 +6,8 @@ replaced in silence by one that keeps all scores, three times the memory of ever
 """
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,7 +66,8 @@ def masked(bias: Tensor, valid: BoolTensor | None, dtype: torch.dtype) -> Tensor
     return bias if valid is None else torch.where(valid, bias, torch.finfo(dtype).min)
 
 
-def fused(
+def _attention(
+    kernel: Callable[..., Tensor],
     module: nn.Module,
     query: Tensor,
     key: Tensor,
@@ -75,42 +78,36 @@ def fused(
     position_bias: Tensor,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Return attention (B, L, H, head width) that keeps no scores; on a CPU by what torch has for it.
+    """Return attention (B, L, H, head width) by a kernel, in the form in which transformers asks for it."""
+    bias = masked(position_bias, attention_mask, key.dtype)
+    return kernel(query, key, value, bias, dropout, scaling), None
+
+
+def fused(query: Tensor, *others: Any) -> Tensor:
+    """Attend without keeping scores; on a CPU by what torch has for it.
 
     Raises
     ------
     ValueError
         On a GPU, if torch has no such kernel for it.
     """
-    bias = masked(position_bias, attention_mask, key.dtype)
     if not on_gpu(query):
-        return _attend(query, key, value, bias, dropout, scaling), None
+        return _attend(query, *others)
     with warnings.catch_warnings(record=True) as reasons:
         warnings.simplefilter("always")
         try:
             with sdpa_kernel(SDPBackend.EFFICIENT_ATTENTION):
-                return _attend(query, key, value, bias, dropout, scaling), None
+                return _attend(query, *others)
         except RuntimeError as error:
             if not str(error).startswith(NO_KERNEL):
                 raise
     raise ValueError(_refusal(query, [str(reason.message) for reason in reasons]))
 
 
-def plain(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: BoolTensor | None,
-    dropout: float,
-    scaling: float,
-    position_bias: Tensor,
-    **_: Any,
-) -> tuple[Tensor, None]:
-    """Return the same by plain products, which keep all scores."""
-    bias = masked(position_bias, attention_mask, key.dtype)
+def plain(query: Tensor, *others: Any) -> Tensor:
+    """Attend by plain products, which keep all scores."""
     with sdpa_kernel(SDPBackend.MATH):
-        return _attend(query, key, value, bias, dropout, scaling), None
+        return _attend(query, *others)
 
 
 def on_gpu(tensor: Tensor) -> bool:
@@ -134,7 +131,7 @@ def _refusal(query: Tensor, reasons: list[str]) -> str:
     )
 
 
-for _name, _attend_by in (("one_bias_fused", fused), ("one_bias_plain", plain)):
-    AttentionInterface.register(_name, _attend_by)
+for _name, _kernel in (("one_bias_fused", fused), ("one_bias_plain", plain)):
+    AttentionInterface.register(_name, partial(_attention, _kernel))
     # Without it transformers' own forward pass would forget padding.
     AttentionMaskInterface.register(_name, sdpa_mask)

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from statistics import fmean
@@ -59,11 +59,7 @@ def read_runs(places: Sequence[Path]) -> list[ComparedRun]:
         told = ", ".join(f"{folder}: {' '.join(of)}" for folder, of in about.items())
         raise UserError(f"runs of several datasets or splits cannot be compared query by query ({told})")
     names = [run.name for run in runs]
-    return [run if names.count(run.name) == 1 else _called(run, str(run.folder)) for run in runs]
-
-
-def _called(run: ComparedRun, name: str) -> ComparedRun:
-    return ComparedRun(name, run.folder, run.metrics, run.seeds, run.per_query)
+    return [run if names.count(run.name) == 1 else replace(run, name=str(run.folder)) for run in runs]
 
 
 def _read_run(folder: Path) -> ComparedRun:

@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -32,6 +32,8 @@ from workflow_scripts.lib.store.shard_store import (
 from workflow_scripts.lib.store.tables import read_table, write_table
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 INDEX_SCHEMA = pa.schema(
     [
@@ -199,14 +201,10 @@ class FeatureStore:
 
     def n_rows_of(self, video_id: str) -> int:
         """Return how many rows an id has, without opening its shard."""
-        if video_id not in self._n_rows_of:
-            raise self._unknown(video_id)
-        return self._n_rows_of[video_id]
+        return self._of(self._n_rows_of, video_id)
 
     def _name_of_shard(self, video_id: str) -> str:
-        if video_id not in self._shard_of:
-            raise self._unknown(video_id)
-        return self._shard_of[video_id]
+        return self._of(self._shard_of, video_id)
 
     @contextlib.contextmanager
     def _shard(self, shard_name: str) -> Iterator["_Shard"]:
@@ -219,19 +217,17 @@ class FeatureStore:
 
     def key_of(self, video_id: str) -> str:
         """Return what identifies the rows of an id: equal keys, equal rows."""
-        if video_id not in self._key_of:
-            raise self._unknown(video_id)
-        return self._key_of[video_id]
+        return self._of(self._key_of, video_id)
 
     def status_of(self, video_id: str) -> str:
         """Return the status of an id, without reading its rows."""
-        if video_id not in self._status_of:
-            raise self._unknown(video_id)
-        return self._status_of[video_id]
+        return self._of(self._status_of, video_id)
 
-    def _unknown(self, video_id: str) -> UnknownId:
-        feature, dataset = self.root.name, self.root.parent.parent.name
-        return UnknownId(f"feature {feature!r} of dataset {dataset!r} has nothing for {video_id!r} ({self.root}).")
+    def _of(self, known: Mapping[str, T], video_id: str) -> T:
+        if video_id not in known:
+            feature, dataset = self.root.name, self.root.parent.parent.name
+            raise UnknownId(f"feature {feature!r} of dataset {dataset!r} has nothing for {video_id!r} ({self.root}).")
+        return known[video_id]
 
     def preload(self) -> "FeatureStore":
         """Keep the rows of all ids; return the store."""
