@@ -10,7 +10,8 @@ from tests.unit.test_compare_runs import FIRST, SECOND, table
 from workflow_scripts import compare_systems
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.system_plan import Systems
-from workflow_scripts.lib.reporting.compared_runs import compared_metric, compared_pairs, cost, read_runs, render_runs
+from workflow_scripts.lib.reporting.compared_runs import compared_pairs, cost, read_runs, render_runs
+from workflow_scripts.lib.reporting.table import headline
 from workflow_scripts.lib.scoring.comparison import compare_tables, holm, mean_over_seeds
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.tables import write_table
@@ -82,9 +83,9 @@ def test_a_pair_without_a_query_in_common_is_named_and_the_others_are_compared(t
 
 
 def test_moments_are_compared_by_recall_and_other_tasks_by_their_headline():
-    assert compared_metric("span_index", ["mIoU", "R1@0.5"]) == "R1@0.5"
-    assert compared_metric("captions", ["BLEU@4", "CIDEr"]) == "CIDEr"
-    assert compared_metric("captions", ["BLEU@4"]) == "BLEU@4"
+    assert headline("span_index", ["mIoU", "R1@0.5"]) == "R1@0.5"
+    assert headline("captions", ["BLEU@4", "CIDEr"]) == "CIDEr"
+    assert headline("captions", ["BLEU@4"]) == "BLEU@4"
 
 
 def test_runs_of_other_splits_and_folders_without_scores_are_refused(tmp_path):

@@ -141,6 +141,8 @@ def test_thumbnails_show_the_asked_times(tmp_path):
     assert [time_s for time_s, _ in found] == [0.0, 0.5]
     pictures = [Image.open(io.BytesIO(content)) for _, content in found]
     assert all(picture.format == "JPEG" and picture.width <= WIDTH for picture in pictures)
+    [(_, last), (_, behind)] = thumbnails(CLIP, [1e5, 1e6])
+    assert last == behind
 
 
 def test_a_video_that_cannot_be_decoded_costs_only_its_own_thumbnails(tmp_path, caplog):

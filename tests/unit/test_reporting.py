@@ -255,6 +255,9 @@ def test_captions_come_with_their_scores_and_the_words_that_only_sound_brings_ma
     window = [video | {"video_id": "a", "step_index": 2, "text": "x"}]
     [found] = caption_entries(tasks, [SeedAnswers("seed0", answers | {"captions": window})], 10.0)
     assert (found["name"], found["window"]) == ("a, window 3", [20.0, 30.0])
+    known = [row | {"video_id": "video000000"} for row in window]
+    [found] = caption_entries(tasks, [SeedAnswers("seed0", answers | {"captions": known})], 15.0)
+    assert found["window"] == [30.0, 40.0], "the last one ends with its video"
 
 
 def test_scores_of_captions_are_those_of_the_rule_sets_about_captions():

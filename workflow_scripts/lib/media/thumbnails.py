@@ -17,7 +17,7 @@ def thumbnails(path: Path, times_s: Sequence[float]) -> Iterator[tuple[float, by
 
     Parameters
     ----------
-    times_s : seconds from the start of the video; one after its end gives none
+    times_s : seconds from the start of the video; one after its end gives the last picture
 
     Raises
     ------

@@ -38,11 +38,16 @@ def caption_lines(
         if row["query_id"] or row["rank"]:
             continue
         video, number = row["video_id"], row["step_index"]
-        end_s = durations_s[video]
-        start_s = 0.0 if number is None else number * window_s
-        stop_s = end_s if number is None else min(start_s + window_s, max(start_s, end_s))
-        lines.append(CaptionLine(video, start_s, stop_s, row["text"], row["score"]))
+        whole_s = durations_s[video]
+        span = (0.0, whole_s) if number is None else window_span(number, window_s, whole_s)
+        lines.append(CaptionLine(video, *span, row["text"], row["score"]))
     return sorted(lines, key=lambda line: line[:2])
+
+
+def window_span(number: int, window_s: float, duration_s: float) -> tuple[float, float]:
+    """Return start and end of a window of a video, in seconds; the last window ends with the video."""
+    start_s = number * window_s
+    return start_s, min(start_s + window_s, max(start_s, duration_s))
 
 
 def write_caption_table(path: Path, lines: Sequence[CaptionLine]) -> None:

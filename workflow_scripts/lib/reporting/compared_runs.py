@@ -14,6 +14,7 @@ import pyarrow as pa
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.reporting.page import TEMPLATES
+from workflow_scripts.lib.reporting.table import headline
 from workflow_scripts.lib.scoring.comparison import compare_tables, holm, mean_over_seeds
 from workflow_scripts.lib.scoring.results import PER_QUERY
 from workflow_scripts.lib.store.tables import read_table
@@ -21,8 +22,6 @@ from workflow_scripts.lib.store.tables import read_table
 METRICS = "metrics.json"
 LEVEL = 0.05
 """Below this adjusted p-value a difference counts as more than chance."""
-WANTED = "R1@0.5"
-"""The metric by which moments are compared; other tasks by the headline of the rule set."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def compared_pairs(runs: Sequence[ComparedRun]) -> tuple[list[dict[str, Any]], l
             sections.setdefault(rules, []).append({"first": first.name, "second": second.name, "all": rows})
     found = []
     for rules, pairs in sections.items():
-        metric = compared_metric(rules, [row["metric"] for row in pairs[0]["all"]])
+        metric = headline(rules, [row["metric"] for row in pairs[0]["all"]])
         pairs = [pair | {"row": row} for pair in pairs for row in pair["all"] if row["metric"] == metric]
         adjusted = holm([pair["row"]["p_value"] for pair in pairs])
         told = [_told(pair, p_value, rules) for pair, p_value in zip(pairs, adjusted, strict=True)]
@@ -111,12 +110,6 @@ def compared_pairs(runs: Sequence[ComparedRun]) -> tuple[list[dict[str, Any]], l
 
 def _rules(run: ComparedRun) -> dict[str, Any]:
     return run.metrics["rule_sets"]
-
-
-def compared_metric(rules: str, there: Sequence[str]) -> str:
-    """Return the metric by which runs are told apart under a rule set, of those that are there."""
-    headline = RULE_SETS[rules].headline if rules in RULE_SETS else ""
-    return next((name for name in (WANTED, headline) if name in there), there[0])
 
 
 def _told(pair: Mapping[str, Any], p_value: float, rules: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from statistics import fmean
 from typing import Any
 
@@ -11,9 +12,11 @@ import numpy as np
 from workflow_scripts.lib.metrics.errors import NothingAnnotated
 from workflow_scripts.lib.metrics.scored import LENGTHS
 from workflow_scripts.lib.metrics.window_ap import cross_iou
+from workflow_scripts.lib.predictions.caption_files import window_span
 from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.reporting.shown_captions import marked_words
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
+from workflow_scripts.lib.store.tables import read_table
 
 MAX_RANKS = 5
 HIT_IOU = 0.5
@@ -182,13 +185,15 @@ def caption_entries(split: AnnotatedSplit, seeds: Sequence[SeedAnswers], window_
         step_id(row["query_id"], row["step_index"]): _span((row["start_s"], row["end_s"]))
         for row in split.table("steps").to_pylist()
     }
+    videos = read_table(split.folder / "videos.parquet", ["video_id", "duration_s"])
+    durations_s = dict(zip(*(column.to_pylist() for column in videos.columns), strict=True))
     first = [{_described(row): row for row in own.answers["captions"] if row["rank"] == 0} for own in seeds]
     deaf = {_described(row): row["text"] for row in seeds[0].unheard if row["rank"] == 0}
     named = {name: row for own in first for name, row in own.items()}
     found = []
     for name, row in named.items():
         own = [answers[name]["text"] if name in answers else "" for answers in first]
-        spans = {"step": bounds.get(name)} if row["query_id"] else {"window": _window(row, window_s)}
+        spans = {"step": bounds.get(name)} if row["query_id"] else {"window": _window(row, window_s, durations_s)}
         references = list(texts.get(name, []))
         scores = [(each.caption_scores or {}).get(name) for each in seeds]
         entry = {"task": "captions", "id": f"caption/{name}", "video": row["video_id"], "text": own[0], "name": name}
@@ -205,10 +210,13 @@ def _described(row: Mapping[str, Any]) -> str:
     return row["video_id"] if row["step_index"] is None else f"{row['video_id']}, window {row['step_index'] + 1}"
 
 
-def _window(row: Mapping[str, Any], window_s: float | None) -> list[float] | None:
+def _window(
+    row: Mapping[str, Any], window_s: float | None, durations_s: Mapping[str, float | None]
+) -> list[float] | None:
     if row["step_index"] is None or window_s is None:
         return None
-    return _span((row["step_index"] * window_s, (row["step_index"] + 1) * window_s))
+    duration_s = durations_s.get(row["video_id"])
+    return _span(window_span(row["step_index"], window_s, inf if duration_s is None else duration_s))
 
 
 def _reference_texts(question: Callable[[], Any]) -> dict[str, Sequence[str]]:

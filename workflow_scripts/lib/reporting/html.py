@@ -14,7 +14,7 @@ from markupsafe import Markup
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.reporting.entries import OUTCOMES, Entry
 from workflow_scripts.lib.reporting.page import TEMPLATES
-from workflow_scripts.lib.reporting.table import BASELINES, left_out_notes, published_rows, tables_of
+from workflow_scripts.lib.reporting.table import BASELINES, headline, left_out_notes, published_rows, tables_of
 from workflow_scripts.lib.reporting.training_curves import training_curves
 
 SCRIPT = (Path(__file__).parent / "report.js").read_text(encoding="utf-8")
@@ -94,7 +94,7 @@ def verdict(metrics: Mapping[str, Any]) -> dict[str, Any] | None:
     if rules not in RULE_SETS or not metrics["metrics"]:
         return None
     own = metrics["metrics"]
-    name = next((n for n in ("R1@0.5", RULE_SETS[rules].headline) if n in own), next(iter(own)))
+    name = headline(rules, list(own))
     baselines = {
         label: metrics["baselines"][key]["metrics"][name]
         for key, label in BASELINES.items()
