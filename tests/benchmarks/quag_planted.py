@@ -2,7 +2,8 @@
 
 DIR has the annotation files of j-min/HiREST `data/splits`, plain or gzipped. There are no videos. The rows that the
 workflow imports are noise that carries the embedded query during its moment and the embedded heading during its step;
-the transcripts are silent but for the heading of every other step. All else is what a user runs, from the import to
+the first and last seconds of a moment and the first of a step have directions of their own, as titles and cuts have.
+The transcripts are silent but for the heading of every other step. All else is what a user runs, from the import to
 metrics.json, with a network that a CPU can train.
 """
 
@@ -35,7 +36,11 @@ VISUAL, ROWS = "eva_clip_hirest_published", "data/hirest/features/planted"
 WIDTH = 128
 """Of a planted row."""
 STRENGTH = 8.0
-"""Length of the planted query, and of the planted heading; the noise has length 11."""
+"""Length of the planted query, of the planted heading and of the marks; the noise has length 11."""
+BEGINS, ENDS, NEXT = STRENGTH * np.linalg.qr(np.random.default_rng(1).standard_normal((WIDTH, 3)))[0].T
+"""What marks the first seconds of a moment, its last ones, and the first ones of a step."""
+MARK_S = 3
+"""Seconds of a mark: a video of more than `n_rows` seconds is thinned out, and one second could be left out."""
 CLIP_SPLITS = ("train", "val")
 TARGET = "results/hirest/quag/metrics.json"
 FLOOR = "results/hirest/baseline/metrics.json"
@@ -124,9 +129,12 @@ def plant(folder: Path) -> None:
         code = texts[queries[query]].values[0] @ projection
         start, end = (int(bound) for bound in entry["bounds"])
         videos[video][start : end + 1] += STRENGTH * code / np.linalg.norm(code)
+        videos[video][start : start + MARK_S] += BEGINS
+        videos[video][max(0, end + 1 - MARK_S) : end + 1] += ENDS
         for number, step in enumerate(entry["steps"]):
             first_s, last_s = (int(bound) for bound in step["absolute_bounds"])
             videos[video][first_s : last_s + 1] += heading_vector(step["heading"])
+            videos[video][first_s : first_s + MARK_S] += NEXT
             if number % 2:
                 lines[video].append(f"{clock(first_s)} --> {clock(first_s + 1)}\n{step['heading']}\n")
     for video, values in videos.items():
@@ -146,7 +154,7 @@ def query_rows(folder: Path) -> Sequence[Mapping[str, Any]]:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("annotations", type=Path)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="work here, and keep what is made")
     args = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as made:
