@@ -61,6 +61,13 @@ def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here):
         "whisper_small_en_ct2: size not",
     ):
         assert part in fetched
+    assert fetched.startswith("fetched by itself, at least 13.9 GB in 15 files:")
+
+
+def test_files_of_which_nobody_states_a_size_are_not_nothing(here):
+    lines = asked("msrvtt/uniq4cap/metrics.json")[1]
+    [fetched] = [line for line in lines if line.startswith("fetched by itself")]
+    assert fetched.startswith("fetched by itself, size not known in 5 files:")
 
 
 def test_several_missing_things_are_one_message():

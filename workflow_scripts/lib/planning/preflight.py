@@ -163,14 +163,19 @@ def _fetched_lines(fetched: Sequence[Need]) -> list[str]:
     """Return what is fetched before jobs begin, files of one name in one line."""
     if not fetched:
         return []
-    lines = [f"fetched by itself, {readable_size(sum(map(_bytes_of, fetched)))} in {len(fetched)} files:"]
+    lines = [f"fetched by itself, {_size_of_all(fetched)} in {len(fetched)} files:"]
     for name in dict.fromkeys(need.name for need in fetched):
         files = [need for need in fetched if need.name == name]
-        sizes = (
-            _size(files[0]) if len(files) == 1 else f"{len(files)} files, {readable_size(sum(map(_bytes_of, files)))}"
-        )
+        sizes = _size(files[0]) if len(files) == 1 else f"{len(files)} files, {_size_of_all(files)}"
         lines.append(f"     {name}: {sizes}")
     return ["\n".join(lines)]
+
+
+def _size_of_all(needs: Sequence[Need]) -> str:
+    sizes = [_bytes_of(need) for need in needs]
+    if not any(sizes):
+        return "size not known"
+    return f"{'' if all(sizes) else 'at least '}{readable_size(sum(sizes))}"
 
 
 def _bytes_of(need: Need) -> int:
