@@ -74,7 +74,9 @@ def check_probe(path: Path, case: dict[str, Any]) -> None:
     assert str(media.time_base) == case["time_base"]
     assert info.n_audio_streams == len(case["audio"])
     assert info.audio_sample_rate == (case["audio"][0]["rate"] if case["audio"] else None)
-    np.testing.assert_allclose(info.duration_s, case["stream_duration"], atol=1e-6)
+    # Some containers tell no duration of a stream.
+    duration_s = case["container_duration"] if case["stream_duration"] is None else case["stream_duration"]
+    np.testing.assert_allclose(info.duration_s, duration_s, atol=1e-6)
     times_ms = (media.pts * media.time_base * 1000).astype(float)
     np.testing.assert_allclose(times_ms[:10], case["pts_ms_first10"], atol=0.002)
     np.testing.assert_allclose(times_ms[-1], case["pts_ms_last"], atol=0.002)
@@ -93,7 +95,7 @@ def check_hero(path: Path, rate: str, row: dict[str, Any], grids: np.ndarray) ->
     assert len(plan.frame_idx) == row["n"]
     frames = np.stack(list(decoded(path, plan.frame_idx, HERO)))
     np.testing.assert_allclose(mean_rgb(frames), row["mean_rgb"], atol=LEVELS)
-    np.testing.assert_allclose(block_means(frames, 4), grids, atol=LEVELS)
+    np.testing.assert_allclose(block_means(frames, grids.shape[1]), grids, atol=LEVELS)
 
 
 def check_rate_30(path: Path, case: dict[str, Any]) -> None:

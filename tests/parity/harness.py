@@ -123,3 +123,10 @@ def find_data(data_path: Path | None, relative: str) -> Path:
         if candidate.is_file():
             return candidate
     pytest.skip(f"{data_path} has no {relative}")
+
+
+def find_folder(data_path: Path | None, relative: str) -> Path:
+    """Return a folder of `--data`; skip the test where there is none."""
+    if data_path is None or not (data_path / relative).is_dir():
+        pytest.skip(f"needs --data with {relative}")
+    return data_path / relative

@@ -16,22 +16,32 @@ from models.encoders.networks.i3d import I3d
 from models.encoders.networks.slowfast import SlowFast, slow_frames
 from models.weights import seeded_state
 from tests.parity.harness import Check
-from tests.parity.network_cases import TOLERANCE_IN_STD, WINDOWED, blocky
+from tests.parity.input_recipe import frames_of
+from tests.parity.network_cases import assert_close
 
-I3D_NAME = re.compile(r"i3d_(rgb|flow)_(piergiaj|kinetics400)")
-PORTS = {"piergiaj": "piergiaj", "kinetics400": "hassony2"}
-INPUT_SEED_OF_PORT = {
-    # cases.json: `seed*10+T`, and `seed*10+T+1000` with seed = weight_seed - 4
-    "piergiaj": lambda seed, n_frames: seed * 10 + n_frames,
-    "kinetics400": lambda seed, n_frames: (seed - 4) * 10 + n_frames + 1000,
-}
-SIDE = 224
+PORT_OF_EPS = {1e-3: "piergiaj", 1e-5: "hassony2"}
+"""`bn_eps` of a case -> the port whose arithmetic it is."""
+N_CLASSES = re.compile(r"I3D\((\d+)", re.IGNORECASE)
+"""In `arch` of an I3D: InceptionI3d(400 classes, ...), I3D(400,flow), ..."""
+SCALING = re.compile(r"\(v-([\d.]+)\)/([\d.]+)")
+"""In `input` of a C3D."""
 
 
 def claims(folder: Path) -> bool:
     """Return whether the folder's `cases.json` describes one of these networks."""
     path = folder / "cases.json"
-    return path.is_file() and any(name.startswith(WINDOWED) for name in json.loads(path.read_text()))
+    return path.is_file() and any(map(kind_of, json.loads(path.read_text()).values()))
+
+
+def kind_of(case: Any) -> str | None:
+    """Return which network a case is of, by its fields."""
+    if not isinstance(case, dict):
+        return None
+    if "slow_index" in case:
+        return "slowfast"
+    if N_CLASSES.search(case.get("arch", "")):
+        return "i3d"
+    return "c3d" if SCALING.search(str(case.get("input", ""))) else None
 
 
 def checks(folder: Path) -> list[Check]:
@@ -39,20 +49,17 @@ def checks(folder: Path) -> list[Check]:
     cases = json.loads((folder / "cases.json").read_text())
     found = []
     for name, case in sorted(cases.items()):
-        if not name.startswith(WINDOWED):
+        kind = kind_of(case)
+        if kind is None:
             continue
         expected = load_file(folder / f"{name}.safetensors")
-        if name.startswith("slowfast"):
+        if kind == "slowfast":
             found.append(Check(name, ignoring_data(check_slowfast, case, expected)))
-        elif name.startswith("c3d"):
+        elif kind == "c3d":
             found.append(Check(name, ignoring_data(check_c3d, case, expected)))
         else:
             lengths = case["T"] if isinstance(case["T"], list) else [case["T"]]
-            modality, port = I3D_NAME.fullmatch(name).groups()
-            found += [
-                Check(f"{name}-{n}-frames", ignoring_data(check_i3d, case, expected, modality, port, n))
-                for n in lengths
-            ]
+            found += [Check(f"{name}-{n}-frames", ignoring_data(check_i3d, case, expected, n)) for n in lengths]
     return found
 
 
@@ -62,38 +69,41 @@ def ignoring_data(check: Callable[..., None], *args: Any) -> Callable[[Path | No
 
 
 def check_slowfast(case: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
-    seed = case["weight_seed"]
-    encoder = slowfast.load(slowfast.Config(random_gain=case["gain"]), seed, "cpu")
+    encoder = slowfast.load(slowfast.Config(random_gain=case["gain"]), case["weight_seed"], "cpu")
     assert len(SlowFast().state_dict()) == case["n_state_dict_keys"]
     assert slow_frames().tolist() == case["slow_index"]
-    clips = np.stack([blocky(seed * 10 + b, 32, SIDE, SIDE) for b in range(case["B"])])
+    clips = np.stack([frames_of(case, b) for b in range(len(expected["features"]))])
     assert_close(encoder.encode(clips), expected["features"])
 
 
-def check_i3d(case: dict[str, Any], expected: dict[str, np.ndarray], modality: str, port: str, n_frames: int) -> None:
-    seed, is_piergiaj = case["weight_seed"], port == "piergiaj"
-    state = seeded_state(i3d_shapes(modality, port), seed, case["gain"])
+def check_i3d(case: dict[str, Any], expected: dict[str, np.ndarray], n_frames: int) -> None:
+    """Rows and class scores of a window; their names end with the number of frames where a case has several."""
+    window = frames_of(case, n_frames=n_frames)
+    port, n_channels, n_classes = PORT_OF_EPS[case["bn_eps"]], window.shape[-1], int(N_CLASSES.search(case["arch"])[1])
+    state = seeded_state(i3d_shapes(n_channels, n_classes, port), case["weight_seed"], case["gain"])
     assert len(state) == case["n_state_dict_keys"]
-    config = i3d.Config(port=PORTS[port], modality=modality, flow_from="images", time_mean=not is_piergiaj)
+    config = i3d.Config(
+        port=port,
+        modality={3: "rgb", 2: "flow"}[n_channels],
+        flow_from="images",
+        n_classes=n_classes,
+        time_mean="mean over time" in case["arch"],
+    )
     encoder = i3d.load(config, state, "cpu")
-    n_channels = 3 if modality == "rgb" else 2
-    window = blocky(INPUT_SEED_OF_PORT[port](seed, n_frames), n_frames, SIDE, SIDE, n_channels)
+    own = {key.removesuffix(f"_T{n_frames}"): value for key, value in expected.items() if f"_T{n_frames}_" not in key}
     corner = expected.get(f"input_T{n_frames}_corner")
     if corner is not None:
-        np.testing.assert_array_equal(window[:, :2, :2], corner)
+        np.testing.assert_array_equal(window[:, : corner.shape[1], : corner.shape[2]], corner)
     rows = encoder.encode(window[None])
-    assert_close(rows[0], expected[f"features_T{n_frames}" if is_piergiaj else "features"])
-    logits = f"logits_T{n_frames}" if is_piergiaj else "logits"
-    if logits in expected:
-        assert_close(encoder.network.classify(torch.from_numpy(rows)).mean(1).numpy(), expected[logits])
+    assert_close(rows[0], own["features"])
+    if "logits" in own:
+        assert_close(encoder.network.classify(torch.from_numpy(rows))[0].numpy(), own["logits"])
 
 
-def i3d_shapes(modality: str, port: str) -> dict[str, tuple[int, ...]]:
+def i3d_shapes(n_channels: int, n_classes: int, port: str) -> dict[str, tuple[int, ...]]:
     """Return the published names of a port with their shapes."""
-    own = {key: tuple(value.shape) for key, value in I3d(3 if modality == "rgb" else 2).state_dict().items()}
-    if port == "piergiaj":
-        return own
-    return {hassony_name(key): shape for key, shape in own.items()}
+    own = {key: tuple(value.shape) for key, value in I3d(n_channels, n_classes).state_dict().items()}
+    return own if port == "piergiaj" else {hassony_name(key): shape for key, shape in own.items()}
 
 
 def hassony_name(name: str) -> str:
@@ -105,24 +115,18 @@ def hassony_name(name: str) -> str:
 
 
 def check_c3d(case: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
-    seed = case["weight_seed"]
     assert len(C3d().state_dict()) == case["n_state_dict_keys"]
-    clips = np.stack([blocky(seed * 10 + b, 16, 112, 112) for b in range(len(expected["fc6_pre_relu"]))])
-    scaling = {"pixel_mean": 128, "pixel_scale": 64, "random_gain": case["gain"]}
-    encoder = c3d.load(c3d.Config(layer="fc6", relu=False, **scaling), seed, "cpu")
+    clips = np.stack([frames_of(case, b) for b in range(len(expected["fc6_pre_relu"]))])
+    mean, scale = map(float, SCALING.search(case["input"]).groups())
+    scaling = {"pixel_mean": mean, "pixel_scale": scale, "random_gain": case["gain"]}
+    encoder = c3d.load(c3d.Config(layer="fc6", relu=False, **scaling), case["weight_seed"], "cpu")
     assert_close(encoder.encode(clips), expected["fc6_pre_relu"])
-    encoder = c3d.load(c3d.Config(layer="fc7", relu=True, **scaling), seed, "cpu")
+    encoder = c3d.load(c3d.Config(layer="fc7", relu=True, **scaling), case["weight_seed"], "cpu")
     assert_close(encoder.encode(clips), np.maximum(expected["fc7_pre_relu"], 0))
-    network = encoder.network
+    network, first = encoder.network, expected["pool5_first64"]
     with torch.inference_mode():
-        pixels = torch.from_numpy((clips.transpose(0, 4, 1, 2, 3).astype(np.float32) - 128) / 64)
-        assert_close(network.pool5(pixels)[:, :64].numpy(), expected["pool5_first64"])
+        pixels = torch.from_numpy((clips.transpose(0, 4, 1, 2, 3).astype(np.float32) - mean) / scale)
+        assert_close(network.pool5(pixels)[:, : first.shape[1]].numpy(), first)
         fc7 = network(pixels)["fc7"]
         assert_close(fc7.numpy(), expected["fc7_pre_relu"])
         assert_close(network.classify(fc7).numpy(), expected["fc8_logits"])
-
-
-def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
-    """Compare with the tolerance of networks: another order of summation."""
-    assert found.shape == expected.shape
-    assert np.abs(found - expected).max() <= TOLERANCE_IN_STD * expected.std()
