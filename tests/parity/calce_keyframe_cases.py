@@ -84,7 +84,7 @@ def check_second_stage(case: dict, tensors: dict[str, Tensor]) -> None:
 def check_error(case: dict, tensors: dict[str, Tensor]) -> None:
     """The published code fails; ours does so on request, and shows frames otherwise."""
     generator = torch.Generator().manual_seed(0)
-    rows = torch.randn(case["t"], 8, 8, generator=generator)
+    rows = torch.randn(case["t"], case.get("nq", 8), case.get("d", 8), generator=generator)
     times_s = torch.arange(case["t"]) * case["duration"] / case["t"]
     with pytest.raises(Exception) as caught:
         _choose(case, rows, times_s)

@@ -46,6 +46,9 @@ GRADIENT_TOLERANCE = 1e-3
 """Relative: norms of float32 gradients of up to 60."""
 
 
+SECOND_STAGE = {"bias2": "filter_reach", "topk": "top_clusters"}
+"""Stored name of an option -> ours."""
+BEAMS = "gen.sequences_beam"
 CASE_FILES = ("model_cases.json", "model_cases.safetensors", "model_state.safetensors")
 FULL_LIST = "state_dict_full.json.gz"
 
@@ -110,11 +113,18 @@ class Shared:
         theirs, events_of = self.meta["config"], self.meta[f"stage{stage}"]
         vit, qf, lm = theirs["vit"], theirs["qf"], theirs["t5"]
         rank = self.state["t5_model.base_model.model.lm_head.lora_A.default.weight"].shape[0]
+        hidden = len(self.state["visual_encoder.blocks.0.mlp.fc1.weight"])
+        words, positions = (
+            len(self.state[f"Qformer.bert.embeddings.{name}_embeddings.weight"]) for name in ("word", "position")
+        )
         network = {
             "weights": "random(0)",
             "rows": "frames",
             "vision": {
                 "image_size": vit["img"],
+                "patch_size": self.state["visual_encoder.patch_embed.proj.weight"].shape[-1],
+                # The width is rounded down from the ratio.
+                "mlp_ratio": (hidden + 0.5) / vit["dim"],
                 "width": vit["dim"],
                 "layers": vit["depth"],
                 "head_width": vit["dim"] // vit["heads"],
@@ -126,6 +136,8 @@ class Shared:
                 "heads": qf["heads"],
                 "ffn_dim": qf["ff"],
                 "queries": qf["nq"],
+                "vocabulary": words,
+                "positions": positions,
             },
             "short_queries": self.state["query_proj.weight"].shape[0],
             "t5": {
@@ -140,8 +152,7 @@ class Shared:
             "padding": "segments",
         }
         chosen = {"clusters": events_of["num_clusters"], "reach": events_of["bias1"], "strict_reference": True}
-        if "bias2" in events_of:
-            chosen["filter_reach"] = events_of["bias2"]
+        chosen |= {ours: events_of[theirs] for theirs, ours in SECOND_STAGE.items() if theirs in events_of}
         return Config.model_validate({"stage": stage, "network": network, "events": chosen})
 
     def network(self, stage: int) -> CalceNetwork:
@@ -322,13 +333,15 @@ def check_greedy(case: ModelCase) -> None:
 
 
 def check_beams(case: ModelCase) -> None:
-    found = _check_answers(case, 5, case.meta["gen_raw"])
+    prefix = f"{case.name}.{BEAMS}"
+    [beams] = {int(name.removeprefix(prefix)) for name in case.shared.tensors if name.startswith(prefix)} - {1}
+    found = _check_answers(case, beams, case.meta["gen_raw"])
     # transformers 4.31 divided the score of an answer that never ends by its length with the start token, later ones
     # without; those of answers that end are the same.
     n_tokens = case.config.decoding.max_tokens
     is_open = ~(found.sequences == END).any(dim=1)
     scores = torch.where(is_open, found.sequences_scores * n_tokens / (n_tokens + 1), found.sequences_scores)
-    close(scores, case.stored("gen.sequences_scores_beam5"), "scores", TOLERANCE["beam_score"])
+    close(scores, case.stored(f"gen.sequences_scores_beam{beams}"), "scores", TOLERANCE["beam_score"])
     for text, windows, sample in zip(case.meta["gen_raw"], case.meta["gen_pred"], case.samples, strict=True):
         assert parsing.windows(text, sample["duration_s"]) == windows
 
@@ -344,7 +357,7 @@ def _check_answers(case: ModelCase, beams: int, texts: list[str]):
             return_dict_in_generate=True,
             output_scores=True,
         )
-    assert torch.equal(found.sequences, case.stored(f"gen.sequences_beam{beams}"))
+    assert torch.equal(found.sequences, case.stored(f"{BEAMS}{beams}"))
     assert [t5().decode(ids) for ids in trimmed(found.sequences)] == texts
     return found
 

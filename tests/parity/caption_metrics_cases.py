@@ -76,7 +76,7 @@ def of_items(stored: dict[str, Any]) -> Case:
         reference_tokens=[stored["tokenised_references"][i] for i in ids],
         scores=stored["corpus"],
         scores_of_each={name: [each[i][name] for i in ids] for name in stored["corpus"]},
-        chosen_by=stored["agg_metric"],
+        chosen_by=stored.get("agg_metric"),
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.parity.harness import Check, find_data, in_group
 from tests.parity.metric_cases import (
     EXPECTED,
+    GROUPS,
     assert_equal_numbers,
     case_file,
     case_names,
@@ -34,7 +35,8 @@ RAW, PREPROCESSED = "_raw", "_preprocessed"
 def claims(folder: Path) -> bool:
     """Return whether the folder has predictions in the format of HiREST's evaluator."""
     has_both = any(case_file(folder, name, *ENDINGS) for name in case_names(folder))
-    return has_both and (not in_group(folder, "metrics") or in_group(folder, "metrics", "hirest"))
+    others = [name for name in GROUPS if name != "hirest"]
+    return has_both and not any(in_group(folder, "metrics", name) for name in others)
 
 
 def checks(folder: Path) -> list[Check]:

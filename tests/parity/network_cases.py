@@ -86,4 +86,3 @@ def assert_close(found: np.ndarray, expected: np.ndarray) -> None:
     """Compare within the stated part of the expected values' deviation."""
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE_IN_STD * expected.std()
-

@@ -67,7 +67,7 @@ def check_picture(picture: np.ndarray, rule: dict, expected: np.ndarray, data_pa
 
 
 def check_lavis(rule: dict, indices: np.ndarray, grids: np.ndarray, data_path: Path | None) -> None:
-    """Indices and squashed frames of a real video, as means of blocks. A case does not name its video: one has to fit."""
+    """Indices and squashed frames of a real video, as means of blocks; the case does not say of which."""
     videos = sorted(find_folder(data_path, "videos").iterdir())
     assert any(fits(path, rule, indices, grids) for path in videos), f"no video of {data_path}/videos gives these"
 

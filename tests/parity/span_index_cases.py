@@ -82,6 +82,9 @@ def check_metrics(rows: list[dict], expected: dict) -> None:
         {"qid": query, "pred_relevant_windows": [[row["pred_start"], row["pred_end"]]]}
         for query, row in zip(ids, rows, strict=True)
     ]
+    thresholds = [float(name.removeprefix("R1@")) for name in expected.get("metrics", {}) if name.startswith("R1@")]
+    if thresholds:
+        expected = expected | {"options": {"thresholds": thresholds} | expected.get("options", {})}
     found = judge(expected, lambda: submitted(RULES, split, write_rows(answers), expected), set(ids))
     if found is None:
         return

@@ -31,9 +31,20 @@ TOWER = 2e-5
 LOG_ENERGY = 1e-3
 """Logarithm of a sum of squares near the float32 floor."""
 TOWER_INPUT = 2e-4
+BEATS_FORM = {
+    "layer_norm_first": False,
+    "deep_norm": True,
+    "relative_position_embedding": True,
+    "gru_rel_pos": True,
+    "conv_bias": False,
+    "input_patch_size": 16,
+    "activation_fn": "gelu",
+}
+"""What is the same in every BEATs of ours."""
 PIXELS = 1e-5
 SAMPLES = 1e-5
-PATCH_DROPOUT = 0.5
+LONG_STEPS = (8, 16)
+"""Of bands and frames, in which the picture of a long sound is stored."""
 
 
 def claims(folder: Path) -> bool:
@@ -87,14 +98,20 @@ class _Towers:
         self.cases = load_file(folder / "captioner_io.safetensors")
         self.sizes = json.loads((folder / "captioner_meta.json").read_text())["config"]
 
+    def patch(self, tower: str) -> int:
+        """Return the side of a patch in pixels."""
+        return self.state[f"{tower}_encoder.embeddings.patch_embedding.weight"].shape[-1]
+
     def video(self) -> VideoTower:
         c = self.sizes
-        network = VideoTower(c["vD"], c["vL"], c["vH"], c["vI"], image=c["img"], n_frames=c["frames"])
+        sizes = {"image": c["img"], "patch": self.patch("video"), "n_frames": c["frames"]}
+        network = VideoTower(c["vD"], c["vL"], c["vH"], c["vI"], **sizes)
         return strictly(network, self.state, "video_encoder.")
 
     def audio(self) -> AudioTower:
         c = self.sizes
-        network = AudioTower(c["aD"], c["aL"], c["aH"], c["aI"], bands=c["mel"], frames=c["tl"])
+        sizes = {"bands": c["mel"], "patch": self.patch("audio"), "frames": c["tl"]}
+        network = AudioTower(c["aD"], c["aL"], c["aH"], c["aI"], **sizes)
         return strictly(network, self.state, "audio_encoder.")
 
     def check_video(self) -> None:
@@ -106,8 +123,10 @@ class _Towers:
         assert_close(tower(pixels).flatten(1, 2), self.cases["video.tokens"], TOWER)
 
     def check_patch_dropout(self) -> None:
-        kept = kept_patches(self.cases["video.patchdrop_rand"], PATCH_DROPOUT)
-        assert kept.tolist() == self.cases["video.patchdrop_keep_idx"].tolist()
+        draw, expected = (self.cases[f"video.patchdrop_{name}"] for name in ("rand", "keep_idx"))
+        # The number of patches is rounded down.
+        kept = kept_patches(draw, 1 - (expected.shape[1] + 0.5) / draw.shape[1])
+        assert kept.tolist() == expected.tolist()
         tokens = self.video()(self.cases["video.in"], kept)
         assert_close(tokens.flatten(1, 2), self.cases["video.tokens_train_patchdrop"], TOWER)
 
@@ -127,8 +146,12 @@ class _FrontEnds:
         self.meta: dict[str, Any] = json.loads((folder / "frontend_and_aux_meta.json").read_text())
 
     def check_frame_indices(self) -> None:
-        for n_frames, expected in self.meta["frame_indices_8"].items():
-            assert linspace_frames(int(n_frames), len(expected)).tolist() == expected
+        tables = {name: table for name, table in self.meta.items() if name.startswith("frame_indices_")}
+        assert tables
+        for name, table in tables.items():
+            n_chosen = int(name.removeprefix("frame_indices_"))
+            for n_frames, expected in table.items():
+                assert linspace_frames(int(n_frames), n_chosen).tolist() == expected
 
     def check_video_transform(self) -> None:
         names = [key.partition(".")[0] for key in self.cases if key.endswith(".frames_uint8")]
@@ -146,9 +169,11 @@ class _FrontEnds:
             assert torch.equal(picture[0], picture[1])
             assert torch.equal(picture[0], picture[2])
             assert_close(picture[0], self.cases[f"{name}.out_ch0"], TOWER_INPUT)
-        mel = mel_spectrogram(self.cases["aud_long.wave_fp16"].float())
-        picture = mel_picture(mel, draw=np.random.RandomState(self.meta["aud_long"]["np_seed"]))
-        assert_close(picture[:, ::8, ::16], self.cases["aud_long.out_subsampled"], TOWER_INPUT)
+        bands, frames = (slice(None, None, step) for step in LONG_STEPS)
+        for name in (key.partition(".")[0] for key in self.cases if key.endswith(".wave_fp16")):
+            mel = mel_spectrogram(self.cases[f"{name}.wave_fp16"].float())
+            picture = mel_picture(mel, draw=np.random.RandomState(self.meta[name]["np_seed"]))
+            assert_close(picture[:, bands, frames], self.cases[f"{name}.out_subsampled"], TOWER_INPUT)
 
     def check_windows(self) -> None:
         for n_frames, expected in self.meta["long_audio_chunks"].items():
@@ -156,20 +181,27 @@ class _FrontEnds:
             drawn = expected["random_with_np_seed"]
             assert window_starts(int(n_frames), draw=np.random.RandomState(drawn["seed"])) == drawn["idx"]
 
+    @property
+    def resampled(self) -> Tensor:
+        """The sound at the new rate."""
+        [name] = (name for name in self.cases if name.startswith("resample.out"))
+        return self.cases[name]
+
     def check_resample(self) -> None:
         rates = self.meta["resample"]
         found = resample(self.cases["resample.in"].numpy(), rates["orig"], rates["new"], "sinc_hann")
-        assert_close(torch.from_numpy(found), self.cases["resample.out16k"], SAMPLES)
+        assert_close(torch.from_numpy(found), self.resampled, SAMPLES)
 
     def check_sound_files(self) -> None:
         """As the audio job reads sound: all channels, resampled from the file's rate; then what the towers see."""
 
-        def read(name: str, rate: int) -> Tensor:
+        def read(name: str, rate: int, to_rate: int = 16000) -> Tensor:
             with TemporaryDirectory() as folder:
                 path = write_wave(Path(folder) / "sound.mkv", self.cases[name].numpy(), rate)
-                return torch.from_numpy(read_audio(path, 16000, resampler="sinc_hann", channels="all"))
+                return torch.from_numpy(read_audio(path, to_rate, resampler="sinc_hann", channels="all"))
 
-        assert_close(read("resample.in", self.meta["resample"]["orig"]), self.cases["resample.out16k"], SAMPLES)
+        rates = self.meta["resample"]
+        assert_close(read("resample.in", rates["orig"], rates["new"]), self.resampled, SAMPLES)
         for key in self.cases:
             name, _, last = key.partition(".")
             if last == "out_ch0":
@@ -184,6 +216,7 @@ class _FrontEnds:
 
     def check_beats(self) -> None:
         c = self.meta["beats_cfg"]
+        assert {name: c[name] for name in BEATS_FORM} == BEATS_FORM, "a form of BEATs that is not the published one"
         network = Beats(
             c["embed_dim"],
             c["encoder_embed_dim"],

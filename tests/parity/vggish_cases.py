@@ -1,6 +1,7 @@
 """Cases of VGGish: `vggish.safetensors` with waveforms, log-mel examples, raw embeddings and 8-bit values."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from tests.parity.harness import Check
 from workflow_scripts.lib.media.audio import resample, windows
 
 INT16 = 32768
-STEREO_RATE = 44100
+STEREO = re.compile(r"wav(?P<rate>\d+)k_stereo_int16")
+ODD_RATES = {"44": 44100, "22": 22050, "11": 11025}
+"""Rates that are no whole number of kilohertz, by how names of tensors say them."""
 FRONT_END_TOLERANCE = 1e-5
 TOLERANCE_IN_STD = 1e-4
 QUANTISATION_STEP = 1
@@ -42,8 +45,8 @@ def checks(folder: Path) -> list[Check]:
             ("post-processing", check_post_processing),
         )
     ]
-    if "wav44k_stereo_int16" in tensors:
-        found.append(Check("vggish-44k-stereo", partial(check_stereo, tensors)))
+    for match in filter(None, map(STEREO.fullmatch, sorted(tensors))):
+        found.append(Check(f"vggish-{match['rate']}k-stereo", partial(check_stereo, tensors, match)))
     for n, shape in case.get("n_samples_to_examples", {}).items():
         rows = shape[0] if isinstance(shape, list) else 0
         found.append(Check(f"vggish-{n}-samples", partial(check_count, int(n), rows)))
@@ -115,11 +118,14 @@ def check_post_processing(case: dict[str, Any], tensors: dict[str, np.ndarray], 
     assert (difference > 0).mean() < 0.01
 
 
-def check_stereo(tensors: dict[str, np.ndarray], data_path: Path | None) -> None:
+def check_stereo(tensors: dict[str, np.ndarray], match: re.Match, data_path: Path | None) -> None:
     """Resample as torchvggish does (resampy, kaiser_best), then the front end."""
-    wave = resample(mono(tensors["wav44k_stereo_int16"]), STEREO_RATE, SAMPLE_RATE, "kaiser_best")
+    rate = ODD_RATES.get(match["rate"], int(match["rate"]) * 1000)
+    wave = resample(mono(tensors[match[0]]), rate, SAMPLE_RATE, "kaiser_best")
     log_mel = Vggish().log_mel(torch.from_numpy(cut(wave)))
-    np.testing.assert_allclose(log_mel.numpy(), tensors["log_mel_examples_44k"], rtol=0, atol=FRONT_END_TOLERANCE)
+    np.testing.assert_allclose(
+        log_mel.numpy(), tensors[f"log_mel_examples_{match['rate']}k"], rtol=0, atol=FRONT_END_TOLERANCE
+    )
 
 
 def check_count(n: int, rows: int, data_path: Path | None) -> None:
