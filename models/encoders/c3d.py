@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
@@ -38,39 +37,6 @@ def load(config: Config, weights: Weights, device: str, pca: Weights = None) -> 
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    import torch
+    from models.encoders.with_torch.c3d import C3dEncoder
 
-    from models.encoders.networks.c3d import FRAMES, SIDE, C3d
-    from models.encoders.networks.filling import DTYPES, fill, ready, video_tensor
-    from models.encoders.networks.pca import Pca
-
-    class C3dEncoder:
-        """One row per clip of 16 frames."""
-
-        def __init__(self) -> None:
-            network = C3d(config.base_width)
-            fill(network, weights, config.random_gain)
-            self.network = ready(network, device, config.precision)
-            self.pca = None if pca is None else Pca(network.dim, pca).to(device)
-            self.dim = network.dim if self.pca is None else self.pca.dim
-
-        @torch.inference_mode()
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            """Embed uint8 (B, 16, 112, 112, 3).
-
-            Raises
-            ------
-            ValueError
-                clips or frames have another size
-            """
-            if batch.shape[1:] != (FRAMES, SIDE, SIDE, 3):
-                raise ValueError(
-                    f"C3D sees clips of {FRAMES} frames of {SIDE} x {SIDE} pixels, got a batch of shape {batch.shape}"
-                )
-            pixels = (video_tensor(batch, device) - config.pixel_mean) / config.pixel_scale
-            rows = self.network(pixels.to(DTYPES[config.precision]))[config.layer].float()
-            if config.relu:
-                rows = rows.relu()
-            return (rows if self.pca is None else self.pca(rows)).cpu().numpy()
-
-    return C3dEncoder()
+    return C3dEncoder(config, weights, device, pca)

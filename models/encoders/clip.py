@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
@@ -44,22 +43,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    from functools import partial
+    from models.encoders.with_torch.clip import ClipImageEncoder
 
-    from models.encoders.networks.clip import clip_network, image_embedding
-    from models.encoders.networks.pixels import FrameRunner, ready
-
-    class ClipImageEncoder:
-        """Projected class token of every frame, not normalised (what Moment-DETR and IMG read)."""
-
-        def __init__(self) -> None:
-            tower = ready(
-                clip_network(config.architecture, weights, config.random_gain).visual, device, config.precision
-            )
-            self.dim = tower.output_dim
-            self.run = FrameRunner(partial(image_embedding, tower), device, config.precision)
-
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            return self.run(batch)
-
-    return ClipImageEncoder()
+    return ClipImageEncoder(config, weights, device)

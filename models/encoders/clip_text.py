@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.clip import Architecture
@@ -41,18 +40,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     ValueError
         `max_tokens` is above the context length of the network
     """
-    from models.encoders.networks.clip import TextRunner, clip_network
+    from models.encoders.with_torch.clip_text import ClipTextEncoder
 
-    class ClipTextEncoder:
-        """Rows (L, W) of a sentence's tokens, or (1, D) of the sentence."""
-
-        def __init__(self) -> None:
-            network = clip_network(config.architecture, weights, config.random_gain)
-            network.visual = None
-            self.run = TextRunner(network, config.output, config.max_tokens, device)
-            self.dim = self.run.dim
-
-        def encode(self, batch: list[str]) -> list[np.ndarray]:
-            return self.run(batch)
-
-    return ClipTextEncoder()
+    return ClipTextEncoder(config, weights, device)

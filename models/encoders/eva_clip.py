@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
@@ -51,22 +50,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    from models.encoders.networks.eva import ImageHalf, SeededDepth, fill_half
-    from models.encoders.networks.pixels import FrameRunner, ready
+    from models.encoders.with_torch.eva_clip import EvaClipImageEncoder
 
-    class EvaClipImageEncoder:
-        """Embedding of the class token of every frame."""
-
-        def __init__(self) -> None:
-            half = ImageHalf(config.vision, config.embed_dim)
-            fill_half(half, "text.", weights, config.random_gain)
-            tower = ready(half.visual, device, config.precision)
-            self.dim = config.embed_dim
-            network = SeededDepth(tower) if config.drop_path == "reference" else tower
-            self.run = FrameRunner(network, device, config.precision)
-
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            rows = self.run(batch)
-            return rows / np.linalg.norm(rows, axis=1, keepdims=True) if config.normalise else rows
-
-    return EvaClipImageEncoder()
+    return EvaClipImageEncoder(config, weights, device)

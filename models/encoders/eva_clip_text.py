@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, RandomGain, Weights
@@ -47,19 +46,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     ValueError
         `max_tokens` is above the context length of the network
     """
-    from models.encoders.networks.clip import TextRunner
-    from models.encoders.networks.eva import TextHalf, fill_half
+    from models.encoders.with_torch.eva_clip_text import EvaClipTextEncoder
 
-    class EvaClipTextEncoder:
-        """Rows (1, D) of a sentence, or (L, W) of its tokens."""
-
-        def __init__(self) -> None:
-            half = TextHalf(config.text, config.embed_dim)
-            fill_half(half, "visual.", weights, config.random_gain)
-            self.run = TextRunner(half.text, config.output, config.max_tokens, device)
-            self.dim = self.run.dim
-
-        def encode(self, batch: list[str]) -> list[np.ndarray]:
-            return self.run(batch)
-
-    return EvaClipTextEncoder()
+    return EvaClipTextEncoder(config, weights, device)

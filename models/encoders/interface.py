@@ -1,6 +1,8 @@
 """What an encoder module gives to the extraction jobs.
 
-A module `models/encoders/<name>.py` is importable without torch and has
+A module `models/encoders/<name>.py` is importable without torch, so that planning can read its settings. What needs
+torch is a class at the top of `models/encoders/with_torch/<name>.py`, which `load` imports when it is called. The first
+module has
 
 - `KIND`: `visual`, `audio`, `text`, `spoken` (the sound of a query) or `speech`, what it reads;
 - `RECIPE_VERSION`: raised by hand whenever a change of the code changes its numbers;
@@ -9,7 +11,7 @@ A module `models/encoders/<name>.py` is importable without torch and has
 - `Config`: a pydantic model, the `params` of a feature file;
 - `MORE_WEIGHTS`: names of further networks with weights of their own (`more_weights` of a feature file), if any;
 - `load(config, weights, device)`: build the network, load the weights strictly and return an `Encoder`, for `speech` a
-  `Recogniser`; further weights that a feature file names come as keyword arguments.
+  `Recogniser`: an instance of that class; further weights that a feature file names come as keyword arguments.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
@@ -10,8 +9,6 @@ from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 KIND = "audio"
 TAKES_CHANNELS = True
 RECIPE_VERSION = 1
-
-FRAME_SAMPLES = 400
 
 
 class Config(BaseModel):
@@ -45,50 +42,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    import torch
-    from torch.nn import functional as F
+    from models.encoders.with_torch.languagebind_audio import AudioEncoder
 
-    from models.encoders.networks.clip_inputs import MEL_BANDS, mel_picture, mel_spectrogram
-    from models.encoders.networks.filling import DTYPES, fill
-    from models.encoders.networks.languagebind import AudioTower, bare_tower, resize_positions
-
-    positions = "embeddings.position_embedding.weight"
-
-    class AudioEncoder:
-        """Rows of a sound: (1 + N, D) or (1, D)."""
-
-        def __init__(self) -> None:
-            network = AudioTower(
-                config.width,
-                config.layers,
-                config.heads,
-                config.inner,
-                bands=MEL_BANDS,
-                frames=config.frames,
-                patch=config.patch,
-            )
-
-            def renamed(state: dict) -> dict:
-                state = bare_tower(state)
-                if config.from_image_clip:
-                    state[positions] = resize_positions(torch.as_tensor(state[positions]).float(), network.grid)
-                    state.pop("embeddings.position_ids", None)
-                return state
-
-            fill(network, weights, config.random_gain, renamed)
-            self.network = network.eval().requires_grad_(False).to(device, DTYPES[config.precision])
-            self.dim = config.width
-
-        @torch.inference_mode()
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            """Embed float32 (B, samples) or (B, C, samples) at 16 kHz; below a frame of 25 ms silence is added."""
-            waves = torch.tensor(batch)
-            waves = F.pad(waves, (0, max(0, FRAME_SAMPLES - waves.shape[-1])))
-            pictures = torch.stack(
-                [mel_picture(mel_spectrogram(torch.atleast_2d(wave)), config.frames) for wave in waves]
-            )
-            tokens = self.network(pictures.to(device, DTYPES[config.precision]))
-            rows = tokens if config.output == "tokens" else self.network.pooled(tokens)[:, None]
-            return rows.float().cpu().numpy()
-
-    return AudioEncoder()
+    return AudioEncoder(config, weights, device)

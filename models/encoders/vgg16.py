@@ -1,15 +1,11 @@
 """VGG16 fc7 values of a frame (Simonyan and Zisserman 2015, arXiv 1409.1556), by torchvision."""
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
 
 KIND = "visual"
 RECIPE_VERSION = 1
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Config(BaseModel):
@@ -31,29 +27,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    import torch
+    from models.encoders.with_torch.vgg16 import Vgg16Encoder
 
-    from models.encoders.networks.filling import fill
-    from models.encoders.networks.pixels import FrameRunner, ready
-    from models.encoders.networks.vgg16 import Vgg16
-
-    class Vgg16Encoder:
-        """fc7 of every frame."""
-
-        def __init__(self) -> None:
-            network = Vgg16(config.width)
-            fill(network, weights, config.random_gain)
-            network = ready(network, device, config.precision).to(memory_format=torch.channels_last)
-            self.dim = network.dim
-            self.run = FrameRunner(
-                lambda pixels: network.fc7(pixels, config.relu),
-                device,
-                config.precision,
-                IMAGENET_MEAN,
-                IMAGENET_STD,
-            )
-
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            return self.run(batch)
-
-    return Vgg16Encoder()
+    return Vgg16Encoder(config, weights, device)

@@ -2,11 +2,9 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
-from models.weights import seeded_state
 
 KIND = "audio"
 RECIPE_VERSION = 1
@@ -35,41 +33,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    import torch
+    from models.encoders.with_torch.vggish import VggishEncoder
 
-    from models.encoders.networks.filling import convolutions_ready
-    from models.encoders.networks.vggish import DIM, PCA_KEYS, AudioSetPca, Vggish
-
-    class VggishEncoder:
-        """One row per waveform of 0.975 s at 16 kHz."""
-
-        dim = DIM
-
-        def __init__(self) -> None:
-            self.network = Vggish(config.width_divisor)
-            self.pca = None if config.postprocess == "raw" else AudioSetPca(config.postprocess == "pca_quantised")
-            published = dict(weights) if isinstance(weights, dict) else {}
-            pca_state = {key: torch.as_tensor(published.pop(key)) for key in PCA_KEYS if key in published}
-            if isinstance(weights, int):
-                published, pca_state = self._seeded(self.network), self._seeded(self.pca)
-            self.network.load_state_dict(published, strict=True)
-            if self.pca is not None:
-                if "pca_means" in pca_state:
-                    pca_state["pca_means"] = pca_state["pca_means"].reshape(-1, 1)
-                self.pca.load_state_dict(pca_state, strict=True)
-                self.pca.to(device)
-            self.network.eval().requires_grad_(False).to(device)
-            convolutions_ready([self.network.features], device, config.precision)
-
-        @staticmethod
-        def _seeded(network: torch.nn.Module | None) -> dict[str, torch.Tensor]:
-            shapes = {} if network is None else {key: tuple(v.shape) for key, v in network.state_dict().items()}
-            arrays = seeded_state(shapes, weights, config.random_gain)
-            return {key: torch.from_numpy(np.asarray(value)) for key, value in arrays.items()}
-
-        @torch.inference_mode()
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            rows = self.network(torch.from_numpy(batch).to(device))
-            return (rows if self.pca is None else self.pca(rows)).cpu().numpy()
-
-    return VggishEncoder()
+    return VggishEncoder(config, weights, device)

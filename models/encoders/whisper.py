@@ -84,7 +84,7 @@ def load(config: Config, weights: Weights, device: str) -> Recogniser:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    from models.encoders.networks.whisper_engines import FasterEngine, OpenAIEngine, PieceRecogniser
+    from models.encoders.with_torch.whisper import FasterEngine, OpenAIEngine, PieceRecogniser
 
     engines: dict[str, Any] = {"openai": OpenAIEngine, "faster": FasterEngine}
     return PieceRecogniser(config, engines[config.engine](config, weights, device))

@@ -1,6 +1,5 @@
 """Mean of word vectors by sentence-transformers, MRNet's `average_word_embeddings_glove.6B.300d`."""
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from models.encoders.interface import Encoder, Weights
@@ -17,17 +16,6 @@ class Config(BaseModel):
 
 def load(config: Config, weights: Weights, device: str) -> Encoder:
     """Load the sentence-transformers folder `weights`; the library itself refuses missing or other tensors."""
-    from sentence_transformers import SentenceTransformer
+    from models.encoders.with_torch.word_average import WordAverageEncoder
 
-    class WordAverageEncoder:
-        """One row (1, D) per sentence; zeros if none of its words is known."""
-
-        def __init__(self) -> None:
-            self.network = SentenceTransformer(str(weights), device=device, local_files_only=True)
-            self.dim = self.network.get_embedding_dimension()
-
-        def encode(self, batch: list[str]) -> list[np.ndarray]:
-            rows = self.network.encode(batch, batch_size=len(batch), show_progress_bar=False)
-            return [np.asarray(row[None], dtype=np.float32) for row in rows]
-
-    return WordAverageEncoder()
+    return WordAverageEncoder(config, weights, device)

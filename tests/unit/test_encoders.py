@@ -370,7 +370,7 @@ SPOKEN_CLASSES = {
 def test_a_spoken_query_is_what_transformers_with_its_own_processor_gives(architecture, tmp_path):
     import transformers
 
-    from models.encoders.spoken_mean import FAMILIES
+    from models.encoders.with_torch.spoken_mean import FAMILIES
 
     sizes = {key: value for key, value in TINY_WAV2VEC2.items() if architecture != "ast" or "conv" not in key}
     config = getattr(transformers, FAMILIES[architecture].config)(**sizes)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from models.encoders import minilm
+from models.encoders.with_torch.minilm import MiniLmEncoder, is_plain
 from tests.markdown_pages import ROOT
 from tests.unit.test_encoders import minilm_folder
 
@@ -26,7 +27,7 @@ def sentences(seed: int) -> list[str]:
 @pytest.mark.parametrize("output", ["tokens", "sentence"])
 def test_rows_are_those_of_the_package_to_the_last_bit(output):
     config, folder = minilm.Config(output=output), minilm_folder()
-    light, package = minilm.load(config, folder, "cpu"), minilm.by_package(config, folder, "cpu")
+    light, package = minilm.load(config, folder, "cpu"), MiniLmEncoder(config, folder, "cpu")
     assert type(light) is not type(package)
     assert light.dim == package.dim == 384
     for batch in (sentences(0), sentences(1)[3:8], ["one sentence"]):
@@ -49,12 +50,12 @@ def test_rows_are_those_of_the_package_to_the_last_bit(output):
 )
 def test_another_network_is_left_to_the_package(tmp_path, file, change):
     folder = shutil.copytree(minilm_folder(), tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
-    assert minilm.is_plain(folder)
+    assert is_plain(folder)
     content = json.loads((folder / file).read_text())
     (folder / file).write_text(json.dumps(content[:2] if change is None else content | change))
-    assert not minilm.is_plain(folder)
+    assert not is_plain(folder)
     (folder / file).unlink()
-    assert not minilm.is_plain(folder)
+    assert not is_plain(folder)
 
 
 def test_the_package_is_not_imported_for_it():

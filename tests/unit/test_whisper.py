@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from models.encoders import whisper
 from models.encoders.interface import SpeechSegment, Transcript
 from models.encoders.networks.voice_activity import SAMPLE_RATE, join_spans, speech_spans
-from models.encoders.networks.whisper_engines import Heard, PieceRecogniser
+from models.encoders.with_torch.whisper import Heard, PieceRecogniser
 from tests.word_errors import word_error_rate, words
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, recording_path
 from workflow_scripts.lib.media.audio import read_audio

@@ -67,7 +67,7 @@ NO_WEIGHTS = "none"
 def module_names(package: str) -> tuple[str, ...]:
     """Return the registered members of a package of `models`: its modules or sub-packages, interface apart."""
     path = importlib.import_module(package).__path__
-    return tuple(m.name for m in pkgutil.iter_modules(path) if m.name not in ("interface", "networks"))
+    return tuple(m.name for m in pkgutil.iter_modules(path) if m.name not in ("interface", "networks", "with_torch"))
 
 
 class Configuration:
