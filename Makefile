@@ -37,9 +37,10 @@ test-slow: setup ## the long trials, with those on SLURM
 test-slurm: setup ## the workflow on a real SLURM of this machine (needs root, slurm-wlm and munge)
 	$(BIN)/python -m pytest -m "not slow" tests/slurm
 
-lint: setup ## ruff, snakefmt and Snakemake's own lint
+lint: setup ## ruff, types, snakefmt and Snakemake's own lint
 	$(BIN)/ruff check --no-cache .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 

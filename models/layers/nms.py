@@ -21,7 +21,8 @@ def best_apart(order: np.ndarray, spans: np.ndarray, threshold: float, n_wanted:
     -------
     Places in descending score; the first `n_wanted` of what MCG-NJU/MMN and xian-sh/MRNet keep.
     """
-    left, kept, bound = np.asarray(order), [], np.float32(threshold)
+    left, bound = np.asarray(order), np.float32(threshold)
+    kept: list[int] = []
     starts, ends = np.ascontiguousarray(spans[left, 0]), np.ascontiguousarray(spans[left, 1])
     while len(left) and (n_wanted is None or len(kept) < n_wanted):
         kept.append(int(left[0]))

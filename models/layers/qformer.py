@@ -107,7 +107,7 @@ class Layer(nn.Module):
         queries, words = x[:, :n_queries], x[:, n_queries:]
         parts = []
         if n_queries:
-            if seen is not None:
+            if self.crossattention is not None and seen is not None:
                 queries = self.crossattention(queries, seen, seen_mask)
             parts.append(self.output_query(self.intermediate_query(queries), queries))
         if words.shape[1]:

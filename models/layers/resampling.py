@@ -35,7 +35,7 @@ def rescale_rows(rows: np.ndarray, n_steps: int, edge_dtype: type = np.float64) 
     """
     if rows.ndim != 2 or not len(rows) or n_steps < 1:
         raise ValueError(f"cannot resample an array of shape {rows.shape} to {n_steps} rows: need (n >= 1, D)")
-    index = np.arange(n_steps + 1).astype(edge_dtype)
+    index: np.ndarray = np.arange(n_steps + 1).astype(edge_dtype)
     edges = np.round(index / edge_dtype(n_steps) * edge_dtype(len(rows))).astype(np.int64)
     edges = np.minimum(edges, len(rows) - 1)
     # reduceat takes the single row at an edge that is not below its successor: exactly the rule above.

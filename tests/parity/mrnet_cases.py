@@ -368,11 +368,12 @@ def evaluated_maps(
 ) -> MapScores:
     """Return the scores of stored maps by `workflow_scripts.lib.metrics`."""
     thresholds = sorted({float(key.split("IoU@")[1]) for key in meta["metrics"] if "IoU@" in key})
-    names = {entry["idx"]: (video_id, entry["sentences"]) for video_id, entry in meta["results_json"].items()}
-    videos = [
-        VideoMaps(*names[v], duration_s, *(t.numpy() for t in tensors), spans.numpy())
-        for v, (duration_s, *tensors, spans) in enumerate(zip(durations, *maps, moments, strict=True))
-    ]
+    named = {entry["idx"]: (video_id, entry) for video_id, entry in meta["results_json"].items()}
+    videos = []
+    for v, (duration_s, *tensors, spans) in enumerate(zip(durations, *maps, moments, strict=True)):
+        video_id, entry = named[v]
+        arrays = (tensor.numpy() for tensor in (*tensors, spans))
+        videos.append(VideoMaps(video_id, duration_s, entry["sentences"], *arrays))
     return evaluate(videos, power, threshold, thresholds)
 
 

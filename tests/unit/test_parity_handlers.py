@@ -77,7 +77,10 @@ def i3d_case():
     encoder = i3d.load(config, state, "cpu")
     rows = encoder.encode(blocky(59, 24, 48, 32, 2)[None])
     scores = encoder.network.classify(torch.from_numpy(rows))[0].numpy()
-    return case | {"n_state_dict_keys": len(state)}, {"features_T24": rows[0], "logits_T24": scores}
+    return case | {"n_state_dict_keys": len(state)}, {
+        "features_T24": np.ascontiguousarray(rows[0]),
+        "logits_T24": np.ascontiguousarray(scores),
+    }
 
 
 def test_an_i3d_of_another_name_and_number_of_classes_is_compared_window_by_window(i3d_case, tmp_path):

@@ -102,7 +102,7 @@ def ending_readably() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        message = str(error)
+        message: str | None = str(error)
     except OSError as error:
         message = explain_os_error(error)
         if message is None:

@@ -92,6 +92,9 @@ def read_blocks(stream: Any, block_bytes: int, program: str | None = None) -> It
         stream.global_args("-hide_banner", "-nostdin", "-loglevel", "error"), cmd=ffmpeg_exe(program)
     )
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Both are pipes, which types cannot tell.
+    assert process.stdout is not None
+    assert process.stderr is not None
     last_lines: collections.deque[str] = collections.deque(maxlen=_STDERR_LINES)
     listener = threading.Thread(target=_listen, args=(process.stderr, last_lines), daemon=True)
     listener.start()

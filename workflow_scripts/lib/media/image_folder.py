@@ -111,7 +111,7 @@ def read_images(
             raise DecodeError(f"{frames[0][0].parent}: {len(frames)} frames are left, frame {position} was planned.")
         picture = _read(frames[position])
         rule = resize_for(resize, picture.shape[1], picture.shape[0])
-        if rule.by == "ffmpeg":
+        if resize is not None and rule.by == "ffmpeg":
             raise UserError(f"resize: rule {resize['rule']} is not for images; try clip_pil, vf_i3d or vslnet_charades")
         yield rule.finish(picture)[:, :, : 3 if len(frames[position]) == 1 else 2]
 

@@ -157,6 +157,7 @@ def frame_times(path: Path | str) -> FrameTimes:
     """
     with open_video(path) as container:
         stream = video_stream(container)
+        assert stream is not None, "open_video refuses such files"
         picture = _FirstPicture(stream)
         ticks, end, _ = _demux(container, stream, picture=picture)
         if not ticks:
@@ -261,9 +262,9 @@ def _extent(
     """Add duration, number of frames, and whether the data reach as far as the header states; find a picture."""
     n_bytes, longest_gap_s = bounds
     stated_s = _stated_s(container, stream)
-    has_index = info.container.startswith("mov") and stream.frames and stated_s
+    has_index = (info.container or "").startswith("mov") and stream.frames and stated_s
     index = list(stream.index_entries) if has_index else []
-    if index and max(entry.pos + entry.size for entry in index) <= n_bytes:
+    if stated_s and index and max(entry.pos + entry.size for entry in index) <= n_bytes:
         for packet in container.demux(stream):
             if not picture.look_at(packet):
                 break

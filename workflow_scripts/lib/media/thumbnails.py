@@ -26,6 +26,7 @@ def thumbnails(path: Path, times_s: Sequence[float]) -> Iterator[tuple[float, by
     """
     with open_video(path) as container:
         stream = video_stream(container)
+        assert stream is not None, "open_video refuses such files"
         first = float((stream.start_time or 0) * stream.time_base)
         try:
             for time_s in sorted(times_s):

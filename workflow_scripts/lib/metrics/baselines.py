@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from workflow_scripts.lib.metrics.first_span import FirstSpan
 from workflow_scripts.lib.metrics.questions import Moments, Spans
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules
 from workflow_scripts.lib.metrics.scored import Options
@@ -72,19 +73,35 @@ def constant_span(
     Searched by what R1 (R of HiREST) is made of in the rule set, `RuleSet.first`, which is much faster than
     `apply_rules` and gives the same number.
     """
-    first = RULE_SETS[rules].first(options)
-    best: ConstantSpan | None = None
-    for candidate in _grid(float(question.targets.spans[..., 1].max()), n_intervals):
+    first = _first(rules, options)
+
+    def searched(candidate: ConstantSpan) -> ConstantSpan:
         iou = first.iou(candidate.spans(question.durations_s), question.targets)
-        recall = float(first.is_hit(iou, THRESHOLD).mean() * 100)
-        if best is None or recall > best.recall:
-            best = replace(candidate, recall=recall)
+        return replace(candidate, recall=float(first.is_hit(iou, THRESHOLD).mean() * 100))
+
+    candidates = _grid(float(question.targets.spans[..., 1].max()), n_intervals)
+    best = max(map(searched, candidates), key=lambda span: span.recall)
     return best, _answers(best.spans(question.durations_s))
+
+
+def _first(rules: str, options: Options) -> FirstSpan:
+    """Return how a rule set judges the first span.
+
+    Raises
+    ------
+    ValueError
+        It is not about moments.
+    """
+    first = RULE_SETS[rules].first
+    if first is None:
+        raise ValueError(f"the rule set {rules} judges no first span")
+    return first(options)
 
 
 def _grid(latest_end_s: float, n_intervals: int) -> Iterator[ConstantSpan]:
     first, last = np.triu_indices(n_intervals + 1, k=1)
-    for unit, extent in (("seconds", latest_end_s), ("duration", 1.0)):
+    units: tuple[tuple[Literal["seconds", "duration"], float], ...] = (("seconds", latest_end_s), ("duration", 1.0))
+    for unit, extent in units:
         edges = np.linspace(0.0, extent, n_intervals + 1)
         for start, end in zip(edges[first], edges[last], strict=True):
             yield ConstantSpan(unit, float(start), float(end), recall=0.0)
@@ -129,7 +146,7 @@ def _first_recalls(rules: str, options: Options) -> dict[str, float]:
 
 def _spans_of_places(rules: str, train: Moments, question: Moments, options: Options, threshold: float) -> np.ndarray:
     """Return the span of every asked query, float64 (N, 2) in seconds."""
-    first = RULE_SETS[rules].first(options)
+    first = _first(rules, options)
     places = _places(train)
     known = {place: i for i, place in enumerate(dict.fromkeys(places))}
     own = np.array([known[place] for place in places])

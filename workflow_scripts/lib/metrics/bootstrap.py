@@ -95,7 +95,7 @@ def compare(
     bound = abs(difference.sum()) - tolerance
     for n in _chunks(n_resamples, len(difference)):
         signs = rng.integers(0, 2, size=(n, len(difference)), dtype=np.int8) * 2.0 - 1.0
-        n_extreme += np.count_nonzero(np.abs(signs @ difference) >= bound)
+        n_extreme += int(np.count_nonzero(np.abs(signs @ difference) >= bound))
     return Comparison(
         confidence_interval(difference, level, n_resamples, seed),
         (n_extreme + 1) / (n_resamples + 1),

@@ -40,7 +40,7 @@ def parse_windows(text: str) -> list[list[float]]:
     -------
     list of windows; a sub-list that has not two entries becomes `[-1, -1]`. Entries are not checked to be numbers.
     """
-    unreadable = [list(UNREADABLE)]
+    unreadable: list[list[float]] = [list(UNREADABLE)]
     if not re.match(r"\[\[.*\]\]", text):
         return unreadable
     try:
@@ -67,12 +67,12 @@ def score(question: Moments, answers: Spans, options: Options) -> Scored:
     Like QVHighlights, except: the order of the list is the ranking, all windows count for mAP, and the ranges of
     lengths are left out (the published script repeats the full range there).
     """
-    predicted = answers.windows
+    predicted = answers.moments
     is_unreadable = (predicted.spans == UNREADABLE).all(axis=-1)
     is_invalid = (predicted.spans[:, 0] == UNREADABLE[0]).any(axis=-1)
     cautions = window_cautions(question.ids, predicted, question.durations_s, is_unreadable)
     many = np.flatnonzero(predicted.counts > MANY_WINDOWS)
-    cautions += caution("ManyWindows", len(many), (question.ids[i] for i in many))
+    cautions += caution("ManyWindows", len(many), (question.ids[i] for i in many.tolist()))
     if options.clip:
         predicted = predicted.clipped(question.durations_s)
     scores = score_windows(predicted, predicted, question.targets, options.empty_windows)

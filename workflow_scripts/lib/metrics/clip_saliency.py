@@ -68,21 +68,21 @@ def read_clip_scores(
     NonFiniteScore
         If a score is not a finite number.
     """
-    lists = [scores if isinstance(scores, (list, tuple, np.ndarray)) else () for scores in lists]
-    lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+    given: list[Sequence[float]] = [s if isinstance(s, (list, tuple, np.ndarray)) else () for s in lists]
+    lengths = np.fromiter(map(len, given), dtype=np.int64, count=len(given))
     if not empty_ok and not lengths.all():
-        empty = [ids[i] for i in np.flatnonzero(lengths == 0)]
+        empty = [ids[i] for i in np.flatnonzero(lengths == 0).tolist()]
         remedy = "`empty_as_miss: true` counts them as misses."
         raise EmptyPrediction(f"no saliency scores: query {name_some(empty)}. {remedy}")
     longest = int(max(lengths.max(initial=1), n_clips.max(initial=1), 1))
-    scores, is_listed = np.zeros((len(lists), longest)), np.arange(longest) < lengths[:, None]
+    scores, is_listed = np.zeros((len(given), longest)), np.arange(longest) < lengths[:, None]
     try:
-        scores[is_listed] = np.array([score for listed in lists for score in listed], dtype=np.float64)
+        scores[is_listed] = np.array([score for listed in given for score in listed], dtype=np.float64)
     except (TypeError, ValueError):
-        scores[is_listed] = [as_float(score) for listed in lists for score in listed]
+        scores[is_listed] = [as_float(score) for listed in given for score in listed]
     if not np.isfinite(scores).all():
         wrong = np.flatnonzero(~np.isfinite(scores).all(axis=1))
-        places = [f"{ids[i]} (clip {np.flatnonzero(~np.isfinite(scores[i]))[0]})" for i in wrong]
+        places = [f"{ids[i]} (clip {np.flatnonzero(~np.isfinite(scores[i]))[0]})" for i in wrong.tolist()]
         raise NonFiniteScore(f"saliency scores that are not finite numbers: query {name_some(places)}")
     best_clip = np.where(is_listed, scores, -np.inf).argmax(axis=1)
     return ClipScores(scores[:, : int(n_clips.max(initial=1))], best_clip, lengths > 0, lengths != n_clips)

@@ -4,6 +4,8 @@ Reproduces j-min/HiREST evaluate.py (that of QUAG computes the same numbers). St
 preparation of predicted steps in `step_boundaries`.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from workflow_scripts.lib.metrics.errors import (
@@ -44,7 +46,7 @@ FIRST = FirstSpan(lambda predicted, targets: iou(predicted, targets.spans[:, 0])
 
 def score_moments(question: Moments, answers: Spans, options: Options) -> Scored:
     """Score one span of every query: R@0.5 and R@0.7; `options.clip` is heeded."""
-    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
+    predicted = answers.moments.clipped(question.durations_s) if options.clip else answers.moments
     overlap = np.where(predicted.counts > 0, FIRST.iou(predicted.spans[:, 0], question.targets), 0.0)
     per_query = FIRST.hits(overlap, THRESHOLDS, "R")
     cautions = window_cautions(question.ids, predicted, question.durations_s)
@@ -111,7 +113,8 @@ def score_videos(question: Rankings, answers: Rankings, options: Options) -> Sco
     """
     hits = np.zeros((len(question.ids), len(RANKS)))
     for i, prompt in enumerate(question.ids):
-        videos, scores = answers.videos[i], answers.scores[i]
+        videos = answers.videos[i]
+        scores = [] if answers.scores is None else answers.scores[i]
         _check_ranking(prompt, videos, scores)
         ranked = sorted(zip(map(float, scores), videos, strict=True), reverse=True)
         is_relevant = [name in question.videos[i] for _, name in ranked]
@@ -124,7 +127,7 @@ def video_names(options: Options) -> tuple[str, ...]:
     return tuple(f"R@{rank}" for rank in RANKS)
 
 
-def _check_ranking(prompt: str, videos: list[str], scores: list[float]) -> None:
+def _check_ranking(prompt: str, videos: Sequence[str], scores: Sequence[float]) -> None:
     if len(videos) != len(scores):
         raise MissingScore(f"{len(videos)} videos, {len(scores)} scores: prompt {prompt}")
     wrong = [name for name, value in zip(videos, scores, strict=True) if not np.isfinite(as_float(value))]

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from workflow_scripts.lib.metrics.clip_saliency import ClipRatings, ClipScores
+from workflow_scripts.lib.metrics.errors import EmptyPrediction
 from workflow_scripts.lib.metrics.windows import Windows
 
 Entry = TypeVar("Entry")
@@ -59,6 +60,19 @@ class Spans:
     windows: Windows | None
     clips: ClipScores | None = None
 
+    @property
+    def moments(self) -> Windows:
+        """The windows, for rule sets that know nothing else.
+
+        Raises
+        ------
+        EmptyPrediction
+            Only saliency was predicted.
+        """
+        if self.windows is None:
+            raise EmptyPrediction("only saliency was predicted: this rule set is about moments")
+        return self.windows
+
     def rows(self, chosen: np.ndarray) -> "Spans":
         """Return the answers to some of the queries; `chosen` is int (M,)."""
         windows = None if self.windows is None else self.windows.rows(chosen)
@@ -81,7 +95,7 @@ class Steps:
 
     def rows(self, chosen: np.ndarray) -> "Steps":
         """Return some of the videos; `chosen` is int (M,)."""
-        return Steps(*(_some(entries, chosen) for entries in (self.ids, self.video_ids, self.bounds)))
+        return Steps(_some(self.ids, chosen), _some(self.video_ids, chosen), _some(self.bounds, chosen))
 
 
 @dataclass(frozen=True)
@@ -103,7 +117,8 @@ class Captions:
     def rows(self, chosen: np.ndarray) -> "Captions":
         """Return some of the things; `chosen` is int (M,)."""
         pictures = None if self.pictures is None else _some(self.pictures, chosen)
-        return Captions(*(_some(entries, chosen) for entries in (self.ids, self.video_ids, self.texts)), pictures)
+        ids, video_ids = _some(self.ids, chosen), _some(self.video_ids, chosen)
+        return Captions(ids, video_ids, _some(self.texts, chosen), pictures)
 
 
 @dataclass(frozen=True)

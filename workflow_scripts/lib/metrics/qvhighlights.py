@@ -81,7 +81,7 @@ def score(length_ranges: LengthRanges, question: Moments, answers: Spans, option
     if answers.clips is not None and question.ratings is not None:
         highlights = score_highlights(answers.clips, question.ratings)
         odd = np.flatnonzero(answers.clips.has_other_length)
-        cautions += caution("SaliencyLength", len(odd), (question.ids[i] for i in odd))
+        cautions += caution("SaliencyLength", len(odd), (question.ids[i] for i in odd.tolist()))
     lengths = {name: found.metrics() for name, found in ranges.items()}
     per_query = lengths.pop("full", {})
     if highlights:
@@ -99,7 +99,7 @@ def metric_names(options: Options) -> tuple[str, ...]:
 def _window_cautions(question: Moments, predicted: Windows) -> tuple[Caution, ...]:
     unused = np.maximum(predicted.counts - MAX_WINDOWS, 0)
     found = window_cautions(question.ids, predicted, question.durations_s)
-    return found + caution("UnusedWindows", unused.sum(), (question.ids[i] for i in np.flatnonzero(unused)))
+    return found + caution("UnusedWindows", unused.sum(), (question.ids[i] for i in np.flatnonzero(unused).tolist()))
 
 
 def score_ranges(

@@ -166,7 +166,7 @@ def kept_iou(question: Moments, candidates: Windows, rule: Rule, nms_threshold: 
         (too_late, NonFiniteSpan, f"windows with a start or end past the largest {rule.dtype.__name__}"),
     ):
         if is_odd.any():
-            raise error(f"{what}: query {name_some([question.ids[i] for i in np.flatnonzero(is_odd)])}")
+            raise error(f"{what}: query {name_some([question.ids[i] for i in np.flatnonzero(is_odd).tolist()])}")
     ranked = candidates.ranked()
     kept = suppress(ranked.spans, ranked.valid_mask, nms_threshold, rule)
     return top_iou(ranked.spans, kept, reference, rule), kept.counts
@@ -174,12 +174,12 @@ def kept_iou(question: Moments, candidates: Windows, rule: Rule, nms_threshold: 
 
 def score(rule: Rule, question: Moments, answers: Spans, options: Options) -> Scored:
     """Score candidate spans with scores; `options.thresholds`, `nms_threshold` and `clip` are heeded."""
-    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
+    predicted = answers.moments.clipped(question.durations_s) if options.clip else answers.moments
     # Candidates are float32 products of a grid: the last one may end a rounding error after the video.
     cautions = window_cautions(question.ids, predicted, question.durations_s * (1 + 1e-6))
     iou, n_kept = kept_iou(question, predicted, rule, options.nms_threshold)
     few = np.flatnonzero(n_kept < max(RANKS))
-    cautions += caution("FewCandidates", len(few), (question.ids[i] for i in few))
+    cautions += caution("FewCandidates", len(few), (question.ids[i] for i in few.tolist()))
     # -1, where nothing is left, lies below every IoU.
     per_query = {
         name: values

@@ -227,7 +227,8 @@ def apply_rules(name: str, question: Question, answers: Answers, options: Option
     """
     rules = RULE_SETS[name]
     _require_one_answer_each(question, answers)
-    if rules.needs_scores and answers.windows is not None and not answers.windows.is_ranked:
+    windows = answers.windows if isinstance(answers, Spans) else None
+    if rules.needs_scores and windows is not None and not windows.is_ranked:
         raise MissingScore(f"the rule set {name} ranks windows by their scores and there are none")
     return rules.score(question, answers, options)
 

@@ -49,7 +49,7 @@ FIRST = FirstSpan(lambda predicted, targets: hull_iou(predicted, targets.spans[:
 
 def score(question: Moments, answers: Spans, options: Options) -> Scored:
     """Score the first span of every query; `options.thresholds` and `options.clip` are heeded."""
-    predicted = answers.windows.clipped(question.durations_s) if options.clip else answers.windows
+    predicted = answers.moments.clipped(question.durations_s) if options.clip else answers.moments
     iou = np.where(predicted.counts > 0, FIRST.iou(predicted.spans[:, 0], question.targets), 0.0)
     per_query = FIRST.hits(iou, options.thresholds) | {"mIoU": iou}
     cautions = window_cautions(question.ids, predicted, question.durations_s)

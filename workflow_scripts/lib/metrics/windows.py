@@ -164,5 +164,5 @@ def window_cautions(
     if durations_s is not None:
         odd["SpanOutsideVideo"] = (start < 0) | (end > durations_s[:, None])
     counts = {name: (mask & is_odd).sum(axis=1) for name, is_odd in odd.items()}
-    found = (caution(name, n.sum(), (ids[i] for i in np.flatnonzero(n))) for name, n in counts.items())
+    found = (caution(name, n.sum(), (ids[i] for i in np.flatnonzero(n).tolist())) for name, n in counts.items())
     return tuple(chain.from_iterable(found))

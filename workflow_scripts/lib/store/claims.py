@@ -52,7 +52,7 @@ class Claims:
 
     def take(self, key: str) -> bool:
         """Claim a key; False if somebody else is at work on it."""
-        path = None if self._folder is None else self._path(key)
+        path = None if self._folder is None else _path(self._folder, key)
         if path is None or path in self._held:
             return True
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -78,11 +78,8 @@ class Claims:
         """Give a claim up, because the work is there for all, or will never be."""
         if self._folder is not None:
             with self._lock:
-                self._held.discard(self._path(key))
-            self._path(key).unlink(missing_ok=True)
-
-    def _path(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}.claim"
+                self._held.discard(_path(self._folder, key))
+            _path(self._folder, key).unlink(missing_ok=True)
 
     def _renew(self) -> None:
         while not self._done.wait(RENEW_EVERY_S):
@@ -91,6 +88,10 @@ class Claims:
             for path in held:
                 with contextlib.suppress(OSError):
                     os.utime(path)
+
+
+def _path(folder: Path, key: str) -> Path:
+    return folder / key[:2] / f"{key}.claim"
 
 
 def _is_dead(path: Path) -> bool:

@@ -94,7 +94,7 @@ def _names(root: Path, store: FeatureStore, pattern: str) -> dict[str, str]:
     """Return the name of every id."""
     rows = {video_id: {"id": video_id} for video_id in store}
     if pattern_fields(pattern) - {"id"}:
-        rows = {video_id: row | rows[video_id] for video_id, row in _annotated(root).items() if video_id in rows}
+        rows = {video_id: {**row, **rows[video_id]} for video_id, row in _annotated(root).items() if video_id in rows}
         if len(rows) < len(store):
             lost = next(video_id for video_id in store if video_id not in rows)
             raise UserError(f"{root}: {lost!r} is not in the annotation tables, so --name {pattern!r} has no value.")
@@ -144,7 +144,8 @@ def _save_npy(path: Path, values: np.ndarray, form: ExportForm) -> None:
 
 def _save_npz(path: Path, values: np.ndarray, form: ExportForm) -> None:
     with path.open("wb") as file:
-        np.savez(file, **{form.key or DEFAULT_KEYS["npz"]: values})
+        arrays: dict[str, Any] = {form.key or DEFAULT_KEYS["npz"]: values}
+        np.savez(file, **arrays)
 
 
 def _save_pt(path: Path, values: np.ndarray, form: ExportForm) -> None:

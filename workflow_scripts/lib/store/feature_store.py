@@ -249,7 +249,7 @@ class FeatureStore:
         return {"root": self.root}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["root"])
+        FeatureStore.__init__(self, state["root"])
 
     def _open(self, shard_name: str) -> "_Shard":
         if os.getpid() != self._pid:

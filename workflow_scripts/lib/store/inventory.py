@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from workflow_scripts.lib.store.shard_store import reading
 from workflow_scripts.lib.store.tables import read_table
 
 DIGEST_SHOWN = 12
+HEADINGS = ("dataset", "feature", "shards", "videos", "rows", "dim", "MB", "recipe", "statuses")
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,14 @@ def summarise_feature(root: Path) -> FeatureSummary:
     """Return what is in a feature folder; a feature that is not complete yet has no index and fewer numbers."""
     shards = sorted(path for path in root.glob("*.zarr") if (path / "zarr.json").is_file())
     n_bytes = sum(path.stat().st_size for shard in shards for path in shard.rglob("*") if path.is_file())
-    names = {"dataset": root.resolve().parent.parent.name, "feature": root.resolve().name}
-    sizes = {"n_shards": len(shards), "n_bytes": n_bytes}
+    summary = FeatureSummary(root.resolve().parent.parent.name, root.resolve().name, len(shards), n_bytes)
     if not (root / "index.parquet").is_file():
-        return FeatureSummary(**names, **sizes)
+        return summary
     table = read_table(root / "index.parquet", ["row_start", "row_end", "status"])
     starts, ends = (table.column(name).to_numpy() for name in ("row_start", "row_end"))
     metadata = table.schema.metadata
-    return FeatureSummary(
-        **names,
-        **sizes,
+    return replace(
+        summary,
         n_videos=len(table),
         n_rows=int((ends - starts).sum()),
         dim=int(metadata[b"dim"]),
@@ -120,7 +119,7 @@ def summarise_feature(root: Path) -> FeatureSummary:
 
 def features_table(summaries: Sequence[FeatureSummary]) -> str:
     """Return one line per feature."""
-    rows = [("dataset", "feature", "shards", "videos", "rows", "dim", "MB", "recipe", "statuses")]
+    rows: list[tuple[str, ...]] = [HEADINGS]
     for summary in summaries:
         statuses = ", ".join(f"{name} {count}" for name, count in (summary.statuses or {}).items())
         digest = (summary.recipe_digest or "")[:DIGEST_SHOWN]

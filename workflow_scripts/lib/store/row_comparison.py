@@ -46,7 +46,12 @@ def compare_rows(rows: StoredRows | None, other: StoredRows | None) -> dict[str,
     """Return the columns of `COMPARISON_SCHEMA` but the id; None stands for an id that a feature does not have."""
     statuses = {"status": rows.status if rows else ABSENT, "other_status": other.status if other else ABSENT}
     n_rows, n_other = (len(side.values) if side else 0 for side in (rows, other))
-    result = statuses | {"rows": n_rows, "other_rows": n_other, "row_difference": n_other - n_rows, "matched_rows": 0}
+    result: dict[str, Any] = statuses | {
+        "rows": n_rows,
+        "other_rows": n_other,
+        "row_difference": n_other - n_rows,
+        "matched_rows": 0,
+    }
     if rows is None or other is None or not n_rows or not n_other:
         return result
     result["end_difference_s"] = float(other.times[-1, 1]) - float(rows.times[-1, 1])
