@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.unit.made_predictions import DURATION_S, made_qvh, moments, qvh_answers, qvh_question, spans
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics import caption_rules
-from workflow_scripts.lib.metrics.errors import BadReference, MissingScore
+from workflow_scripts.lib.metrics.clip_saliency import ClipScores
+from workflow_scripts.lib.metrics.errors import BadReference, EmptyPrediction, MissingScore
 from workflow_scripts.lib.metrics.questions import Captions, Moments, Rankings, Spans, Steps
 from workflow_scripts.lib.metrics.rule_sets import RULE_SETS, apply_rules, metric_names
 from workflow_scripts.lib.metrics.scored import Options
@@ -284,6 +285,13 @@ def test_windows_without_scores_are_refused_where_they_are_ranked_by_them(rules)
         assert metrics(rules, pair)[RULE_SETS[rules].headline] == 100.0
     nothing = metrics(rules, Pair(pair.question, spans([[]])))
     assert set(nothing.values()) == {0.0}
+
+
+@pytest.mark.parametrize("rules", [name for name in OF_MOMENTS if name not in ("qvhighlights", "lighthouse")])
+def test_saliency_without_windows_is_refused_where_only_moments_are_scored(rules):
+    clips = ClipScores(np.ones((1, 2)), np.zeros(1, np.int64), np.ones(1, bool), np.zeros(1, bool))
+    with pytest.raises(EmptyPrediction, match="only saliency"):
+        apply_rules(rules, moments([[[0, 5]]]), Spans(None, clips), Options())
 
 
 def test_scorers_are_made_before_anything_is_computed(monkeypatch):
