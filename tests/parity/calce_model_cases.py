@@ -46,7 +46,7 @@ GRADIENT_TOLERANCE = 1e-3
 """Relative: norms of float32 gradients of up to 60."""
 
 
-SECOND_STAGE = {"bias2": "filter_reach", "topk": "top_clusters"}
+SECOND_STAGE = {"bias2": "filter_reach", "topk": "kept_clusters"}
 """Stored name of an option -> ours."""
 BEAMS = "gen.sequences_beam"
 CASE_FILES = ("model_cases.json", "model_cases.safetensors", "model_state.safetensors")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from safetensors.numpy import load_file
 
@@ -26,11 +27,15 @@ def claims(folder: Path) -> bool:
 
 
 def checks(folder: Path) -> list[Check]:
-    """Return one check per waveform."""
+    """Return one check per waveform, and one per length that is said to give so many frames, or none."""
     case = json.loads((folder / "cases.json").read_text())["cnn14"]
     tensors = load_file(folder / "cnn14.safetensors")
     lengths = [match[1] for name in sorted(tensors) if (match := re.fullmatch(r"wav32k_int16_(\d+)", name))]
-    return [Check(f"cnn14-{n}-samples", partial(check_waveform, case, tensors, n)) for n in lengths]
+    found = [Check(f"cnn14-{n}-samples", partial(check_waveform, case, tensors, n)) for n in lengths]
+    return found + [
+        Check(f"cnn14-{n}-frames", partial(check_frames, int(n), said))
+        for n, said in case.get("n_samples_ok", {}).items()
+    ]
 
 
 def check_waveform(case: dict[str, Any], tensors: dict[str, np.ndarray], n: str, data_path: Path | None) -> None:
@@ -47,3 +52,15 @@ def check_waveform(case: dict[str, Any], tensors: dict[str, np.ndarray], n: str,
     for name, found in (("embedding", embedding), ("clipwise", classes)):
         expected = tensors[f"{name}_{n}"]
         assert np.abs(found.numpy().reshape(expected.shape) - expected).max() <= TOLERANCE_IN_STD * expected.std()
+
+
+@torch.inference_mode()
+def check_frames(n: int, said: str, data_path: Path | None) -> None:
+    """As many spectrogram frames as the published code gives; where that fails, ours refuses the sound."""
+    network, wave = Cnn14(base_width=1).eval(), torch.zeros(1, n)
+    if said.startswith("ok"):
+        assert network.log_mel(wave).shape[1] == int(re.search(r"frames=(\d+)", said)[1])
+        assert network(wave)[0].shape == (1, network.dim)
+    else:
+        with pytest.raises(ValueError):
+            network(wave)
