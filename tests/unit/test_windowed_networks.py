@@ -18,6 +18,7 @@ from models.encoders.networks.languagebind import AudioTower, VideoTower, bare_t
 from models.encoders.networks.slowfast import SlowFast
 from models.encoders.networks.slowfast_names import from_caffe2, from_pytorchvideo, to_pyslowfast
 from models.encoders.networks.vit3d import VisionTransformer3d
+from models.encoders.with_torch.i3d import PORTS
 from models.weights import seeded_state
 from tests.parity.windowed_network_cases import hassony_name
 from workflow_scripts.lib.errors import UserError
@@ -208,7 +209,7 @@ def test_a_window_gives_a_row_per_eight_frames_less_one(n_frames):
 
 def test_the_ports_of_i3d_differ_and_pad_odd_sizes_differently():
     window = frames(1, 16, 32, 32)
-    rows = [i3d.load(i3d.Config(base_width=4, port=port), 0, "cpu").encode(window) for port in i3d.PORTS]
+    rows = [i3d.load(i3d.Config(base_width=4, port=port), 0, "cpu").encode(window) for port in PORTS]
     assert not np.allclose(*rows)
     assert paddings(torch.Size([11]), (3,), (2,), "same") == [(1, 1)]
     assert paddings(torch.Size([11]), (3,), (2,), "fixed") == [(0, 1)]
