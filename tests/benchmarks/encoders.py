@@ -37,6 +37,7 @@ from models.encoders.networks.clip import build_clip
 from models.encoders.networks.eva import ImageHalf, TextHalf, fill_half, image_tower, materialise, tokens_before_norm
 from models.encoders.networks.filling import fill
 from models.encoders.networks.pixels import PIXEL_MEAN, PIXEL_STD
+from models.encoders.with_torch.vgg16 import IMAGENET_MEAN, IMAGENET_STD
 
 N_VIDEOS = 4
 SECONDS = 3
@@ -125,7 +126,7 @@ def vgg() -> Bench:
 
     plain = torchvision_vgg16(weights=None).eval()
     encoder = vgg16.load(vgg16.Config(), plain.state_dict(), "cpu")
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (vgg16.IMAGENET_MEAN, vgg16.IMAGENET_STD))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
 
     def fc7(video: np.ndarray) -> torch.Tensor:
         pixels = (torch.from_numpy(video).permute(0, 3, 1, 2).contiguous().float() / 255 - mean) / std
