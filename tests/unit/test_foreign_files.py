@@ -314,7 +314,7 @@ def test_a_torchscript_archive_is_looked_through_before_torch_reads_it(tmp_path)
     read = LOADERS["TorchScript archive"]
     assert set(read(tmp_path / "a.pt")) == {"mean", "part.weight", "part.bias"}
     short = rezipped(tmp_path / "a.pt", lambda name, content: content[:4] if "/data/" in name else content)
-    with pytest.raises(UnreadableFile, match="new-a.pt: not a readable TorchScript archive: it claims"):
+    with pytest.raises(UnreadableFile, match=r"new-a\.pt: not a readable TorchScript archive: it claims"):
         read(short)
     content = bytearray((tmp_path / "a.pt").read_bytes())
     with zipfile.ZipFile(tmp_path / "a.pt") as archive:
@@ -322,7 +322,7 @@ def test_a_torchscript_archive_is_looked_through_before_torch_reads_it(tmp_path)
     place = content.index(archive_part(tmp_path / "a.pt", info))
     content[place] ^= 1
     (tmp_path / "flipped.pt").write_bytes(content)
-    with pytest.raises(UnreadableFile, match="flipped.pt: .*differs from its checksum"):
+    with pytest.raises(UnreadableFile, match=r"flipped\.pt: .*differs from its checksum"):
         read(tmp_path / "flipped.pt")
 
 

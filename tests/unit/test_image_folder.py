@@ -114,9 +114,7 @@ def png_of_size(width, height):
     """Return the begin of a picture that claims a size."""
     header = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
     chunks = (header, b"IDAT" + zlib.compress(bytes(100))[:8])
-    parts = (
-        (len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks
-    )
+    parts = ((len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks)
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 

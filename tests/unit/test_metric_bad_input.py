@@ -267,9 +267,9 @@ def test_answers_of_quag_are_read_as_it_writes_them(hirest):
         for name, found in spans.items()
     }
     assert submit("hirest_steps", hirest, write_json_file(annotated)).scored().metrics == plain
-    assert set(submit("hirest_moments", hirest, write_json_file({"loss": 0.5, **annotated})).scored().metrics.values()) == {
-        100.0
-    }
+    assert set(
+        submit("hirest_moments", hirest, write_json_file({"loss": 0.5, **annotated})).scored().metrics.values()
+    ) == {100.0}
     annotated["prompt q2"]["q2.mp4"]["steps"] = [7]
     with pytest.raises(errors.MalformedRow, match=r"q2\.mp4:steps: expected an object"):
         submit("hirest_steps", hirest, write_json_file(annotated))
