@@ -61,17 +61,20 @@ def _read(files: dict[str, Path], dataset: str, names: VideoNames) -> Annotation
     for split, path in files.items():
         repeated: Counter[tuple[Any, ...]] = Counter()
         fields: set[str] = set()
-        numeric: set[str] = set()
+        numeric: dict[str, bool] = {}
         for where, record in _records(path):
             _add_record(annotations, split, where, record, asked, names)
             repeated[tuple(record.get(field) for field in FIELDS)] += 1
             fields.update(record)
-            numeric.update(name for name, value in record.items() if name not in FIELDS and _holds_numbers(value))
+            for name in record.keys() - set(FIELDS):
+                if _holds_numbers(record[name]):
+                    numeric[name] = isinstance(record[name], list)
         if not repeated:
             remedy = "Add a line for every query, or take the file out of `annotations.files`."
             raise BadSourceFile(str(path), "no query", "one or more", remedy)
         _warn_of_similar(fields, path)
-        if numeric and not fields & {"start", "end"}:
+        # Bounds are two: a number alone is somebody's id.
+        if not fields & {"start", "end"} and (len(numeric) > 1 or any(numeric.values())):
             log.warning(
                 "%s: no moment is given: the fields that hold numbers (%s) are kept and not read. If they are the "
                 "bounds of moments in seconds, rename them to 'start' and 'end'",
