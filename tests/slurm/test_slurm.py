@@ -13,7 +13,7 @@ from tests.slurm.slurm_workflow import (
     small_demo,
     wait_until,
 )
-from tests.workflow.run_snakemake import Workflow, require_success, wait_for_end
+from tests.workflow.run_snakemake import ROOT, Workflow, require_success, wait_for_end
 
 pytestmark = [pytest.mark.workflow, pytest.mark.timeout(1800)]
 
@@ -132,6 +132,26 @@ def test_a_job_of_a_node_that_dies_goes_on_on_another_from_its_last_finished_vid
         workflow.cluster.revive_node(node)
     last = workflow.jobs("extract_visual")[-1]
     assert workflow.cluster.show(last)["NodeList"] != node
+    ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
+    assert reused >= kept
+    assert reused + computed == LONG
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("partition", "n_jobs"), [("cancelled", 2), ("requeued", 1)])
+def test_a_preempted_job_runs_again_and_goes_on_from_its_last_finished_video(on_slurm, partition, n_jobs):
+    workflow = on_slurm(small_demo(n_videos=LONG))
+    if partition == "cancelled":
+        workflow.environment["PATH"] = f"{ROOT / 'profiles/slurm/preempted'}:{workflow.environment['PATH']}"
+    started = workflow.start(INDEX, options=("--set-resources", f"extract_visual:slurm_partition={partition}"))
+    kept = met_in_the_middle(workflow)
+    (job,) = workflow.jobs("extract_visual", "RUNNING")
+    node = workflow.cluster.show(job)["NodeList"]
+    urgent = ("--partition=urgent", "--exclusive", f"--nodelist={node}", "--output=/dev/null", "--wrap=sleep 1")
+    workflow.cluster.ask("sbatch", *urgent)
+    require_success(wait_for_end(started))
+    assert len(workflow.jobs("extract_visual")) == n_jobs
+    assert workflow.cluster.show(job)["JobState"] == ("PREEMPTED" if partition == "cancelled" else "COMPLETED")
     ((reused, computed),) = workflow.reused_and_computed("demo", "rgb_histogram").values()
     assert reused >= kept
     assert reused + computed == LONG

@@ -421,6 +421,27 @@ def test_a_line_that_no_table_can_hold_is_named_with_its_field(tmp_path, line, e
         read_plain(tmp_path, line, "q.jsonl")
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.csv", "video,query,begin,to\na.mp4,x,1,2\n"),
+        ("q.csv", "video,query,onset,duration,offset\na.mp4,x,1,9,2\n"),
+        ("q.jsonl", '{"video": "a.mp4", "query": "x", "relevant_windows": [[1, 2]]}\n'),
+        ("q.jsonl", '{"video": "a.mp4", "query": "x", "from": "1.5", "to": 2}\n'),
+    ],
+)
+def test_numbers_that_are_kept_and_not_read_are_named_where_no_moment_is_given(tmp_path, caplog, name, text):
+    assert read_plain(tmp_path, text, name).moments == []
+    assert "no moment is given: the fields that hold numbers (" in caplog.text
+    assert "rename them to 'start' and 'end'" in caplog.text
+
+
+def test_further_numbers_beside_moments_are_nobodys_business(tmp_path, caplog):
+    read_plain(tmp_path, "video,query,start,end,age\na.mp4,x,1,2,30\n")
+    read_plain(tmp_path, "video,query,note,id\na.mp4,x,soon,7\n")
+    assert "no moment" not in caplog.text
+
+
 def test_a_column_that_is_nearly_a_known_one_is_named_in_a_table_too(tmp_path, caplog):
     with pytest.raises(errors.MissingKey, match="Rename 'Start' to 'start'"):
         read_plain(tmp_path, "video,query,Start,End\na.mp4,x,1,2\n")

@@ -101,6 +101,7 @@ BROKEN = [
     (repeat("videos"), errors.DuplicateVideo),
     (change("videos", 0, duration_s=0.0), errors.BadDuration),
     (change("videos", 0, duration_s=math.nan), errors.BadDuration),
+    (change("videos", 0, duration_s=1e289), errors.BadDuration),
     (change("videos", 0, fps=0.0), errors.BadFps),
     (change("videos", 0, fps=25.0, num_frames=251), errors.DurationMismatch),
     (change("videos", 0, clip_start_s=5.0, clip_end_s=5.0), errors.ReversedSpan),

@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import shutil
 import stat
 import tarfile
 import zipfile
@@ -181,6 +182,45 @@ def test_what_an_interrupted_call_left_is_made_again(tmp_path):
     unpack(make_zip(tmp_path / "archive"), tmp_path / "out")
     assert found(tmp_path / "out") == FILES
     assert not (tmp_path / "out.unpacking").exists()
+
+
+def test_content_that_cannot_be_in_an_archive_is_refused_before_it_is_written(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(archives._Writer, "_new_file", lambda self, name: written.append(name))
+    claiming = bytearray(make_zip(tmp_path / "archive").read_bytes())
+    place = claiming.rindex(b"PK\x01\x02") + 24
+    claiming[place : place + 4] = (4 * 10**9).to_bytes(4, "little")
+    (tmp_path / "archive").write_bytes(claiming)
+    with pytest.raises(UserError, match=r"archive: claims 4,000,070,\d+ bytes of content, but has .* Do not trust"):
+        unpack(tmp_path / "archive", tmp_path / "out")
+    # Of a tar the sizes are known one after the other: a sparse file claims what it likes.
+    entry = tarfile.TarInfo("set/huge.mp4")
+    entry.size = 10**12
+    (tmp_path / "archive").write_bytes(gzip.compress(entry.tobuf() + bytes(10240)))
+    with pytest.raises(UserError, match=r"archive: claims 1,000,000,000,000 bytes of content"):
+        unpack(tmp_path / "archive", tmp_path / "out")
+    assert written == []
+    assert_nothing_unpacked(tmp_path)
+
+
+def test_links_to_one_file_cannot_fill_the_disk(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "SMALL", 0)
+    files, links = {"a": bytes(10**6)}, [tar_link(f"b{i}", "a", tarfile.LNKTYPE) for i in range(100)]
+    with pytest.raises(UserError, match=r"archive: claims [0-9,]+ bytes of content"):
+        unpack(make_tar(tmp_path / "archive", files, links), tmp_path / "out")
+    assert_nothing_unpacked(tmp_path)
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_content_for_which_the_disk_has_no_room_is_refused_before_it_is_written(tmp_path, monkeypatch, make):
+    archive, written = make(tmp_path / "archive"), []
+    monkeypatch.setattr(archives._Writer, "_new_file", lambda self, name: written.append(name))
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6 - 100, 100))
+    with pytest.raises(OSError, match="No space left") as caught:
+        unpack(archive, tmp_path / "out")
+    assert caught.value.filename.endswith("100 are free)")
+    assert written == []
+    assert_nothing_unpacked(tmp_path)
 
 
 def test_a_full_disk_leaves_nothing_and_names_the_folder(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 """Frames that lie in folders as numbered images."""
 
+import os
+import zlib
 from fractions import Fraction
 
 import numpy as np
@@ -106,6 +108,41 @@ def test_a_broken_image_and_unequal_sizes_are_named(flow):
         list(read_images(frames, [12], CROP))
     with pytest.raises(UserError, match="rule hero is not for images"):
         list(read_images(frames, [0], {"rule": "hero", "size": 16}))
+
+
+def png_of_size(width, height):
+    """Return the begin of a picture that claims a size."""
+    header = b"IHDR" + width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 2, 0, 0, 0])
+    chunks = (header, b"IDAT" + zlib.compress(bytes(100))[:8])
+    parts = ((len(chunk) - 4).to_bytes(4, "big") + chunk + zlib.crc32(chunk).to_bytes(4, "big") for chunk in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda path: path.write_bytes(png_of_size(60000, 60000)), "claims 60000 x 60000 pixels|pixels, could be"),
+        (lambda path: path.write_bytes(png_of_size(20000, 4000)), "claims 20000 x 4000 pixels"),
+        (lambda path: path.write_bytes(png_of_size(32, 24)), "cannot be read as an image"),
+        (lambda path: os.truncate(path, path.stat().st_size // 2), "cannot be read as an image"),
+        (lambda path: path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"), "cannot be read as an"),
+        (lambda path: path.write_bytes(b"<!DOCTYPE html>"), "cannot be read as an image"),
+        (lambda path: path.write_bytes(b""), "cannot be read as an image"),
+    ],
+)
+def test_a_hostile_image_is_named_before_it_takes_memory(colour, change, found):
+    frames = list_images(colour, COLOUR, "vid")
+    change(frames[0][0])
+    with pytest.raises(DecodeError, match=rf"{frames[0][0].name}: .*({found})"):
+        next(read_images(frames, [0], None))
+    assert next(read_images(frames, [1], None)).shape[2] == 3
+
+
+def test_an_image_is_read_by_its_content_whatever_its_suffix(colour):
+    frames = list_images(colour, COLOUR, "vid")
+    write(frames[1][0].with_suffix(".png"), 100)
+    frames[1][0].with_suffix(".png").replace(frames[0][0])
+    assert next(read_images(frames, [0], None)).shape == (24, 32, 3)
 
 
 def test_every_sampling_rule_runs_over_the_numbers():

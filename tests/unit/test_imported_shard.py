@@ -16,6 +16,7 @@ RECIPE = {
     "times": 2.0,
     "tolerance_s": None,
     "on_wrong_length": "keep",
+    "store_dtype": "float16",
 }
 
 
@@ -47,6 +48,14 @@ def test_every_video_ends_in_rows_or_a_reason(project):
     assert found["a"].times.tolist() == [[0, 2], [2, 4], [4, 6]]
     assert found["b"].reason.startswith("wrong length: 30 rows of 2 s for 6.000 s")
     assert found["c"].reason == "missing: no c.npy"
+
+
+def test_a_value_that_the_store_cannot_hold_costs_its_video_only(project):
+    np.save(project / "files/b.npy", np.full((3, 2), 1e6, np.float32))
+    found = {video.id: video for video in imported(project).compute("ab")}
+    assert found["a"].status == "ok"
+    assert found["b"].reason == "unreadable: its value 1e+06 does not fit float16; set `store_dtype: float32`"
+    assert [video.status for video in imported(project, store_dtype="float32").compute("b")] == ["ok"]
 
 
 def project_of(folder, lengths, duration_s=150.0):

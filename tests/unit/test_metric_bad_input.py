@@ -254,6 +254,27 @@ def test_steps_of_videos_that_one_side_lacks_are_errors_and_reversed_ones_misses
     assert 0 <= found.per_query["recall@0.5"][1] <= 1
 
 
+def test_answers_of_quag_are_read_as_it_writes_them(hirest):
+    """Beside the answers stands a loss; end to end they have the form of the annotations."""
+    spans = {"q1": [[10, 20], [20, 30]], "q2": [[10, 15], [15, 30]]}
+    by_file = {f"{name}.mp4": {"bounds": found} for name, found in spans.items()}
+    plain = submit("hirest_steps", hirest, write_json_file(by_file)).scored().metrics
+    assert submit("hirest_steps", hirest, write_json_file({"loss": 0.5, **by_file})).scored().metrics == plain
+    annotated = {
+        f"prompt {name}": {
+            f"{name}.mp4": {"bounds": [10, 30], "steps": [{"absolute_bounds": span, "heading": "a"} for span in found]}
+        }
+        for name, found in spans.items()
+    }
+    assert submit("hirest_steps", hirest, write_json_file(annotated)).scored().metrics == plain
+    assert set(
+        submit("hirest_moments", hirest, write_json_file({"loss": 0.5, **annotated})).scored().metrics.values()
+    ) == {100.0}
+    annotated["prompt q2"]["q2.mp4"]["steps"] = [7]
+    with pytest.raises(errors.MalformedRow, match=r"q2\.mp4:steps: expected an object"):
+        submit("hirest_steps", hirest, write_json_file(annotated))
+
+
 def test_empty_steps_cover_nothing(hirest):
     path = write_json_file({"q1.mp4": {"bounds": [[10, 20], [20, 30]]}, "q2.mp4": {"bounds": []}})
     assert set(submit("hirest_steps_raw", hirest, path).scored().metrics.values()) == {50.0}

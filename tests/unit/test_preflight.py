@@ -48,6 +48,21 @@ def test_annotations_that_are_dated_in_the_future_are_refused_while_planning(ann
     asked("clips/features/clip_tiny/index.parquet")
 
 
+def test_items_and_predictions_that_are_dated_in_the_future_are_refused_while_planning(annotated):
+    ahead = (0, time.time() + 3600)
+    for name in ("items.json", "answers.jsonl"):
+        (annotated / name).write_text("{}")
+        os.utime(annotated / name, ahead)
+    mine = {**MINE, "annotations": {**MINE["annotations"], "items": ["items.json"]}}
+    with pytest.raises(UserError, match=r"items\.json: is dated .*`touch items\.json`"):
+        asked("clips/annotations/queries.parquet", datasets={"clips": mine})
+    mine = {**MINE, "external": {"mine": {"file": "answers.jsonl", "split": "test"}}}
+    with pytest.raises(
+        UserError, match=r"answers\.jsonl: is dated .* the metrics made from it .*`touch answers\.jsonl`"
+    ):
+        Plan({"datasets": {"clips": mine}}, CONFIG).external.file("clips", "mine")
+
+
 def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here):
     blocking, lines = asked("qvh/calce/metrics.json")
     assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos"]

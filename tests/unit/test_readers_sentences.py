@@ -140,6 +140,7 @@ def test_queries_without_number_are_known_by_their_place(tmp_path, indent):
         ({"timestamps": [[0, 1], [2]]}, errors.BadValue, r"timestamps\[1\]"),
         ({"duration": None}, errors.BadValue, "ABCDE:duration"),
         ({"duration": 0}, errors.BadDuration, r"a\.json:ABCDE"),
+        ({"duration": 2**63}, errors.BadValue, r"a\.json:ABCDE:duration"),
         ({"timestamps": [[0, 1], [2, float("nan")]]}, errors.NonFiniteSpan, "ABCDE#1"),
     ],
 )

@@ -26,7 +26,7 @@ LIBRARY = {
     "training",
 }
 ALLOWED = {
-    "fetching": {"store"},
+    "fetching": {"foreign", "store"},
     "foreign": set(),
     "store": {"foreign"},
     "console": set(),

@@ -1,5 +1,6 @@
 """Prediction files that somebody brings: forms, and faults that end with a named error, the file and the line."""
 
+import gzip
 import json
 
 import pytest
@@ -168,6 +169,79 @@ def test_answers_that_stand_in_annotation_files_of_calce_are_those_of_their_sent
     assert score(as_published, ["calce"])["metrics"] == plain["metrics"]
     with pytest.raises(UserError, match=r"1 predictions are about nothing that is annotated.*QVHighlight_2"):
         score(lambda rows: changed(3, query="of another numbering")(as_published(rows)), ["calce"])
+
+
+def test_result_files_of_calce_are_scored(score):
+    def as_published(rows):
+        return [
+            {
+                "qid": f"QVHighlight_{row['qid']}",
+                "query": f"Query: query {row['qid']}\n",
+                "raw_pred_windows": "[[1, 2]]",
+                "gt_windows": "[[1, 2]]",
+                "pred_windows": [window[:2] for window in row["pred_relevant_windows"]],
+            }
+            for row in rows
+        ]
+
+    plain = score(lambda rows: [{k: v for k, v in row.items() if "saliency" not in k} for row in rows], ["calce"])
+    assert score(as_published, ["calce"])["metrics"] == plain["metrics"]
+    with pytest.raises(UserError, match=r"preds\.jsonl:1:pred_windows\[0\]: no score.*`rules: \[calce\]`"):
+        score(as_published)
+    with pytest.raises(UserError, match=r"preds\.jsonl:3:pred_relevant_windows: expected a list .*, found \"I do not"):
+        score(changed(3, pred_relevant_windows="I do not know"))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "x"},
+        {"prompt": "x", "file": "a.mp4", "pred_relevant_windows": [[0, 1, 0.5]]},
+        {"prompt": [1]},
+        {"0": {"qid": 0, "pred_relevant_windows": [[0, 1, 0.5]]}},
+        {"predictions": [{"qid": 0}]},
+    ],
+)
+def test_an_object_that_names_no_query_is_told_what_names_one(score, row):
+    with pytest.raises(UserError, match=r"preds\.jsonl:2: names no query: expected objects with 'qid'"):
+        score(lambda rows: [rows[0], row, *rows[1:]])
+
+
+def test_what_lies_in_the_place_of_predictions_is_told(score):
+    path, pointer = score.folder / "other.jsonl", "version https://git-lfs.github.com/spec/v1\noid sha256:a\n"
+    for content, found in ((pointer, "a pointer of Git LFS"), ("<!DOCTYPE html>\n", "a web page instead of the file")):
+        path.write_text(content)
+        with pytest.raises(UserError, match=rf"other\.jsonl: .*{found}"):
+            list(read_values(path))
+    path.write_bytes(gzip.compress(b'{"qid": 1}\n'))
+    assert list(read_values(path)) == [(f"{path}:1", {"qid": 1})]
+
+
+def test_result_files_of_mrnet_are_scored(tmp_path, monkeypatch):
+    source, rows = sentence_files(tmp_path, "activitynet")
+    tables = import_tables(monkeypatch, tmp_path, "activitynet", "activitynet_captions", {"val_2": source})
+    best = [row | {"candidates": [[*row["candidates"][0][:2], 1.0]]} for row in rows]
+    texts, by_video = json.loads(source.read_text()), {}
+    for row in best[::-1]:
+        entry = by_video.setdefault(row["vid"], {"sentences": [], "pred_moments": [], "pred_scores": 0.5})
+        entry["sentences"].append(texts[row["vid"]]["sentences"][row["sentence_index"]])
+        entry["pred_moments"].append(row["candidates"][0][:2])
+
+    def score_file(name, content):
+        (tmp_path / name).write_text(content)
+        settings = external_settings(tmp_path / name, "activitynet", "val_2", ["mmn_float32"])
+        return score_external(monkeypatch, tables, settings, tmp_path / "out")["metrics"]
+
+    by_place = score_file("place.jsonl", "".join(json.dumps(row) + "\n" for row in best))
+    assert score_file("results888.json", json.dumps(by_video)) == by_place
+    video = next(iter(by_video))
+    for change, found in (
+        ({"sentences": ["nobody says this", "another 19"]}, "predictions are about nothing that is annotated"),
+        ({"pred_moments": [[1, 2]]}, "2 sentences and 1 pred_moments"),
+        ({"pred_moments": 7}, "pred_moments: expected a list"),
+    ):
+        with pytest.raises(UserError, match=found):
+            score_file("bad.json", json.dumps(by_video | {video: by_video[video] | change}))
 
 
 def test_only_moments_or_only_saliency_may_be_predicted(score):

@@ -15,6 +15,7 @@ from models.encoders import whisper
 from models.encoders.interface import SpeechSegment, Transcript
 from models.encoders.networks.voice_activity import SAMPLE_RATE, join_spans, speech_spans
 from models.encoders.with_torch.whisper import Heard, PieceRecogniser
+from tests.unit.made_sounds import sounds_of_nobody
 from tests.word_errors import word_error_rate, words
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, recording_path
 from workflow_scripts.lib.media.audio import read_audio
@@ -104,6 +105,19 @@ def test_without_voice_activity_the_no_speech_threshold_alone_keeps_silence_and_
     invented = everything.transcribe(sounds_without_speech())
     assert sum(bool(transcript.segments) for transcript in invented) >= 4
     assert all(transcript.segments == () for transcript in by_threshold.transcribe(sounds_without_speech()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("voice_activity", [True, False])
+def test_an_hour_in_which_nobody_speaks_gives_no_line(voice_activity):
+    hearing = recogniser(voice_activity=voice_activity)
+    said = [
+        (minute, segment.text)
+        for minute, sound in enumerate(sounds_of_nobody(60, SAMPLE_RATE))
+        for segment in hearing.transcribe([sound])[0].segments
+    ]
+    assert said == []
 
 
 def test_a_phrase_that_somebody_says_again_and_again_is_kept():

@@ -68,6 +68,10 @@ for i in $(seq 1 "$extra"); do
 done
 parts="PartitionName=cpu Nodes=$cpu_names Default=YES MaxTime=INFINITE State=UP"
 parts+=$'\n'"PartitionName=gpu Nodes=$host MaxTime=INFINITE State=UP"
+# Jobs of `urgent` take the nodes of jobs in these two, which SLURM then cancels, or puts back into the queue.
+parts+=$'\n'"PartitionName=cancelled Nodes=$cpu_names MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=CANCEL"
+parts+=$'\n'"PartitionName=requeued Nodes=$cpu_names MaxTime=INFINITE State=UP PriorityTier=1 PreemptMode=REQUEUE"
+parts+=$'\n'"PartitionName=urgent Nodes=$cpu_names MaxTime=INFINITE State=UP PriorityTier=9 PreemptMode=OFF"
 
 python3 - "$here/templates" "$dir" <<PY
 import pathlib, sys

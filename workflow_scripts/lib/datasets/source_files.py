@@ -13,9 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.datasets.errors import BadSourceFile, BadValue, MissingKey
+from workflow_scripts.lib.foreign.boundary import free_memory, what_it_is
 from workflow_scripts.lib.media.video_files import VIDEO_EXTENSIONS
 
 _MOST_DIGITS = 300
+_LARGEST_INTEGER = 2**63 - 1
+_GZIP = b"\x1f\x8b"
+_MEMORY_PARTS = 8
+"""Text as Python objects takes several times its bytes."""
 _LONG_NUMBER = re.compile(rf'"(\w+)"\s*:\s*-?\d{{{_MOST_DIGITS}}}')
 _HALF_A_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 _VIDEO_SUFFIXES = tuple(f".{extension}" for extension in VIDEO_EXTENSIONS)
@@ -87,7 +92,7 @@ def require(record: dict[str, Any], key: str, kind: type | tuple[type, ...], whe
     MissingKey
         If there is no such field.
     BadValue
-        If it is of another kind.
+        If it is of another kind, or a whole number that no table holds.
     """
     if key not in record:
         raise MissingKey(f"{where}:{key}", f"only {', '.join(record) or 'nothing'}", f"a field {key!r}")
@@ -96,6 +101,8 @@ def require(record: dict[str, Any], key: str, kind: type | tuple[type, ...], whe
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join(each.__name__ for each in kinds)
         raise BadValue(f"{where}:{key}", _shown(value), names)
+    if isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        raise BadValue(f"{where}:{key}", _shown(value), f"a number up to {_LARGEST_INTEGER}")
     return value
 
 
@@ -126,7 +133,10 @@ def _read_bytes(path: Path) -> bytes:
     try:
         stored = stored_path(path)
         data = stored.read_bytes()
-        return gzip.decompress(data) if stored.suffix == ".gz" else data
+        other = what_it_is(stored) if data else None
+        if other:
+            raise BadSourceFile(str(path), other, "the file itself", "Put the file itself in its place.")
+        return _decompressed(stored) if stored.suffix == ".gz" or data.startswith(_GZIP) else data
     except FileNotFoundError:
         remedy = "Put it there, or correct its path in the dataset's YAML file."
         raise BadSourceFile(str(path), "no such file", "an annotation file", remedy) from None
@@ -134,6 +144,17 @@ def _read_bytes(path: Path) -> bytes:
         raise BadSourceFile(
             str(path), f"damaged gzip data ({error})", "a complete .gz file", "Fetch it again."
         ) from None
+
+
+def _decompressed(path: Path) -> bytes:
+    """Return what a gzip file holds, if a part of the memory is enough for it."""
+    most = free_memory() // _MEMORY_PARTS
+    with gzip.open(path) as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        found = f"more than {most:,} bytes, which are too many for the memory"
+        raise BadSourceFile(str(path), found, "annotations or predictions", "Unpack it and look what it is.")
+    return data
 
 
 def _parse(text: str, path: str, first_line: int) -> Any:

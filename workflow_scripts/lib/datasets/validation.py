@@ -24,6 +24,8 @@ _STRICT_ERRORS = {
     "start_past_duration": errors.SpanOutsideVideo,
     "negative_start": errors.SpanOutsideVideo,
 }
+MOST_S = 1e7
+"""Longest duration that is believed, four months: what lies above was meant in another unit, or is damaged."""
 _FPS_TOLERANCE_S = 1e-9
 _TRANSCRIPT_TOLERANCE_S = 1.0
 _CAPTION_KINDS = ("reference", "sound", "visual")
@@ -142,8 +144,9 @@ def _check_videos(annotations: Annotations) -> None:
         if video_id in seen:
             raise errors.DuplicateVideo(where, f"a second row of {video_id}", "one row per video")
         seen.add(video_id)
-        if not (math.isfinite(row["duration_s"]) and row["duration_s"] > 0):
-            raise errors.BadDuration(where, f"the duration {row['duration_s']} s", "a finite number above 0")
+        if not 0 < row["duration_s"] < MOST_S:
+            expected = f"a number of seconds above 0 and below {MOST_S:,.0f}"
+            raise errors.BadDuration(where, f"the duration {row['duration_s']} s", expected)
         _check_frames(where, row)
         start, end = row.get("clip_start_s"), row.get("clip_end_s")
         if start is not None and end is not None and start >= end:

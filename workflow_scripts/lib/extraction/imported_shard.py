@@ -76,6 +76,12 @@ class ImportedShard:
             except UnreadableFile as error:
                 yield _failed(row_id, f"unreadable: {error}")
                 continue
+            dtype, largest = self._recipe["store_dtype"], np.abs(values).max()
+            if largest > np.finfo(dtype).max:
+                yield _failed(
+                    row_id, f"unreadable: its value {largest:g} does not fit {dtype}; set `store_dtype: float32`"
+                )
+                continue
             duration_s, self._lengths[row_id] = self._durations[row_id], len(values)
             wrong = wrong_length(self._recipe, len(values), duration_s)
             if wrong and self._recipe["on_wrong_length"] == "fail":

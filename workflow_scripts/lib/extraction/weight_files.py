@@ -5,18 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.foreign.boundary import reading
+from workflow_scripts.lib.foreign.model_folders import check_folder
 from workflow_scripts.lib.foreign.pickles import as_array, read_pickle
-from workflow_scripts.lib.foreign.torch_files import read_safetensors, read_torch, state_of
+from workflow_scripts.lib.foreign.torch_files import read_safetensors, read_torch, read_torchscript, state_of
 
 CHECKPOINT_KEYS = ("model", "module", "state_dict")
-
-
-def read_torchscript(path: Path) -> dict[str, Any]:
-    """Read the state dict of a TorchScript archive."""
-    import torch
-
-    with reading(path, "readable TorchScript archive", "Download or copy it again"):
-        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
 
 
 def read_model_entry(path: Path) -> dict[str, Any]:
@@ -64,11 +57,11 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "torch state dict": read_state_dict,
     "safetensors": read_safetensors,
     "Caffe2 pickle": read_caffe2,
-    "sentence-transformers folder": lambda path: path.parent,
+    "sentence-transformers folder": lambda path: check_folder(path.parent),
     "openai-whisper checkpoint": read_state_dict,
-    "transformers folder": lambda path: path.parent,
+    "transformers folder": lambda path: check_folder(path.parent),
     "word vectors": lambda path: path,
-    "CTranslate2 folder": lambda path: path.parent,
+    "CTranslate2 folder": lambda path: check_folder(path.parent),
     "part of a folder": lambda path: {},
 }
 """`loader` of config/weights.yaml -> how the file becomes what an encoder takes."""

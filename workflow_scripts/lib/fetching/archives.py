@@ -4,6 +4,8 @@ Only files and folders are written, never links or devices; a link to another fi
 """
 
 import contextlib
+import errno
+import os
 import posixpath
 import shutil
 import stat
@@ -19,18 +21,22 @@ from typing import IO, Literal
 from tqdm import tqdm
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.foreign.boundary import LARGEST_RATIO
 from workflow_scripts.lib.store.atomic import remove_tree
 
 BLOCK_BYTES = 1 << 20
 LONGEST_LINK = 4096
+SMALL = 1 << 20
+"""Content that no ratio makes suspicious."""
 
 
 @dataclass(frozen=True)
 class _Member:
-    """One entry of an archive: a file with its content, or a link with its target."""
+    """One entry of an archive: a file with its content and claimed size, or a link with its target."""
 
     name: str
     content: IO[bytes] | None
+    size: int = 0
     link: str | None = None
 
 
@@ -54,10 +60,10 @@ def unpack(archive: Path, folder: Path, layout: Literal["tree", "flat"] = "tree"
     Raises
     ------
     UserError
-        The archive is damaged or encrypted, an entry lies outside the folder, is a device or links outside, or two
-        files would have the same name. Nothing is left then.
+        The archive is damaged or encrypted, claims more content than can be in it, an entry lies outside the folder,
+        is a device or links outside, or two files would have the same name. Nothing is left then.
     OSError
-        The disk is full; nothing is left of what was unpacked.
+        The disk is full, or would be; nothing is left of what was unpacked.
     """
     staging = folder.with_name(f"{folder.name}.unpacking")
     remove_tree(staging)
@@ -83,24 +89,39 @@ class _Writer:
         self.archive, self.folder, self.layout = archive, folder, layout
         self.origins: dict[PurePosixPath, str] = {}
         """Path below the folder -> path in the archive."""
+        self.n_bytes = 0
 
     def write_all(self) -> tuple[int, int]:
         """Write files as they come, and links when all files are there."""
         links: list[_Member] = []
-        n_bytes = 0
+        self._require_room(_stated_bytes(self.archive))
         with tqdm(unit="B", unit_scale=True, desc=f"unpacking {self.archive.name}", mininterval=1) as bar:
             for member in _members(self.archive):
                 if member.link is not None:
                     links.append(member)
                     continue
+                self._require_room(member.size)
                 with self._new_file(member.name) as sink:
                     while block := member.content.read(BLOCK_BYTES):
                         sink.write(block)
                         bar.update(len(block))
-                    n_bytes += sink.tell()
+                    self.n_bytes += sink.tell()
             for member in links:
-                n_bytes += self._copy_target(member)
-        return len(self.origins), n_bytes
+                self._copy_target(member)
+        return len(self.origins), self.n_bytes
+
+    def _require_room(self, n_more: int) -> None:
+        """Refuse content that cannot be in the archive, or that the disk has no room for, before it is written."""
+        total, held = self.n_bytes + n_more, self.archive.stat().st_size
+        if total > LARGEST_RATIO * held + SMALL:
+            raise UserError(
+                f"{self.archive}: claims {total:,} bytes of content, but has {held:,} bytes for it; nothing was "
+                "unpacked. Do not trust this archive"
+            )
+        free = shutil.disk_usage(self.folder).free
+        if n_more > free:
+            message = f"{self.folder} ({n_more} bytes are needed, {free} are free)"
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), message)
 
     def _place(self, name: str) -> PurePosixPath:
         """Return where an entry goes, below the folder.
@@ -129,7 +150,7 @@ class _Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path.open("wb")
 
-    def _copy_target(self, link: _Member) -> int:
+    def _copy_target(self, link: _Member) -> None:
         target = PurePosixPath(posixpath.normpath(link.link))
         place = self._place(str(target)) if not target.is_absolute() else None
         source = self.folder / place if place else None
@@ -138,9 +159,18 @@ class _Writer:
                 f"{self.archive}: the entry {link.name!r} is a link to {link.link!r}, which is no file of the archive; "
                 "nothing was unpacked"
             )
+        self._require_room(source.stat().st_size)
         with self._new_file(link.name) as sink, source.open("rb") as content:
             shutil.copyfileobj(content, sink, BLOCK_BYTES)
-            return sink.tell()
+            self.n_bytes += sink.tell()
+
+
+def _stated_bytes(archive: Path) -> int:
+    """Return the size of what an archive holds: of a zip as it states, of a tar at least."""
+    if not zipfile.is_zipfile(archive):
+        return archive.stat().st_size
+    with zipfile.ZipFile(archive) as opened:
+        return sum(entry.file_size for entry in opened.infolist())
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -160,9 +190,9 @@ def _zip_members(archive: Path) -> Iterator[_Member]:
                 kind = stat.S_IFMT(entry.external_attr >> 16)
                 if kind == stat.S_IFLNK:
                     target = content.read(LONGEST_LINK).decode("utf-8", "replace")
-                    yield _Member(entry.filename, None, _from_folder_of(entry.filename, target))
+                    yield _Member(entry.filename, None, link=_from_folder_of(entry.filename, target))
                 elif kind in (0, stat.S_IFREG):
-                    yield _Member(entry.filename, content)
+                    yield _Member(entry.filename, content, entry.file_size)
                 else:
                     raise _device(archive, entry.filename)
 
@@ -176,11 +206,11 @@ def _tar_members(archive: Path) -> Iterator[_Member]:
                 continue
             name = posixpath.normpath(entry.name) if not entry.name.startswith("/") else entry.name
             if entry.isreg():
-                yield _Member(name, opened.extractfile(entry))
+                yield _Member(name, opened.extractfile(entry), entry.size)
             elif entry.issym():
-                yield _Member(name, None, _from_folder_of(name, entry.linkname))
+                yield _Member(name, None, link=_from_folder_of(name, entry.linkname))
             elif entry.islnk():
-                yield _Member(name, None, entry.linkname)
+                yield _Member(name, None, link=entry.linkname)
             else:
                 raise _device(archive, entry.name)
         # A tar file that ends between two entries reads as a shorter one; a complete one ends with a block of zeros.

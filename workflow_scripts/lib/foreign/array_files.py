@@ -12,6 +12,8 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
+_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
+_LONGEST_HEADER = 4096
 
 
 def read_npy(file: IO[bytes], held: int, where: str) -> np.ndarray:
@@ -31,7 +33,15 @@ def read_npy(file: IO[bytes], held: int, where: str) -> np.ndarray:
     """
     version = np.lib.format.read_magic(file)
     if version in _HEADERS:  # Version 3 differs in the names of fields, which rows do not have.
+        start = file.tell()
+        n_bytes = int.from_bytes(file.read(_LENGTH_BYTES[version]), "little")
+        # numpy's own words about long headers and objects advise to read them without its checks.
+        if n_bytes > _LONGEST_HEADER:
+            raise UnreadableFile(f"{where}: has a header of {n_bytes:,} bytes, expected that of one array of numbers")
+        file.seek(start)
         shape, _, dtype = _HEADERS[version](file)
+        if dtype.hasobject:
+            raise UnreadableFile(f"{where}: holds Python objects, expected numbers; save it as an array of numbers")
         claimed = math.prod(map(int, shape)) * dtype.itemsize
         if min(shape, default=0) < 0 or claimed > held:
             raise UnreadableFile(f"{where}: claims {shape} numbers of {dtype}, but has {held:,} bytes for them")

@@ -10,7 +10,7 @@ from workflow_scripts.lib.errors import UserError
 
 _REASON_CHARACTERS = 200
 _SMALL = 2**20
-_LARGEST_RATIO = 1032
+LARGEST_RATIO = 1032
 """To how many bytes deflate can blow up one (zlib's technical notes)."""
 _STARTS = {
     b"version https://git-lfs": "a pointer of Git LFS instead of the file: fetch the file with `git lfs pull`",
@@ -88,7 +88,7 @@ def check_claim(claimed: int, held: int, where: Path | str) -> None:
     ------
     UnreadableFile
     """
-    if claimed > _LARGEST_RATIO * held + _SMALL:
+    if claimed > LARGEST_RATIO * held + _SMALL:
         raise UnreadableFile(f"{where}: claims {claimed:,} bytes of content, but has {held:,} bytes for it")
     if claimed > (free := free_memory()):
         raise UnreadableFile(

@@ -30,6 +30,10 @@ def read_array(dataset: Any, where: str) -> np.ndarray:
     UnreadableFile
         If it holds none, takes them from another file, or claims more than its file can hold.
     """
+    import h5py
+
+    if not isinstance(dataset, h5py.Dataset):
+        raise UnreadableFile(f"{where}: expected an array, found a {type(dataset).__name__}")
     if dataset.external or dataset.is_virtual:
         raise UnreadableFile(f"{where}: takes its content from other files; copy it into this one")
     if dataset.dtype.kind not in "biuf":

@@ -6,11 +6,11 @@ import pickle
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from workflow_scripts.lib.foreign.boundary import UnreadableFile, reading
+from workflow_scripts.lib.foreign.boundary import UnreadableFile, check_claim, reading
 from workflow_scripts.lib.foreign.pickles import PlainUnpickler
 
 _LEGACY_PICKLES = 5
@@ -48,15 +48,45 @@ def read_torch(path: Path, mapped: bool = False) -> Any:
     import torch
 
     with reading(path, "readable torch file of tensors", _REMEDY):
-        with path.open("rb") as file:
-            is_zip = file.read(4) == b"PK\x03\x04"
-        (_check_zip if is_zip else _check_legacy)(path)
+        is_zip = check_torch(path)
         try:
             with torch.serialization.safe_globals(_numpy_names()):
                 return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped and is_zip)
         except pickle.UnpicklingError as error:
             # torch's own words advise to load the file without its checks.
             raise ValueError("it holds more than tensors") from error
+
+
+def check_torch(path: Path) -> bool:
+    """Look through a torch file before anything trusts it; return whether it is of today's form, a zip archive.
+
+    Raises
+    ------
+    Exception
+        Of any kind, where it is damaged or holds more than tensors.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    if is_zip:
+        _check_zip(path, _Checker)
+    else:
+        _check_legacy(path)
+    return is_zip
+
+
+def read_torchscript(path: Path) -> dict[str, Any]:
+    """Read the tensors of a TorchScript archive by name.
+
+    Raises
+    ------
+    UnreadableFile
+        If it is damaged or no such archive.
+    """
+    import torch
+
+    with reading(path, "readable TorchScript archive", "Download or copy it again"):
+        _check_zip(path, _ScriptChecker)
+        return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
 
 
 def read_safetensors(path: Path) -> dict[str, Any]:
@@ -122,9 +152,10 @@ def _numpy_names() -> list[Any]:
     return [*functions, *scalars, np.ndarray, np.dtype, *kinds]
 
 
-def _check_zip(path: Path) -> None:
+def _check_zip(path: Path, checker: "type[_Checker]") -> None:
     """Look through a file of today's form: checksums, what its pickle names, sizes of its storages."""
     with zipfile.ZipFile(path) as file:
+        check_claim(sum(info.file_size for info in file.infolist()), path.stat().st_size, path)
         damaged = file.testzip()
         if damaged is not None:
             raise ValueError(f"its part {damaged} differs from its checksum: bits were lost on the way")
@@ -134,7 +165,7 @@ def _check_zip(path: Path) -> None:
             raise ValueError("an archive without data.pkl")
         folder = main.removesuffix("data.pkl")
         held = {name.removeprefix(f"{folder}data/"): size for name, size in sizes.items()}
-        _Checker(io.BytesIO(file.read(main)), held).load()
+        checker(io.BytesIO(file.read(main)), held).load()
 
 
 def _check_legacy(path: Path) -> None:
@@ -181,3 +212,24 @@ class _Checker(PlainUnpickler):
         if claimed > held:
             raise ValueError(f"it claims {claimed:,} bytes for a tensor, but has {held:,} bytes for it")
         return _Named("storage")
+
+
+class _ScriptChecker(_Checker):
+    """Goes through the pickle of a TorchScript archive, which names classes of its own code; none of them is made."""
+
+    def find_class(self, module: str, name: str) -> _Named:
+        """Return a stand-in for any name."""
+        return _Named(name)
+
+    dispatch: ClassVar = dict(_Checker.dispatch)
+
+    def _make(self) -> None:
+        self.stack.pop()
+        self.stack[-1] = _Named("object")
+
+    def _build(self) -> None:
+        self.stack.pop()
+
+    dispatch[pickle.NEWOBJ[0]] = _make
+    dispatch[pickle.REDUCE[0]] = _make
+    dispatch[pickle.BUILD[0]] = _build

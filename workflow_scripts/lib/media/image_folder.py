@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.media_error import DecodeError, MediaError
@@ -16,6 +16,10 @@ from workflow_scripts.lib.media.sampling import FrameTimes
 
 FRAME = "{frame}"
 VIDEO = "{video_id}"
+
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF", "PPM", "GIF")
+"""Others, such as EPS, are drawn by programs of their own."""
+_MOST_PIXELS = 2**26
 
 Frames = list[tuple[Path, ...]]
 """The files of each frame, one or (x, y), by number."""
@@ -128,7 +132,13 @@ def _read(files: tuple[Path, ...]) -> np.ndarray:
 
 def _pixels(path: Path, mode: str) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=_FORMATS) as picture:
+            width, height = picture.size
+            if width * height > _MOST_PIXELS:
+                raise DecodeError(f"{path}: claims {width} x {height} pixels, which no frame of a video has.")
             return np.asarray(picture.convert(mode))
-    except (OSError, UnidentifiedImageError) as error:
-        raise DecodeError(f"{path}: cannot be read as an image ({error}).") from error
+    # Pillow raises what it likes at damaged bytes: SyntaxError, struct.error, MemoryError and others.
+    except Exception as error:
+        if isinstance(error, DecodeError):
+            raise
+        raise DecodeError(f"{path}: cannot be read as an image ({error or type(error).__name__}).") from error

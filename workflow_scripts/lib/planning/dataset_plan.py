@@ -1,7 +1,5 @@
 """What the rules ask about a dataset: its shards, its annotation files, how they are read."""
 
-import shlex
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from workflow_scripts.lib.datasets.video_folder import (
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.shards import (
@@ -34,9 +33,6 @@ from workflow_scripts.lib.store.shards import (
 )
 from workflow_scripts.lib.store.tables import read_table
 from workflow_scripts.lib.versions import version_of, versions_of
-
-_CLOCKS_DIFFER_S = 10.0
-"""By how much the clocks of a machine and of its file server may differ."""
 
 
 class Datasets:
@@ -157,7 +153,7 @@ class Datasets:
             files = {split: stored_path(Path(path)) for split, path in source.files.items()}
             for path in files.values():
                 self._downloads.require(path)
-                _refuse_future_date(path)
+            refuse_future_dates([*files.values(), *map(Path, self.item_files(name))], "tables")
             cache = RESULTS / name / "shards" / "annotated.json"
             self._annotated[name] = annotated_videos(
                 files.values(),
@@ -303,16 +299,6 @@ def _listed_shards(folder: Path, n_shards: int | None) -> list[str]:
 
 def _manifest(dataset: str) -> str:
     return f"{RESULTS}/{dataset}/media/manifest.parquet"
-
-
-def _refuse_future_date(path: Path) -> None:
-    """Refuse a file that is newer than anything that can be made from it: Snakemake would delete that at every try."""
-    ahead_s = path.stat().st_mtime - time.time() if path.is_file() else 0.0
-    if ahead_s > _CLOCKS_DIFFER_S:
-        raise UserError(
-            f"{path}: is dated {ahead_s:,.0f} s in the future, so that the tables made from it always seem too old and "
-            f"are deleted. Give it today's date (`touch {shlex.quote(str(path))}`), or set the clock of this machine."
-        )
 
 
 def _generated(dataset: Dataset) -> dict[str, str]:

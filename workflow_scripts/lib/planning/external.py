@@ -10,6 +10,7 @@ from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
+from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.versions import versions_of
@@ -30,12 +31,13 @@ class External:
         Raises
         ------
         UserError
-            the dataset names no such file, or it is not there and has no address
+            the dataset names no such file, it is not there and has no address, or is dated in the future
         """
         file = self._given(dataset, name).file
         path = stored_path(Path(file))
         if not path.is_file() and file not in self._configuration.single_downloads():
             raise UserError(missing_files.prediction_file(dataset, name, path))
+        refuse_future_dates([path], "metrics")
         return str(path)
 
     def settings(self, dataset: str, name: str) -> str:

@@ -1,10 +1,12 @@
 """Read prediction files in the benchmarks' submission formats; every fault is named with file and line.
 
-Moments: one JSON object per query, one a line or in a list, as in CALCE's annotation files too, or HiREST's prompt ->
-file -> `bounds`. Steps and step captions: HiREST's file -> `bounds` or `captions`. Captions: a list of `image_id`,
-`caption`. Videos: HiREST's prompt -> `videos`, `scores`. A file may be gzip-compressed.
+Moments: one JSON object per query, one a line or in a list, as in CALCE's annotation and result files too; HiREST's
+prompt -> file -> `bounds`; or MRNet's video -> `sentences`, `pred_moments`. Steps and step captions: HiREST's file ->
+`bounds` or `captions`. Captions: a list of `image_id`, `caption`. Videos: HiREST's prompt -> `videos`, `scores`. A file
+may be gzip-compressed.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,10 +36,14 @@ from workflow_scripts.lib.metrics.windows import Windows, as_float, list_windows
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit, step_id
 from workflow_scripts.lib.scoring.json_values import checked_list, checked_object, checked_text, read_values, shown
 
-WINDOW_FIELDS = ("pred_relevant_windows", "candidates", "stage1_result")
+WINDOW_FIELDS = ("pred_relevant_windows", "candidates", "stage1_result", "pred_windows")
 NAMES = ("query_id", "qid", "vid", "sentence_index")
 """Fields that name a query."""
 SALIENCY_FIELD = "pred_saliency_scores"
+_PROMPT_PREFIX = "Query: "
+"""What CALCE's result files put before a sentence."""
+_LOSS = "loss"
+"""What HiREST's files of validation splits hold beside the answers."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ def _moment_answer(
 
 def _as_array(windows: Any, place: str, needs_scores: bool, leniency: Leniency) -> np.ndarray:
     """Return windows as float64 (W, 3) with score or (W, 2)."""
-    if isinstance(windows, str):
+    if isinstance(windows, str) and not needs_scores:
         windows = parse_windows(windows)
     if not isinstance(windows, list):
         raise MalformedRow(f"{place}: expected a list of [start, end, score], found {shown(windows)}")
@@ -206,7 +212,8 @@ def _as_array(windows: Any, place: str, needs_scores: bool, leniency: Leniency) 
         if not isinstance(window, list) or len(window) < 2:
             raise MalformedRow(f"{place}[{rank}]: expected [start, end, score], found {shown(window)}")
         if len(window) < width:
-            raise MissingScore(f"{place}[{rank}]: no score, by which windows are ranked: {shown(window)}")
+            remedy = "Other rule sets, such as `rules: [calce]`, take windows in the order of the list."
+            raise MissingScore(f"{place}[{rank}]: no score, by which windows are ranked: {shown(window)}. {remedy}")
     return np.array([[as_float(value) for value in window[:width]] for window in windows])
 
 
@@ -244,14 +251,45 @@ def _query_records(path: Path) -> Iterator[tuple[str, dict[str, Any], Mapping[st
         if name:
             yield place, name, record
             continue
-        # HiREST: one object, prompt -> file -> bounds.
-        for prompt, videos in record.items():
-            for name, entry in checked_object(videos, f"{place}:{prompt!r}").items():
-                where = f"{place}:{prompt!r}:{name}"
-                bounds = checked_object(entry, where).get("bounds")
-                if bounds is None:
-                    raise MissingField(f"{where}: no 'bounds'")
-                yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
+        for key, entry in _without_loss(record):
+            read = _of_sentences if isinstance(entry, Mapping) and "sentences" in entry else _of_prompt
+            yield from read(key, entry, place)
+
+
+def _without_loss(record: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    return (item for item in record.items() if not (item[0] == _LOSS and isinstance(item[1], float)))
+
+
+def _of_prompt(prompt: str, videos: Any, place: str) -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+    """Yield the answers of HiREST's prompt -> file -> `bounds`."""
+    if not isinstance(videos, Mapping) or not all(isinstance(entry, Mapping) for entry in videos.values()):
+        raise MalformedRow(
+            f"{place}: names no query: expected objects with 'qid', 'query_id', or 'vid' and 'sentence_index', or "
+            f"HiREST's prompt -> file -> 'bounds'; found {shown({prompt: videos})}"
+        )
+    for name, entry in videos.items():
+        where = f"{place}:{prompt!r}:{name}"
+        bounds = entry.get("bounds")
+        if bounds is None:
+            raise MissingField(f"{where}: no 'bounds'")
+        yield where, {"prompt": prompt, "file": name}, {WINDOW_FIELDS[0]: [bounds] if bounds else []}
+
+
+def _of_sentences(
+    video: str, entry: Mapping[str, Any], place: str
+) -> Iterator[tuple[str, dict[str, Any], Mapping[str, Any]]]:
+    """Yield the answers of MRNet's video -> `sentences`, `pred_moments`: the best one, sorted by annotated moments."""
+    where = f"{place}:{video!r}"
+    sentences, moments = (checked_list(entry.get(key), f"{where}:{key}") for key in ("sentences", "pred_moments"))
+    if len(sentences) != len(moments):
+        raise MalformedRow(f"{where}: {len(sentences)} sentences and {len(moments)} pred_moments")
+    seen: Counter[str] = Counter()
+    for index, (sentence, moment) in enumerate(zip(sentences, moments, strict=True)):
+        text = checked_text(sentence, f"{where}:sentences[{index}]")
+        name = {"vid": video, "sentence": text, "repetition": seen[text]}
+        seen[text] += 1
+        # One window needs no score to be the first.
+        yield f"{where}[{index}]", name, {WINDOW_FIELDS[0]: [[*checked_list(moment, f"{where}[{index}]"), 1.0]]}
 
 
 def _named(name: Mapping[str, Any]) -> str:
@@ -267,6 +305,9 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
     by_number = {row["source_query_id"]: row["query_id"] for row in rows if row["source_query_id"] is not None}
     by_place = {(row["video_id"], row["ordinal"]): row["query_id"] for row in rows}
     by_prompt = {(row["text"], row["video_id"]): row["query_id"] for row in rows}
+    by_sentence: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: row["ordinal"]):
+        by_sentence[row["video_id"], row["text"]].append(row["query_id"])
     texts = {row["query_id"]: row["text"] for row in rows}
 
     def numbered(record: Mapping[str, Any]) -> str | None:
@@ -275,7 +316,9 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
             return by_number[qid]
         query = by_number.get(official_number(qid))
         # Of CALCE's `Charades_7` there are two numberings: a sentence tells whether it is this one.
-        return query if query and record.get("query") in (None, texts[query]) else None
+        said = record.get("query")
+        sentence = said.removeprefix(_PROMPT_PREFIX).strip() if isinstance(said, str) else said
+        return query if query and sentence in (None, texts[query].strip()) else None
 
     def find(record: Mapping[str, Any], place: str) -> str | None:
         for key in ("query_id", "qid"):
@@ -287,13 +330,21 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
             return numbered(record)
         if "prompt" in record:
             return by_prompt.get((record["prompt"], without_suffix(record["file"])))
+        if "sentence" in record:
+            found = (by_sentence.get((name, record["sentence"]), []) for name in _names(record["vid"]))
+            queries = next(filter(None, found), [])
+            return next(iter(queries[record["repetition"] :]), None)
         if not isinstance(record.get("vid"), str) or not isinstance(record.get("sentence_index"), int):
             raise MalformedRow(f"{place}: 'vid' needs 'sentence_index', the place of the sentence in the video's list")
-        names = (record["vid"], without_suffix(record["vid"]), record["vid"].removeprefix("v_"))
-        found = (by_place.get((name, record["sentence_index"])) for name in names)
+        found = (by_place.get((name, record["sentence_index"])) for name in _names(record["vid"]))
         return next((query for query in found if query is not None), None)
 
     return find
+
+
+def _names(video: str) -> tuple[str, ...]:
+    """Return what may be the id of a video that a file calls so."""
+    return video, without_suffix(video), video.removeprefix("v_")
 
 
 # Steps, captions, videos
@@ -306,9 +357,21 @@ def _query_of_file(split: AnnotatedSplit) -> dict[str, str]:
 
 def _by_file(path: Path, split: AnnotatedSplit) -> Iterator[tuple[str, str | None, str, Mapping[str, Any]]]:
     query_of = _query_of_file(split)
-    for name, entry in require_object(read_json(path), str(path)).items():
-        place = f"{path}:{name}"
-        yield name, query_of.get(without_suffix(name)), place, checked_object(entry, place)
+    for name, content in _without_loss(require_object(read_json(path), str(path))):
+        entry = checked_object(content, f"{path}:{name}")
+        is_prompt = bool(entry) and all(isinstance(own, Mapping) and "steps" in own for own in entry.values())
+        files = {file: _steps_of(own, f"{path}:{name!r}:{file}") for file, own in entry.items()} if is_prompt else {}
+        for file, own in (files or {name: entry}).items():
+            yield file, query_of.get(without_suffix(file)), f"{path}:{file}", own
+
+
+def _steps_of(entry: Mapping[str, Any], place: str) -> dict[str, list[Any]]:
+    """Return the steps of a video in the form of annotation files, in which QUAG writes its answers end to end."""
+    steps = [checked_object(step, f"{place}:steps") for step in checked_list(entry["steps"], f"{place}:steps")]
+    return {
+        "bounds": [step.get("absolute_bounds") for step in steps],
+        "captions": [step.get("heading") for step in steps],
+    }
 
 
 def _read_steps(path: Path, split: AnnotatedSplit, leniency: Leniency) -> tuple[Read, list[str]]:
@@ -351,7 +414,7 @@ def _read_captions(path: Path) -> tuple[Read, list[str]]:
     read = Read(path)
     for place, value in read_values(path):
         record = require_object(value, place)
-        name = next((str(record[key]) for key in ("video_id", "image_id", "id") if key in record), None)
+        name = next((str(record[key]) for key in ("video_id", "image_id", "clip_id", "id") if key in record), None)
         if name is None or "caption" not in record:
             raise MissingField(f"{place}: expected 'video_id' (or 'image_id') and 'caption', found {shown(record)}")
         read.add(without_suffix(name), checked_text(record["caption"], place), place)

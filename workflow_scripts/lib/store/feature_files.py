@@ -172,7 +172,8 @@ def _array_in(data: bytes, key: str | None, where: str) -> np.ndarray:
     if data.startswith(b"PK"):
         with NpzFile(io.BytesIO(data), where) as arrays:
             return arrays.read(_one_of(arrays.names(), key, where))
-    return as_array(_member(unpickle(data), key, where), len(data))
+    with reading(where, "array as an npy file, an npz file or a pickle"):
+        return as_array(_member(unpickle(data), key, where), len(data))
 
 
 def _one_of(names: Iterable[str], key: str | None, where: str) -> str:
@@ -180,8 +181,10 @@ def _one_of(names: Iterable[str], key: str | None, where: str) -> str:
     names = list(names)
     if key is None and len(names) == 1:
         return names[0]
+    if not names:
+        raise UnreadableFile(f"{where}: holds no array")
     if key is None or key not in names:
-        found = f"no array {key!r}" if key else "several arrays" if names else "no array"
+        found = f"no array {key!r}" if key else "several arrays"
         raise UnreadableFile(f"{where}: {found}; set `key` to one of {', '.join(map(str, names[:10]))}")
     return key
 
@@ -217,7 +220,7 @@ def _array_of(group: Any, key: str | None, where: str) -> np.ndarray:
     import h5py
 
     found = member(group, key if key and key in group else _one_of(group, key, where), where)
-    if not isinstance(found, h5py.Dataset):
+    if isinstance(found, h5py.Group):
         raise UnreadableFile(f"{where}: expected an array, found a group of {', '.join(list(found)[:10])}; set `key`")
     return read_array(found, where)
 
@@ -232,7 +235,7 @@ def _hdf5_entries(path: Path, key: str | None) -> tuple[Callable, Callable]:
         if file.get(name, getlink=True) is None:
             return None
         found = member(file, name, name)
-        return read_array(found, name) if isinstance(found, h5py.Dataset) else _array_of(found, key, name)
+        return _array_of(found, key, name) if isinstance(found, h5py.Group) else read_array(found, name)
 
     return file.keys, read
 

@@ -10,6 +10,7 @@ import csv
 import difflib
 import io
 import logging
+import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -60,14 +61,26 @@ def _read(files: dict[str, Path], dataset: str, names: VideoNames) -> Annotation
     for split, path in files.items():
         repeated: Counter[tuple[Any, ...]] = Counter()
         fields: set[str] = set()
+        numeric: dict[str, bool] = {}
         for where, record in _records(path):
             _add_record(annotations, split, where, record, asked, names)
             repeated[tuple(record.get(field) for field in FIELDS)] += 1
             fields.update(record)
+            for name in record.keys() - set(FIELDS):
+                if _holds_numbers(record[name]):
+                    numeric[name] = isinstance(record[name], list)
         if not repeated:
             remedy = "Add a line for every query, or take the file out of `annotations.files`."
             raise BadSourceFile(str(path), "no query", "one or more", remedy)
         _warn_of_similar(fields, path)
+        # Bounds are two: a number alone is somebody's id.
+        if not fields & {"start", "end"} and (len(numeric) > 1 or any(numeric.values())):
+            log.warning(
+                "%s: no moment is given: the fields that hold numbers (%s) are kept and not read. If they are the "
+                "bounds of moments in seconds, rename them to 'start' and 'end'",
+                path,
+                ", ".join(sorted(numeric)),
+            )
         n_repeated = sum(count - 1 for count in repeated.values())
         if n_repeated:
             log.warning("%s: %d lines repeat another one; every line counts", path, n_repeated)
@@ -90,6 +103,16 @@ def _warn_of_similar(fields: Collection[str], path: Path) -> None:
     for name in sorted(fields - set(FIELDS)):
         for meant in difflib.get_close_matches(name.lower(), absent, n=1, cutoff=_SIMILAR):
             log.warning("%s: the field %r is kept and not read; if it is %r, rename it", path, name, meant)
+
+
+def _holds_numbers(value: Any) -> bool:
+    """Tell whether a field holds a number, as a number or as text, or a list of them."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_holds_numbers, value))
+    try:
+        return isinstance(value, int | float | str) and not isinstance(value, bool) and math.isfinite(float(value))
+    except (ValueError, OverflowError):
+        return False
 
 
 def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
