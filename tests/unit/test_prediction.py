@@ -1,5 +1,6 @@
 """From a results folder to metrics: the entry points train, predict, evaluate, collect_metrics and report."""
 
+import contextlib
 import importlib
 import json
 import re
@@ -14,6 +15,7 @@ from accelerate.state import AcceleratorState, GradientState
 from models.systems.img import system as img_system
 from models.systems.interface import Caption, QueryScore, Ranked, Saliency, Span, Step, System, Told
 from tests.unit.made_features import read_by
+from tests.unit.made_processes import by_processes
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_EPOCHS, N_SELECT, made_item
 from workflow_scripts.lib.datasets import errors
@@ -23,8 +25,9 @@ from workflow_scripts.lib.metrics.windows import list_windows
 from workflow_scripts.lib.predictions.answer_readers import read_spans
 from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers, write_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
+from workflow_scripts.lib.training import prediction
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
-from workflow_scripts.lib.training.checkpoint import read_checkpoint
+from workflow_scripts.lib.training.checkpoint import Trained, read_checkpoint, write_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
 from workflow_scripts.lib.versions import code_revision
 
@@ -224,6 +227,72 @@ def test_predictions_are_the_same_every_time(trained, tmp_path, monkeypatch):
     settings, out = trained
     once, again = (predict(monkeypatch, settings, out / "checkpoint.safetensors", tmp_path / n) for n in "ab")
     assert once == again
+
+
+def written(out):
+    """Return the bytes of the tables that a prediction wrote."""
+    return {path.name: path.read_bytes() for path in sorted(out.rglob("*.parquet"))}
+
+
+def test_two_processes_write_the_bytes_of_one_also_after_a_kill(trained, tmp_path, monkeypatch):
+    settings, checkpoint = trained[0], trained[1] / "checkpoint.safetensors"
+    one = changed(settings, "by_1.json", lambda content: content["config"]["evaluation"].update(batch_size=1))
+    two = changed(one, "by_2.json", lambda content: content["runtime"].update(processes=2))
+    known, asked = img_system.System.predict, []
+
+    def answer(self, *args):
+        asked.append(1)
+        return known(self, *args)
+
+    def by(n_processes, name, dies_at=None):
+        asked.clear()
+
+        def ask(share):
+            def dying(self, *args):
+                if len(asked) == dies_at:
+                    raise KeyboardInterrupt
+                return answer(self, *args)
+
+            with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+                patch.setattr(AnswerJournal.__init__, "__defaults__", (0.0,))
+                patch.setattr(prediction, "_BATCHES_APART", 1)
+                patch.setattr(img_system.System, "predict", dying)
+                given = ("--settings", (one, two)[share.n_processes - 1], "--checkpoint", checkpoint, "--seed", 0)
+                run(patch, "predict", *given, "--split", "test", "--out", tmp_path / name)
+            return len(asked)
+
+        return by_processes(n_processes, ask, tmp_path / f"{name}_{n_processes}")
+
+    assert by(1, "one") == [10]
+    assert by(2, "two") == [6, 4]
+    assert len(written(tmp_path / "one")) == 6
+    assert written(tmp_path / "two") == written(tmp_path / "one")
+    # Both die in the second row of the first five batches.
+    assert by(2, "killed", dies_at=1) == [1, 1]
+    assert (tmp_path / "killed/answers_so_far.jsonl").is_file()
+    assert by(1, "killed") == [8]
+    assert written(tmp_path / "killed") == written(tmp_path / "one")
+    assert not (tmp_path / "killed/answers_so_far.jsonl").exists()
+
+
+def test_a_prediction_starts_as_many_processes_as_its_training_had(trained, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("workflow_scripts.lib.training.processes.os.execvp", lambda _, command: started.extend(command))
+    settings = changed(trained[0], "two.json", lambda content: content["runtime"].update(processes=2))
+    predict(monkeypatch, settings, trained[1] / "checkpoint.safetensors", tmp_path)
+    assert started[started.index("--nproc-per-node") + 1] == "2"
+    assert started[started.index("--module") + 1] == "workflow_scripts.predict"
+
+
+def test_a_checkpoint_of_another_version_of_the_code_says_which_and_what_to_do(trained, tmp_path, monkeypatch):
+    found = read_checkpoint(trained[1] / "checkpoint.safetensors")
+    name = next(iter(found.state))
+    lacking = {key: value for key, value in found.state.items() if key != name}
+    notes = found.notes | {"code_revision": "0123abc"}
+    write_checkpoint(tmp_path / "old.safetensors", Trained(lacking, found.standardiser, notes))
+    message = rf"old\.safetensors: .* do not fit .*\({code_revision()[:7]}.* written by 0123abc\. .*train again.*{name}"
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        predict(monkeypatch, trained[0], tmp_path / "old.safetensors", tmp_path / "out")
 
 
 def changed(settings, name, change):

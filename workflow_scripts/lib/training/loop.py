@@ -30,6 +30,7 @@ from workflow_scripts.lib.training.prediction import Asking, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches, TrainingSamples
 from workflow_scripts.lib.training.selection import CheckpointSelection
+from workflow_scripts.lib.training.sharing import Share
 from workflow_scripts.lib.training.standardiser import Standardiser
 from workflow_scripts.lib.training.state import Progress, StateFolder
 
@@ -287,8 +288,7 @@ class Training:
         progress.epoch += 1
         row |= {"epoch": progress.epoch, "step": progress.step, "lr": self.schedule.get_last_lr()[0]}
         if progress.epoch % self.selection["every_epochs"] == 0 or progress.epoch == self.recipe.epochs:
-            # One process answers for all, so that none of them decides otherwise about the end.
-            (scores,) = broadcast_object_list([self._evaluate() if self.accelerator.is_main_process else None])
+            scores = self._evaluate()
             row |= scores
             self._keep_best(self.choice.value(scores))
         progress.history.append(row)
@@ -306,6 +306,7 @@ class Training:
             self.seed,
             self.choice.given,
             n_workers=self.runtime.num_workers,
+            share=Share(self.accelerator.process_index, self.n_processes),
         )
         return self.choice.scores(self.system, self.accelerator.unwrap_model(self.network), asking)
 
