@@ -1,11 +1,12 @@
 """From a results folder to metrics: the entry points train, predict, evaluate, collect_metrics and report."""
 
-import contextlib
 import importlib
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from accelerate.state import AcceleratorState, GradientState
 from models.systems.img import system as img_system
 from models.systems.interface import Caption, QueryScore, Ranked, Saliency, Span, Step, System, Told
 from tests.unit.made_features import read_by
-from tests.unit.made_processes import by_processes
 from tests.unit.made_results import SPLIT_ENDS, make_results
 from tests.unit.made_training import N_EPOCHS, N_SELECT, made_item
 from workflow_scripts.lib.datasets import errors
@@ -25,12 +25,12 @@ from workflow_scripts.lib.metrics.windows import list_windows
 from workflow_scripts.lib.predictions.answer_readers import read_spans
 from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers, write_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
-from workflow_scripts.lib.training import prediction
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import Trained, read_checkpoint, write_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
 from workflow_scripts.lib.versions import code_revision
 
+ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"moments": "annotated", "steps": "annotated"}
 NAMES = {"run_id": "made/img/seed0", "system": "img", "dataset": "made", "split": "test"}
 
@@ -234,45 +234,22 @@ def written(out):
     return {path.name: path.read_bytes() for path in sorted(out.rglob("*.parquet"))}
 
 
-def test_two_processes_write_the_bytes_of_one_also_after_a_kill(trained, tmp_path, monkeypatch):
+def test_two_processes_write_the_bytes_of_one(trained, tmp_path, monkeypatch):
     settings, checkpoint = trained[0], trained[1] / "checkpoint.safetensors"
-    one = changed(settings, "by_1.json", lambda content: content["config"]["evaluation"].update(batch_size=1))
+    one = changed(settings, "by_1.json", lambda content: content["config"]["evaluation"].update(batch_size=2))
     two = changed(one, "by_2.json", lambda content: content["runtime"].update(processes=2))
-    known, asked = img_system.System.predict, []
-
-    def answer(self, *args):
-        asked.append(1)
-        return known(self, *args)
-
-    def by(n_processes, name, dies_at=None):
-        asked.clear()
-
-        def ask(share):
-            def dying(self, *args):
-                if len(asked) == dies_at:
-                    raise KeyboardInterrupt
-                return answer(self, *args)
-
-            with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
-                patch.setattr(AnswerJournal.__init__, "__defaults__", (0.0,))
-                patch.setattr(prediction, "_BATCHES_APART", 1)
-                patch.setattr(img_system.System, "predict", dying)
-                given = ("--settings", (one, two)[share.n_processes - 1], "--checkpoint", checkpoint, "--seed", 0)
-                run(patch, "predict", *given, "--split", "test", "--out", tmp_path / name)
-            return len(asked)
-
-        return by_processes(n_processes, ask, tmp_path / f"{name}_{n_processes}")
-
-    assert by(1, "one") == [10]
-    assert by(2, "two") == [6, 4]
+    predict(monkeypatch, one, checkpoint, tmp_path / "one")
+    given = ("--settings", two, "--checkpoint", checkpoint, "--seed", 0, "--split", "test", "--out", tmp_path / "two")
+    command = [sys.executable, "-m", "workflow_scripts.predict", *map(str, given)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     assert len(written(tmp_path / "one")) == 6
     assert written(tmp_path / "two") == written(tmp_path / "one")
-    # Both die in the second row of the first five batches.
-    assert by(2, "killed", dies_at=1) == [1, 1]
-    assert (tmp_path / "killed/answers_so_far.jsonl").is_file()
-    assert by(1, "killed") == [8]
-    assert written(tmp_path / "killed") == written(tmp_path / "one")
-    assert not (tmp_path / "killed/answers_so_far.jsonl").exists()
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
+        "answers",
+        "predict.json",
+        "query_scores.parquet",
+    ]
 
 
 def test_a_prediction_starts_as_many_processes_as_its_training_had(trained, tmp_path, monkeypatch):

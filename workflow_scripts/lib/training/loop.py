@@ -33,6 +33,7 @@ from workflow_scripts.lib.training.selection import CheckpointSelection
 from workflow_scripts.lib.training.sharing import Share
 from workflow_scripts.lib.training.standardiser import Standardiser
 from workflow_scripts.lib.training.state import Progress, StateFolder
+from workflow_scripts.lib.versions import code_revision
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +136,7 @@ class Training:
         """Train to the end, from wherever an earlier attempt stopped."""
         progress, latest = self.progress, self.state.latest()
         if latest is not None:
-            self.accelerator.load_state(str(latest))
+            self._load(latest)
             self._check_workers()
             log.info("resuming after step %d (epoch %d)", progress.step, progress.epoch)
         with self._board() as board, self._stoppable():
@@ -154,6 +155,16 @@ class Training:
             return contextlib.nullcontext()
         # What an interrupted training logged beyond the state it left is logged again.
         return SummaryWriter(self.out / "tensorboard", purge_step=self.progress.step + 1)
+
+    def _load(self, folder: Path) -> None:
+        try:
+            self.accelerator.load_state(str(folder))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{self.state.folder}: does not fit the training of this version of the code ({code_revision()}); it "
+                f"was begun by {self.state.code_revision}. Go on with that version, or delete the folder to train from "
+                f"the start. {error}"
+            ) from error
 
     def _check_workers(self) -> None:
         """Refuse a state whose loader had other workers or other shares: it would not know where it stands."""
