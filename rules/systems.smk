@@ -86,17 +86,18 @@ rule predict:
         "results/{dataset}/logs/{system}/predict_seed{seed}_{split}.log",
     conda:
         "../envs/networks.yaml"
-    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).threads
+    threads: lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).all_threads
     resources:
         mem_mb=lambda wc, attempt: PLAN.systems.runtime(wc.dataset, wc.system).mem_mb
         * attempt,
-        gpu=lambda wc: min(1, PLAN.systems.runtime(wc.dataset, wc.system).gpu),
+        gpu=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).gpu,
         runtime=lambda wc: PLAN.systems.runtime(wc.dataset, wc.system).runtime_min,
+        nodes=1,
     params:
         key=lambda wc: PLAN.systems.prediction_key(wc.dataset, wc.system),
     shell:
         "python -m workflow_scripts.predict --settings {input.settings:q} --checkpoint {input.checkpoint:q}"
-        " --seed {wildcards.seed} --split {wildcards.split} --threads {threads}"
+        " --seed {wildcards.seed} --split {wildcards.split} --threads {threads} --nodes {resources.nodes}"
         " --out results/{wildcards.dataset}/{wildcards.system}/seed{wildcards.seed}/{wildcards.split} > {log:q} 2>&1"
 
 

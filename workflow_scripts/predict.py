@@ -17,55 +17,61 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True, type=Path, help="trained checkpoint")
     parser.add_argument("--seed", required=True, type=int, help="names the run; feeds systems that draw at evaluation")
     parser.add_argument("--split", required=True, help="split to predict")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, shared by the processes")
+    parser.add_argument("--nodes", type=int, default=1, help="nodes of a SLURM job, which share the processes")
     parser.add_argument("--out", required=True, type=Path, help="folder of the run")
     args = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
+    config, n_workers = settings["config"], settings["runtime"]["num_workers"]
+    n_processes = settings["runtime"]["processes"]
+    os.environ["OMP_NUM_THREADS"] = str(max(1, args.threads // n_processes))
 
     from workflow_scripts.lib.configuration.schema import BASELINE
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.predictions.answer_tables import write_answers, write_query_scores
     from workflow_scripts.lib.store.digest import digest_json, file_sha256
     from workflow_scripts.lib.training.answer_journal import AnswerJournal
-    from workflow_scripts.lib.training.checkpoint import build_system, check_recipes, read_checkpoint
+    from workflow_scripts.lib.training.checkpoint import check_recipes, read_checkpoint, rebuild
     from workflow_scripts.lib.training.loading import choose_codec
-    from workflow_scripts.lib.training.prediction import join, summarise_run
+    from workflow_scripts.lib.training.prediction import join_answers, summarise_run
     from workflow_scripts.lib.training.prior import PriorResults
+    from workflow_scripts.lib.training.processes import is_launched, join, launch
     from workflow_scripts.lib.training.reader import Reader
+    from workflow_scripts.lib.training.sharing import Share
     from workflow_scripts.lib.training.variants import answer_floor, answer_variants
 
-    trained, config, n_workers = (
-        read_checkpoint(args.checkpoint),
-        settings["config"],
-        settings["runtime"]["num_workers"],
-    )
+    device = resolve_device(settings["device"], n_processes)
+    if n_processes > 1 and not is_launched():
+        launch("workflow_scripts.predict", n_processes, args.nodes, args.threads)
+    processes = join(device)
+    share, trained = Share(processes.process_index, processes.num_processes), read_checkpoint(args.checkpoint)
     choose_codec(config["streams"], n_workers)
     check_recipes(settings, trained.notes["recipes"], args.checkpoint)
-    notes = trained.notes
-    system = build_system(notes["config"]["system"], notes["config"]["settings"], notes["fitted"], notes["stream_dims"])
-    device = resolve_device(settings["device"])
     base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
-    network = system.network(base).to(device)
-    network.load_state_dict(trained.state, strict=True)
+    system, network = rebuild(trained, base, args.checkpoint)
+    network = network.to(processes.device)
     reader = Reader.of(args.settings, settings, PriorResults(settings, args.seed).answers)
     split = reader.read(args.split).usable(partial(system.skip_reason, training=False))
     started = time.monotonic()
-    journal = AnswerJournal(
-        args.out / "answers_so_far.jsonl",
-        digest_json([file_sha256(args.checkpoint), split.digest, config, device, args.seed]),
+    key = digest_json([file_sha256(args.checkpoint), split.digest, config, device, args.seed])
+    with processes.main_process_first():
+        journal = AnswerJournal(args.out / "answers_so_far.jsonl", key)
+    own, others = answer_variants(
+        trained, network, split.items, config, processes.device, args.seed, journal, n_workers, share
     )
-    own, others = answer_variants(trained, network, split.items, config, device, args.seed, journal, n_workers)
+    processes.destroy_process_group()
+    if not share.is_first:
+        return
     train = [] if config["system"] == BASELINE else reader.queries_of_roles(("train",))
     if train:
         others.append(answer_floor(train, split.items, system, config["given"], args.seed))
     run_id = f"{settings['dataset']}/{settings['name']}/seed{args.seed}"
     names = {"run_id": run_id, "system": settings["name"], "dataset": settings["dataset"], "split": args.split}
     may_be_reversed = config["evaluation"]["reversed"] == "miss"
-    write_answers(args.out, join([own, *others]), names, own.asked, may_be_reversed=may_be_reversed)
+    write_answers(args.out, join_answers([own, *others]), names, own.asked, may_be_reversed=may_be_reversed)
     write_query_scores(args.out, own.scores)
     seconds = time.monotonic() - started
-    summary = summarise_run(notes, settings, split, own, seconds, str(device), reader.feature_revisions())
+    summary = summarise_run(trained.notes, settings, split, own, seconds, device, reader.feature_revisions())
     write_json(args.out / "predict.json", summary)
     journal.close()
 

@@ -29,7 +29,6 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.lib.extraction.gpus import take_gpus
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.training.checkpoint import learns_by_steps
     from workflow_scripts.lib.training.data import read_training_data
@@ -37,11 +36,9 @@ def main() -> None:
     from workflow_scripts.lib.training.processes import is_launched, join, launch
     from workflow_scripts.lib.training.state import StateFolder
 
+    settings["device"] = resolve_device(settings["device"], n_processes)
     if n_processes > 1 and not is_launched():
-        if settings["device"] != "cpu":
-            take_gpus(n_processes)
         launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
-    settings["device"] = resolve_device(settings["device"])
     processes = join(settings["device"])
     prior = PriorResults(settings, args.seed)
     data = read_training_data(args.settings, settings, prior)

@@ -351,6 +351,13 @@ class System:
         """
         raise NotImplementedError
 
+    def skip_draws(self, n_units: int, generator: Any, task: str) -> bool:
+        """Draw from `generator` what `predict` draws for a batch of so many units; False: that depends on its answers.
+
+        So that several processes share the batches and draw what one process draws. By default nothing is drawn.
+        """
+        return True
+
     def parameter_groups(self, network: Any) -> list[dict[str, Any]]:
         """Return the optimiser's parameter groups."""
         return [{"params": list(network.parameters())}]

@@ -87,7 +87,8 @@ def test_a_training_that_is_requeued_and_meets_its_time_limit_gives_the_same_met
 def test_two_nodes_train_together_to_the_metrics_of_one_process(cluster, tmp_path, trained_locally):
     finished = trained_locally(SHORT)
     workflow = untrained_copy(cluster, tmp_path / "work", finished, tiny_training(SHORT, processes=2))
-    geometry = ("train:nodes=2", "train:tasks=2", "train:mpi=srun", "train:cpus_per_task=1")
+    shape = ("nodes=2", "tasks=2", "mpi=srun", "cpus_per_task=1")
+    geometry = [f"{rule}:{part}" for rule in ("train", "predict") for part in shape]
     started = workflow.start(METRICS, options=("--set-resources", *geometry))
     require_success(wait_for_end(started, WAIT_S))
     (job,) = workflow.jobs("train")

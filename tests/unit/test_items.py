@@ -1,6 +1,7 @@
 """Items from tables and stores, their digest, and the standardisation of their rows."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ from tests.unit.made_training import N_TRAIN, made_item
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.reader import Reader, Split
-from workflow_scripts.lib.training.standardiser import LIMIT_STD, Standardiser
+from workflow_scripts.lib.training.standardiser import DEAD_STD, LIMIT_STD, Standardiser
 
 
 def reader(tmp_path, name="made", **given) -> Reader:
@@ -162,6 +163,31 @@ def test_standardised_training_rows_have_mean_zero_and_deviation_one():
     np.testing.assert_allclose(rows.mean(0), 0, atol=1e-5)
     np.testing.assert_allclose(rows.std(0), 1, rtol=1e-4)
     assert np.array_equal(fitted.apply(items[0]).streams["audio"][0].values, items[0].streams["audio"][0].values)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 40])
+def test_what_is_fitted_video_by_video_is_that_of_all_rows_at_once_to_the_last_bit(width):
+    # Of values so far apart that their sum is mostly rounding, which another order would change.
+    rng = np.random.default_rng(width)
+    parts = [rng.normal(size=(n, width)) * 10 ** rng.uniform(-8, 8, (n, width)) for n in (200, 1, 999, 0, 301)]
+    parts = [part.astype(np.float32) for part in (*parts, *(-part for part in parts[::-1]))]
+    values = np.concatenate(parts).astype(np.float64)
+    std = values.std(axis=0)
+    alive = std > DEAD_STD * std.max()
+    scale = np.where(alive, 1 / np.where(alive, std, 1), 0)
+    [(mean, found)] = Standardiser.fit([item_of(part) for part in parts], ["visual"]).moments["visual"]
+    assert mean.tobytes() == values.mean(axis=0).astype(np.float32).tobytes()
+    assert found.tobytes() == scale.astype(np.float32).tobytes()
+
+
+def test_fitting_holds_the_rows_of_one_video():
+    items = [item_of(np.full((400, 50), number)) for number in range(60)]
+    tracemalloc.start()
+    Standardiser.fit(items, ["visual"])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    one_video = 400 * 50 * np.dtype(np.float64).itemsize
+    assert peak < 5 * one_video
 
 
 def test_a_video_with_many_queries_counts_once():

@@ -3,8 +3,10 @@
 import importlib
 import json
 import re
+import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,10 +26,11 @@ from workflow_scripts.lib.predictions.answer_readers import read_spans
 from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers, write_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
-from workflow_scripts.lib.training.checkpoint import read_checkpoint
+from workflow_scripts.lib.training.checkpoint import Trained, read_checkpoint, write_checkpoint
 from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
 from workflow_scripts.lib.versions import code_revision
 
+ROOT = Path(__file__).resolve().parents[2]
 GIVEN = {"moments": "annotated", "steps": "annotated"}
 NAMES = {"run_id": "made/img/seed0", "system": "img", "dataset": "made", "split": "test"}
 
@@ -224,6 +227,49 @@ def test_predictions_are_the_same_every_time(trained, tmp_path, monkeypatch):
     settings, out = trained
     once, again = (predict(monkeypatch, settings, out / "checkpoint.safetensors", tmp_path / n) for n in "ab")
     assert once == again
+
+
+def written(out):
+    """Return the bytes of the tables that a prediction wrote."""
+    return {path.name: path.read_bytes() for path in sorted(out.rglob("*.parquet"))}
+
+
+def test_two_processes_write_the_bytes_of_one(trained, tmp_path, monkeypatch):
+    settings, checkpoint = trained[0], trained[1] / "checkpoint.safetensors"
+    one = changed(settings, "by_1.json", lambda content: content["config"]["evaluation"].update(batch_size=2))
+    two = changed(one, "by_2.json", lambda content: content["runtime"].update(processes=2))
+    predict(monkeypatch, one, checkpoint, tmp_path / "one")
+    given = ("--settings", two, "--checkpoint", checkpoint, "--seed", 0, "--split", "test", "--out", tmp_path / "two")
+    command = [sys.executable, "-m", "workflow_scripts.predict", *map(str, given)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(written(tmp_path / "one")) == 6
+    assert written(tmp_path / "two") == written(tmp_path / "one")
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [
+        "answers",
+        "predict.json",
+        "query_scores.parquet",
+    ]
+
+
+def test_a_prediction_starts_as_many_processes_as_its_training_had(trained, tmp_path, monkeypatch):
+    started = []
+    monkeypatch.setattr("workflow_scripts.lib.training.processes.os.execvp", lambda _, command: started.extend(command))
+    settings = changed(trained[0], "two.json", lambda content: content["runtime"].update(processes=2))
+    predict(monkeypatch, settings, trained[1] / "checkpoint.safetensors", tmp_path)
+    assert started[started.index("--nproc-per-node") + 1] == "2"
+    assert started[started.index("--module") + 1] == "workflow_scripts.predict"
+
+
+def test_a_checkpoint_of_another_version_of_the_code_says_which_and_what_to_do(trained, tmp_path, monkeypatch):
+    found = read_checkpoint(trained[1] / "checkpoint.safetensors")
+    name = next(iter(found.state))
+    lacking = {key: value for key, value in found.state.items() if key != name}
+    notes = found.notes | {"code_revision": "0123abc"}
+    write_checkpoint(tmp_path / "old.safetensors", Trained(lacking, found.standardiser, notes))
+    message = rf"old\.safetensors: .* do not fit .*\({code_revision()[:7]}.* written by 0123abc\. .*train again.*{name}"
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        predict(monkeypatch, trained[0], tmp_path / "old.safetensors", tmp_path / "out")
 
 
 def changed(settings, name, change):

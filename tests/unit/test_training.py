@@ -29,6 +29,7 @@ from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS, Training
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches
 from workflow_scripts.lib.training.state import StateFolder
+from workflow_scripts.lib.versions import code_revision
 
 ROOT = Path(__file__).resolve().parents[2]
 PLAIN = System(None, {}, {})
@@ -204,6 +205,18 @@ def test_a_state_of_another_number_of_processes_is_not_gone_on_from(tmp_path):
     training.progress.processes = 2
     with pytest.raises(UserError, match=r"state: .*runtime\.processes 2, now it is 1\. Set it back .* delete"):
         training._check_workers()
+
+
+def test_a_state_of_another_version_of_the_code_says_which_and_what_to_do(tmp_path):
+    run(tmp_path, made_settings(), stop_after=2)
+    key = tmp_path / "state/key.json"
+    key.write_text(json.dumps(json.loads(key.read_text()) | {"code_revision": "0123abc"}))
+    wider = made_settings(config__settings__network__dim=20)
+    message = (
+        rf"state: does not fit .*\({code_revision()[:7]}.* begun by 0123abc\. .* delete the folder .*size mismatch"
+    )
+    with pytest.raises(UserError, match=f"(?s){message}"):
+        run(tmp_path, wider)
 
 
 def test_a_log_of_steps_that_are_trained_again_is_replaced(tmp_path):

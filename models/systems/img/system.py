@@ -214,6 +214,13 @@ class System(interface.System):
         audio, video = (torch.randn(shape, generator=generator, device=device).to(visual.device) for _ in range(2))
         return audio, video
 
+    def skip_draws(self, n_units: int, generator: Any, task: str) -> bool:
+        """Draw the slot noise of a batch where it is `random`."""
+        if self.config.network.slot_noise == "random":
+            for _ in range(2):
+                torch.randn((n_units, self.config.network.event_num, self.config.network.dim), generator=generator)
+        return True
+
     def loss(self, network: Any, batch: Batch, epoch: int) -> dict[str, Tensor]:
         """Return the scalar terms of the loss, batch means where the term is per sample; `epoch` counts from zero."""
         config = self.config.loss

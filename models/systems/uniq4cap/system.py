@@ -145,6 +145,10 @@ class System(interface.System):
             for (video_id, window), caption in zip(batch["asked"], written, strict=True)
         ]
 
+    def skip_draws(self, n_units: int, generator: Any, task: str) -> bool:
+        """Return False where captions are drawn: how many words, their ends decide."""
+        return self.config.stage == "align" or self.config.decoding.mode != "nucleus"
+
     def _pairs(self, network: Captioner, batch: Batch) -> list[Pair]:
         """Return keys and values of the queries that have looked at the media of a batch, a few samples at a time."""
         look = network.made_of_weights(FoldedBridges).memory if FoldedBridges.pays(network) else network.memory

@@ -83,8 +83,10 @@ def missing_weights(weights: dict[str, Any]) -> str:
     )
 
 
-def resolve_device(device: str) -> str:
-    """Return `cuda` or `cpu` for a configured device; of several GPUs this process takes a free one.
+def resolve_device(device: str, n_gpus: int = 1) -> str:
+    """Return `cuda` or `cpu` for a configured device; of several GPUs this process takes free ones, by default one.
+
+    A process that torchrun started takes none: those that it shares were taken before.
 
     Raises
     ------
@@ -92,7 +94,7 @@ def resolve_device(device: str) -> str:
         a GPU is asked for and none is visible
     """
     if device != "cpu" and "RANK" not in os.environ:
-        take_gpus()
+        take_gpus(n_gpus)
     import torch
 
     if device == "auto":

@@ -17,7 +17,7 @@ from models.systems.interface import train_config
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import atomic_path, telling_of_full_disks
 from workflow_scripts.lib.training.standardiser import Standardiser
-from workflow_scripts.lib.versions import code_revision
+from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 FORMAT_VERSION = 1
 _METADATA = {"format_version", "notes", "digest"}
@@ -133,6 +133,33 @@ def _moments(tensors: Mapping[str, torch.Tensor], prefix: str) -> tuple[np.ndarr
 def build_system(name: str, settings: Mapping[str, Any], fitted: dict[str, Any], stream_dims: Mapping[str, Any]) -> Any:
     """Return the system object of `models/systems/<name>` for resolved settings."""
     return system_class(name)(system_config(name, settings), fitted, stream_dims)
+
+
+def rebuild(trained: Trained, base: Mapping[str, Any], path: Path) -> tuple[Any, torch.nn.Module]:
+    """Return the system of a checkpoint, and its network with the trained weights.
+
+    Parameters
+    ----------
+    base : published weights that parts of the network are filled from, by name
+    path : of the checkpoint, for messages
+
+    Raises
+    ------
+    UserError
+        the network of this version of the code has other weights
+    """
+    notes = trained.notes
+    system = build_system(notes["config"]["system"], notes["config"]["settings"], notes["fitted"], notes["stream_dims"])
+    network = system.network(base)
+    try:
+        network.load_state_dict(trained.state, strict=True)
+    except RuntimeError as error:
+        made_by, here = notes.get("code_revision", UNKNOWN_REVISION), code_revision()
+        raise UserError(
+            f"{path}: its weights do not fit the network of this version of the code ({here}); it was written by "
+            f"{made_by}. Use that version, or delete the file and train again. {error}"
+        ) from error
+    return system, network
 
 
 def system_class(name: str) -> Any:

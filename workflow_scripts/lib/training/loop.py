@@ -30,8 +30,10 @@ from workflow_scripts.lib.training.prediction import Asking, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches, TrainingSamples
 from workflow_scripts.lib.training.selection import CheckpointSelection
+from workflow_scripts.lib.training.sharing import Share
 from workflow_scripts.lib.training.standardiser import Standardiser
 from workflow_scripts.lib.training.state import Progress, StateFolder
+from workflow_scripts.lib.versions import code_revision
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +136,7 @@ class Training:
         """Train to the end, from wherever an earlier attempt stopped."""
         progress, latest = self.progress, self.state.latest()
         if latest is not None:
-            self.accelerator.load_state(str(latest))
+            self._load(latest)
             self._check_workers()
             log.info("resuming after step %d (epoch %d)", progress.step, progress.epoch)
         with self._board() as board, self._stoppable():
@@ -153,6 +155,16 @@ class Training:
             return contextlib.nullcontext()
         # What an interrupted training logged beyond the state it left is logged again.
         return SummaryWriter(self.out / "tensorboard", purge_step=self.progress.step + 1)
+
+    def _load(self, folder: Path) -> None:
+        try:
+            self.accelerator.load_state(str(folder))
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"{self.state.folder}: does not fit the training of this version of the code ({code_revision()}); it "
+                f"was begun by {self.state.code_revision}. Go on with that version, or delete the folder to train from "
+                f"the start. {error}"
+            ) from error
 
     def _check_workers(self) -> None:
         """Refuse a state whose loader had other workers or other shares: it would not know where it stands."""
@@ -287,8 +299,7 @@ class Training:
         progress.epoch += 1
         row |= {"epoch": progress.epoch, "step": progress.step, "lr": self.schedule.get_last_lr()[0]}
         if progress.epoch % self.selection["every_epochs"] == 0 or progress.epoch == self.recipe.epochs:
-            # One process answers for all, so that none of them decides otherwise about the end.
-            (scores,) = broadcast_object_list([self._evaluate() if self.accelerator.is_main_process else None])
+            scores = self._evaluate()
             row |= scores
             self._keep_best(self.choice.value(scores))
         progress.history.append(row)
@@ -306,6 +317,7 @@ class Training:
             self.seed,
             self.choice.given,
             n_workers=self.runtime.num_workers,
+            share=Share(self.accelerator.process_index, self.n_processes),
         )
         return self.choice.scores(self.system, self.accelerator.unwrap_model(self.network), asking)
 

@@ -14,8 +14,11 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.loading import made_in_order
 from workflow_scripts.lib.training.reader import Split
+from workflow_scripts.lib.training.sharing import ALONE, Share
 from workflow_scripts.lib.training.units import n_items, prepared
 
+_BATCHES_APART = 8
+"""So many batches each of several processes answers before they bring their answers together."""
 _TOLD_OF_CHECKPOINTS = ("dataset", "seed", "epoch", "score", "code_revision", "imported", "left_out")
 """Notes of a checkpoint that metrics.json repeats."""
 
@@ -36,6 +39,7 @@ class Asking:
     variant : of all answers
     journal : keeps the answers so far; None: a kill loses them
     n_workers : processes that make batches ahead; the answers do not depend on it
+    share : of the batches, where several processes ask together: each gets all answers, which are those of one process
     """
 
     prepare: Callable[[Item], Item]
@@ -48,6 +52,7 @@ class Asking:
     variant: str = ""
     journal: AnswerJournal | None = None
     n_workers: int = 0
+    share: Share = ALONE
 
 
 @dataclass
@@ -100,27 +105,57 @@ def _predict_task(
     system: Any, network: torch.nn.Module, items: Sequence[Item], asking: Asking, task: str
 ) -> Iterator[Any]:
     generator = torch.Generator().manual_seed(asking.seed)
-    label = asking.label if asking.label is None or task == "moments" else f"{asking.label}, {task}"
-    bar = tqdm(total=len(items), desc=label, unit="query", disable=asking.label is None, mininterval=1)
+    is_first, label = asking.share.is_first, asking.label
+    if label is not None and task != "moments":
+        label = f"{label}, {task}"
+    bar = tqdm(total=len(items), desc=label, unit="query", disable=label is None or not is_first, mininterval=1)
     parts, stage = list(batches(system.units(items, task), asking.batch_size)), f"{asking.variant}/{task}"
     n_done, known = asking.journal.resume(stage, generator) if asking.journal else (0, [])
     yield from known
     waiting: list[list[Any]] = []
+    with torch.inference_mode(), bar:
+        bar.update(sum(map(n_items, itertools.chain.from_iterable(parts[:n_done]))))
+        for answers in _answers(system, network, parts, n_done, generator, asking, task):
+            yield from itertools.chain.from_iterable(answers)
+            bar.update(sum(map(n_items, itertools.chain.from_iterable(parts[n_done : n_done + len(answers)]))))
+            n_done += len(answers)
+            waiting += answers
+            if asking.journal and is_first and asking.journal.keep(stage, waiting, generator, n_done == len(parts)):
+                waiting.clear()
+
+
+def _answers(
+    system: Any,
+    network: torch.nn.Module,
+    parts: Sequence[Sequence[Any]],
+    n_done: int,
+    generator: torch.Generator,
+    asking: Asking,
+    task: str,
+) -> Iterator[list[list[Any]]]:
+    """Yield the answers to batches from number `n_done` on, of some at a time, after which `generator` stands."""
 
     def made(number: int) -> dict[str, Any]:
         return system.collate([system.sample(prepared(unit, asking.prepare), None) for unit in parts[number]])
 
-    with torch.inference_mode(), bar:
-        bar.update(sum(map(n_items, itertools.chain.from_iterable(parts[:n_done]))))
-        asked = range(n_done, len(parts))
-        for number, batch in zip(asked, made_in_order(made, asked, asking.n_workers), strict=True):
-            here = to_device(batch, asking.device)
-            answers = list(system.predict(network, here, generator, task, asking.in_detail))
-            yield from answers
-            bar.update(sum(map(n_items, parts[number])))
-            waiting.append(answers)
-            if asking.journal and asking.journal.keep(stage, waiting, generator, number == asked[-1]):
-                waiting.clear()
+    share, asked = asking.share, range(n_done, len(parts))
+    is_shared = share.n_processes > 1 and system.skip_draws(1, torch.Generator(), task)
+    # Draws that depend on answers cannot be skipped: one process answers all.
+    mine = share.of(asked) if is_shared else asked if share.is_first else asked[:0]
+    made_ahead = made_in_order(made, mine, asking.n_workers)
+    for numbers in batches(asked, _BATCHES_APART * share.n_processes if share.n_processes > 1 else 1):
+        own = []
+        for number in numbers:
+            before = generator.clone_state()
+            if number in mine:
+                here = to_device(next(made_ahead), asking.device)
+                own.append((number, list(system.predict(network, here, generator, task, asking.in_detail))))
+            if is_shared:
+                system.skip_draws(len(parts[number]), before, task)
+                if number in mine and not torch.equal(before.get_state(), generator.get_state()):
+                    raise RuntimeError(f"{type(system).__module__}: skip_draws draws other numbers than predict")
+                generator.set_state(before.get_state())
+        yield [answers for _, answers in share.together(own)]
 
 
 def batches(units: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
@@ -201,7 +236,7 @@ def _missing(item: Item, task: str) -> str | None:
     return None
 
 
-def join(parts: Iterable[Answered]) -> dict[str, list[Any]]:
+def join_answers(parts: Iterable[Answered]) -> dict[str, list[Any]]:
     """Return the answers of all parts by task."""
     joined: dict[str, list[Any]] = {}
     for part in parts:

@@ -1,4 +1,4 @@
-"""The processes of one training: started by torchrun, on one node or, inside a SLURM job of several nodes, on each."""
+"""The processes of a training or prediction: started by torchrun, on one node or on each of those of a SLURM job."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from accelerate import PartialState
 from workflow_scripts.lib.errors import UserError
 
 _LONGEST_WAIT = timedelta(hours=12)
-"""While one process evaluates the others wait; one that dies is noticed by torchrun, whatever this limit is."""
+"""While one process scores answers the others wait; one that dies is noticed by torchrun, whatever this limit is."""
 _FIRST_PORT, _N_PORTS = 20_000, 10_000
 
 
@@ -60,7 +60,7 @@ def _meeting_point(n_nodes: int) -> list[str]:
 
 
 def join(device: str) -> PartialState:
-    """Return this process's place among those of the training, which may be one; only the first logs its progress.
+    """Return this process's place among those of the job, which may be one; only the first logs its progress.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def join(device: str) -> PartialState:
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if device == "cuda" and n_local > torch.cuda.device_count():
         raise UserError(
-            f"runtime.processes: {n_local} processes of this training are on a node where it has "
+            f"runtime.processes: {n_local} processes of this job are on a node where it has "
             f"{torch.cuda.device_count()} GPU(s); set `runtime.gpu` of the system to as many, or fewer processes"
         )
     processes = PartialState(cpu=device == "cpu", **({"timeout": _LONGEST_WAIT} if is_launched() else {}))

@@ -1,7 +1,7 @@
 """Which checkpoint is kept: by a rule set on the selection split, or by losses on it."""
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from workflow_scripts.lib.scoring.results import refusing_readably
 from workflow_scripts.lib.scoring.run import score_run
 from workflow_scripts.lib.scoring.tasks import tasks_of
 from workflow_scripts.lib.training.loading import made_in_order
-from workflow_scripts.lib.training.prediction import Asking, batches, predict_items, to_device
+from workflow_scripts.lib.training.prediction import Answered, Asking, batches, predict_items, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.units import prepared
 
@@ -46,6 +46,8 @@ class CheckpointSelection:
     def scores(self, system: Any, network: torch.nn.Module, asking: Asking) -> dict[str, float]:
         """Return the metrics of the rule set (percent), or the losses, by name.
 
+        Of several processes all have to ask. The first alone scores the answers, and tells the others.
+
         Raises
         ------
         UserError
@@ -56,6 +58,11 @@ class CheckpointSelection:
         rules = self._wanted["rules"]
         tasks = [task for task in system.tasks if task in self._needed(system, rules)]
         answered = predict_items(system, network, self._select.items, asking, tasks)
+        found = [(0, self._scored(rules, answered, tasks))] if asking.share.is_first else []
+        [(_, metrics)] = asking.share.together(found)
+        return metrics
+
+    def _scored(self, rules: str, answered: Answered, tasks: Sequence[str]) -> dict[str, float]:
         tables = {task: answers_table(task, answered.answers.get(task, ()), NAMES) for task in SCHEMAS}
         with refusing_readably("selection split"):
             results, left_out = score_run(self._annotated, tables, self._evaluation, [rules], tasks)
@@ -75,7 +82,9 @@ class CheckpointSelection:
         """Return the mean of every term of the loss over the batches that have it; draws are the same every time."""
         network.eval()
         sums: dict[str, list[float]] = {}
-        with torch.inference_mode():
+        gpus = [asking.device] if torch.device(asking.device).type == "cuda" else []
+        # What a network draws is of its batch alone, whoever computes it, and leaves the training's draws as they are.
+        with torch.inference_mode(), torch.random.fork_rng(devices=gpus):
             units, size = system.units(self._select.items), asking.batch_size
             groups = system.batches(units, size, random.Random(asking.seed), 0)
             groups = groups or list(batches(range(len(units)), size))
@@ -85,9 +94,14 @@ class CheckpointSelection:
                 part = [prepared(units[i], asking.prepare) for i in groups[number]]
                 return system.collate([system.sample(unit, rng) for unit in part])
 
-            for batch in made_in_order(made, range(len(groups)), asking.n_workers):
-                for name, value in system.loss(network, to_device(batch, asking.device), 0).items():
-                    sums.setdefault(name, []).append(value.item())
+            mine, found = asking.share.of(range(len(groups))), []
+            for number, batch in zip(mine, made_in_order(made, mine, asking.n_workers), strict=True):
+                torch.manual_seed(random.Random(f"{asking.seed}/select/{number}/network").getrandbits(32))
+                terms = system.loss(network, to_device(batch, asking.device), 0)
+                found.append((number, {name: value.item() for name, value in terms.items()}))
+            for _, terms in asking.share.together(found):
+                for name, value in terms.items():
+                    sums.setdefault(name, []).append(value)
         return {f"select_{name}": sum(values) / len(values) for name, values in sums.items()}
 
     def value(self, scores: Mapping[str, float]) -> float:

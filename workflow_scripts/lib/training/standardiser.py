@@ -1,6 +1,6 @@
 """Zero mean and unit variance of the streams that ask for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,11 +51,29 @@ DEAD_STD = 1e-4
 
 
 def _mean_and_scale(rows: Mapping[int, Rows]) -> tuple[np.ndarray, np.ndarray]:
-    values = np.concatenate([r.read() for r in rows.values()]).astype(np.float64)
-    if not len(values):
+    """Return what numpy gives for all rows at once, to the last bit, while only those of one video are at hand.
+
+    numpy, too, adds rows one after the other. A single column it adds up in pairs: that is small and taken whole.
+    """
+    width, filled = next(iter(rows.values())).read(slice(1)).shape[1], [part for part in rows.values() if part.n_rows]
+    if not filled:
         # No training video has sound, for example.
-        return np.zeros(values.shape[1], np.float32), np.zeros(values.shape[1], np.float32)
-    std = values.std(axis=0)
+        return np.zeros(width, np.float32), np.zeros(width, np.float32)
+
+    def parts() -> Iterator[np.ndarray]:
+        values = (part.read().astype(np.float64) for part in filled)
+        return values if width > 1 else iter([np.concatenate(list(values))])
+
+    n_rows = sum(part.n_rows for part in filled)
+    mean = _sum(parts()) / n_rows
+    std = np.sqrt(_sum(np.square(values - mean) for values in parts()) / n_rows)
     alive = std > DEAD_STD * std.max(initial=0.0)
     scale = np.where(alive, 1 / np.where(alive, std, 1), 0)
-    return values.mean(axis=0).astype(np.float32), scale.astype(np.float32)
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _sum(parts: Iterator[np.ndarray]) -> np.ndarray:
+    total = next(parts).sum(axis=0)
+    for values in parts:
+        total = np.concatenate([total[None], values]).sum(axis=0)
+    return total

@@ -13,6 +13,7 @@ from workflow_scripts.lib.store.atomic import (
     telling_of_full_disks,
     write_json,
 )
+from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 
 @dataclass
@@ -64,9 +65,14 @@ class StateFolder:
         if not self._key_path.is_file() or json.loads(self._key_path.read_text())["key"] != key:
             remove_tree(folder)
             folder.mkdir(parents=True)
-            write_json(self._key_path, {"key": key})
+            write_json(self._key_path, {"key": key, "code_revision": code_revision()})
         for path in folder.glob("*.tmp-*"):
             sweep_leftovers(folder, path.name.split(".tmp-")[0])
+
+    @property
+    def code_revision(self) -> str:
+        """That of the code which began this training."""
+        return json.loads(self._key_path.read_text()).get("code_revision", UNKNOWN_REVISION)
 
     @property
     def is_finished(self) -> bool:

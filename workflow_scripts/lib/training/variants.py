@@ -14,6 +14,7 @@ from workflow_scripts.lib.predictions.answer_tables import FLOOR, VARIATION, ZER
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import Trained, build_system, system_class, system_config
 from workflow_scripts.lib.training.prediction import Answered, Asking, predict_items
+from workflow_scripts.lib.training.sharing import ALONE, Share
 
 
 def answer_variants(
@@ -21,10 +22,11 @@ def answer_variants(
     network: torch.nn.Module,
     items: Sequence[Item],
     config: Mapping[str, Any],
-    device: str,
+    device: torch.device | str,
     seed: int,
     journal: AnswerJournal | None = None,
     n_workers: int = 0,
+    share: Share = ALONE,
 ) -> tuple[Answered, list[Answered]]:
     """Return a system's own answers, and those with streams set to zero and with settings varied.
 
@@ -37,13 +39,16 @@ def answer_variants(
     seed : feeds systems that draw at evaluation
     journal : keeps the answers so far
     n_workers : processes that make batches ahead
+    share : of the batches, where several processes ask together; each gets all answers
     """
     notes, evaluation, given = trained.notes, config["evaluation"], config["given"]
     kind, settings = notes["config"]["system"], notes["config"]["settings"]
     shape = (notes["fitted"], notes["stream_dims"])
     system = build_system(kind, settings, *shape)
     prepare, size = trained.standardiser.apply, batch_size(system, evaluation)
-    asking = Asking(prepare, size, device, seed, given, "predict", True, journal=journal, n_workers=n_workers)
+    asking = Asking(
+        prepare, size, device, seed, given, "predict", True, journal=journal, n_workers=n_workers, share=share
+    )
     own, others = predict_items(system, network, items, asking), []
     for stream in evaluation["zero_streams"]:
         zeroed, label = partial(prepare, zeroed=stream), f"predict, {stream} set to zero"

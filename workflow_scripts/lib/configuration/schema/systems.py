@@ -153,11 +153,12 @@ class SystemRuntime(Section):
     threads: PositiveInt = Field(1, description="CPU threads of a process")
     processes: PositiveInt = Field(
         1,
-        description="training processes that share the batches of every step, each on a GPU of its own if there are "
-        "GPUs; settings.train.accumulation must be a multiple of it. The weights stay those of one process",
+        description="processes that share the batches of training, validation and predictions, each on a GPU of its "
+        "own if there are GPUs; settings.train.accumulation must be a multiple of it. The weights stay those of one "
+        "process up to rounding, the answers of a checkpoint exactly",
     )
     mem_mb: PositiveInt = Field(8000, description="memory, MB")
-    gpu: NonNegativeInt = Field(0, description="GPUs; of a training with several processes as many as those")
+    gpu: NonNegativeInt = Field(0, description="GPUs; with several processes as many as those")
     runtime_min: PositiveInt = Field(1440, description="time limit on a cluster, minutes")
     num_workers: NonNegativeInt = Field(
         0,
@@ -167,7 +168,7 @@ class SystemRuntime(Section):
 
     @property
     def all_threads(self) -> int:
-        """Return the CPU threads of all processes of a training."""
+        """Return the CPU threads of all processes of a training or prediction."""
         return self.threads * self.processes
 
 
