@@ -137,8 +137,8 @@ def _pixels(path: Path, mode: str) -> np.ndarray:
             if width * height > _MOST_PIXELS:
                 raise DecodeError(f"{path}: claims {width} x {height} pixels, which no frame of a video has.")
             return np.asarray(picture.convert(mode))
+    except DecodeError:
+        raise
     # Pillow raises what it likes at damaged bytes: SyntaxError, struct.error, MemoryError and others.
     except Exception as error:
-        if isinstance(error, DecodeError):
-            raise
-        raise DecodeError(f"{path}: cannot be read as an image ({error or type(error).__name__}).") from error
+        raise DecodeError(f"{path}: cannot be read as an image ({str(error) or type(error).__name__}).") from error
