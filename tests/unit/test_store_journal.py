@@ -36,6 +36,7 @@ def found(path) -> list[str]:
     """Return the keys in a journal; every part has to be the one that was added."""
     with Journal(path) as journal:
         keys = [name for name in PARTS if journal.get(name) is not None]
+        assert len(journal) == len(keys)
         for name in keys:
             part, expected = journal.get(name), PARTS[name]
             assert part.values.dtype == expected.values.dtype

@@ -52,6 +52,9 @@ class Journal:
         if self._descriptor is not None:
             os.close(self._descriptor)
 
+    def __len__(self) -> int:
+        return len(self._parts)
+
     def get(self, key: str) -> Part | None:
         """Return the rows of one key, None if they are not there."""
         return self._parts.get(key)
