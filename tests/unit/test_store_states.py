@@ -6,6 +6,8 @@ Whoever reads gets the rows from before, the rows from after or a named error; n
 import contextlib
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -310,3 +312,10 @@ def test_readers_get_old_rows_new_rows_or_a_named_error_for_100_steps():
 @pytest.mark.slow
 def test_readers_get_old_rows_new_rows_or_a_named_error_for_2000_steps():
     run_states(40, 50, print_blob=True)
+
+
+@pytest.mark.slow
+def test_a_hundred_killed_imports_are_finished_by_the_next_call():
+    command = [sys.executable, "-m", "tests.benchmarks.kill_trials", "--imports", "--trials", "100"]
+    done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
