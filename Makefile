@@ -56,6 +56,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.store
 	$(BIN)/python -m tests.benchmarks.rows
 	$(BIN)/python -m tests.benchmarks.two_processes
+	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.decoders
 	$(BIN)/python -m tests.benchmarks.short_clips
 	$(BIN)/python -m tests.benchmarks.overlap

@@ -1,8 +1,9 @@
-"""`kill -9` of a whole workflow at random moments: does the next call reach the same metrics?
+"""`kill -9` at random moments, of a whole workflow or of an import: does the next call reach the same result?
 
-Every trial starts from nothing in a folder of its own: videos are made, features extracted, a tiny system trained. At a
-random moment of it Snakemake and all its jobs are killed; `--unlock` and a second call follow. Its metrics.json must be
-that of a run without interruption, timings aside.
+Every trial of a workflow starts from nothing in a folder of its own: videos are made, features extracted, a tiny system
+trained. At a random moment of it Snakemake and all its jobs are killed; `--unlock` and a second call follow. Its
+metrics.json must be that of a run without interruption, timings aside. With `--imports` the job that imports one shard
+is killed instead, and the digest of everything in the shard is compared.
 """
 
 import argparse
@@ -16,9 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.imports import import_all, make_rows
 from tests.workflow.run_snakemake import Workflow, require_success, without_timings
+from workflow_scripts.lib.store.shard_store import read_shard_index
 
 TARGET = "demo/img/metrics.json"
+IMPORTED_VIDEOS = 200
 SYSTEM = {
     "streams": {
         "visual": {"names": ["rgb_histogram"], "standardise": True},
@@ -63,32 +67,76 @@ def kill_and_restart(folder: Path, after_s: float) -> dict[str, Any]:
     return {"metrics": metrics, "killed": n_killed, "last": met[-1] if met else "start", "done": done}
 
 
+def start_import(feature: Path, files: Path, table: Path) -> int:
+    """Import all videos as one shard in a fork, which has the libraries loaded; return its process id."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            import_all(feature, files, table, 1)
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def killed_imports(folder: Path, n_trials: int, rng: random.Random) -> int:
+    """Kill imports at random moments and finish them; return how many then are as an undisturbed one."""
+    files, table = make_rows(folder, IMPORTED_VIDEOS)
+
+    def finished(feature: Path) -> str | None:
+        _, status = os.waitpid(start_import(feature, files, table), 0)
+        return None if status else read_shard_index(feature / "0000.zarr")[0]["generation"]
+
+    started, n_same = time.monotonic(), 0
+    expected = finished(folder / "whole")
+    if expected is None:
+        sys.exit("the import fails without a kill")
+    whole_s = time.monotonic() - started
+    for trial in range(1, n_trials + 1):
+        feature = folder / f"trial{trial}"
+        child = start_import(feature, files, table)
+        time.sleep(rng.uniform(0, whole_s))
+        os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        left = " ".join(sorted(path.name.split("-")[0] for path in feature.glob("0000.*"))) or "nothing"
+        is_same = finished(feature) == expected
+        n_same += is_same
+        end = "killed" if status else "after its end"
+        print(f"trial {trial}: {end}, there was {left}: {'same' if is_same else 'OTHER'}", flush=True)
+    return n_same
+
+
+def killed_workflows(folder: Path, n_trials: int, rng: random.Random) -> int:
+    """Kill workflows at random moments and finish them; return how many then have the metrics of an undisturbed one."""
+    workflow, n_same = Workflow(folder / "whole", CONFIG), 0
+    workflow.folder.mkdir()
+    started = time.monotonic()
+    require_success(workflow.run(TARGET))
+    whole_s = time.monotonic() - started
+    expected = without_timings(json.loads((workflow.results / TARGET).read_text()))
+    print(f"without interruption: {whole_s:.0f} s", flush=True)
+    for trial in range(1, n_trials + 1):
+        (folder / f"trial{trial}").mkdir()
+        after_s = rng.uniform(0.05, 1.0) * whole_s
+        found = kill_and_restart(folder / f"trial{trial}", after_s)
+        is_same = found["metrics"] == expected
+        n_same += is_same
+        when = "after its end" if found["done"] else f"{found['killed']} processes, last job started: {found['last']}"
+        print(f"trial {trial}: killed after {after_s:.0f} s ({when}): {'same' if is_same else 'OTHER'}", flush=True)
+    return n_same
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=10, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    parser.add_argument("--imports", action="store_true", help="kill imports, not whole workflows")
     args = parser.parse_args()
-    rng, n_same = random.Random(args.seed), 0
+    kill = killed_imports if args.imports else killed_workflows
     with tempfile.TemporaryDirectory() as temporary:
-        workflow = Workflow(Path(temporary) / "whole", CONFIG)
-        workflow.folder.mkdir()
-        started = time.monotonic()
-        require_success(workflow.run(TARGET))
-        whole_s = time.monotonic() - started
-        expected = without_timings(json.loads((workflow.results / TARGET).read_text()))
-        print(f"without interruption: {whole_s:.0f} s", flush=True)
-        for trial in range(1, args.trials + 1):
-            folder = Path(temporary) / f"trial{trial}"
-            folder.mkdir()
-            after_s = rng.uniform(0.05, 1.0) * whole_s
-            found = kill_and_restart(folder, after_s)
-            is_same = found["metrics"] == expected
-            n_same += is_same
-            when = (
-                "after its end" if found["done"] else f"{found['killed']} processes, last job started: {found['last']}"
-            )
-            print(f"trial {trial}: killed after {after_s:.0f} s ({when}): {'same' if is_same else 'OTHER'}", flush=True)
-    print(f"same metrics.json after kill -9 and restart: {n_same} of {args.trials}")
+        n_same = kill(Path(temporary), args.trials, random.Random(args.seed))
+    print(f"same result after kill -9 and restart: {n_same} of {args.trials}")
     return int(n_same < args.trials)
 
 

@@ -118,7 +118,9 @@ def wait_until(condition: Callable[[], Any], what: str, limit_s: float = WAIT_S)
 
 def finished_videos(folder: Path) -> int:
     """Return how many videos' rows a job, or a cache, has put aside."""
-    return len(list(folder.rglob("*.npz")))
+    from workflow_scripts.lib.store.journal import Journal
+
+    return len(list(folder.rglob("*.npz"))) + sum(len(Journal(path)) for path in folder.rglob("*.journal"))
 
 
 def read_index(workflow: Workflow, feature: str) -> dict[str, Any]:

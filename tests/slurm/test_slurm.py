@@ -66,12 +66,11 @@ def test_a_job_killed_for_its_memory_is_sent_again_with_more(on_slurm):
 @pytest.mark.slow
 def test_a_job_that_fails_once_is_sent_again(on_slurm):
     workflow = on_slurm(small_demo())
-    in_the_way = workflow.results / FEATURE / "0000.parts"
-    in_the_way.parent.mkdir(parents=True)
-    in_the_way.write_text("a file where the job wants a folder")
+    in_the_way = workflow.results / FEATURE / "0000.journal"
+    in_the_way.mkdir(parents=True)  # a folder where the job wants a file
     started = workflow.start(INDEX)
     wait_until(lambda: workflow.jobs("extract_visual", "FAILED"), "a failed job")
-    in_the_way.unlink()
+    in_the_way.rmdir()
     require_success(wait_for_end(started))
     assert len(workflow.jobs("extract_visual")) == 2
 

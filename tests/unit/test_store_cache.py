@@ -13,7 +13,7 @@ import pytest
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.cache import prune_cache, read_cache, recipe_folder
-from workflow_scripts.lib.store.shard_job import Part, load_part, save_part
+from workflow_scripts.lib.store.parts import Part, PartFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 PART = Part(np.ones((3, 4), np.float16), np.zeros((3, 2), np.float32), "ok", "")
@@ -27,7 +27,7 @@ def use(cache: Path, results: Path, rate: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(settings))
     folder = recipe_folder(cache, path, settings)
-    save_part(folder, f"{rate:064x}", PART)
+    PartFiles(folder).add(f"{rate:064x}", PART)
     return folder
 
 
@@ -40,7 +40,7 @@ def test_a_recipe_is_found_by_all_who_use_it(tmp_path):
     cache = tmp_path / "cache"
     one, other = use(cache, tmp_path / "anna", 2), use(cache, tmp_path / "ben", 2)
     assert one == other
-    assert load_part(one, f"{2:064x}").values.tolist() == PART.values.tolist()
+    assert PartFiles(one).get(f"{2:064x}").values.tolist() == PART.values.tolist()
     (cached,) = read_cache(cache)
     assert (cached.n_videos, cached.n_bytes) == (1, next(one.glob("??/*.npz")).stat().st_size)
     assert {path.parents[3].name for path in cached.users} == {"anna", "ben"}
@@ -58,7 +58,7 @@ def test_only_what_nobody_uses_and_nobody_used_lately_is_pruned(tmp_path):
     assert old.is_dir()
     assert [recipe.folder for recipe in prune_cache(cache, 30, dry_run=False)] == [old]
     assert not old.exists()
-    assert load_part(new, f"{4:064x}") is not None
+    assert PartFiles(new).get(f"{4:064x}") is not None
 
 
 def test_a_results_folder_that_is_gone_uses_nothing(tmp_path):

@@ -62,6 +62,7 @@ def test_only_leftovers_of_dead_processes_are_swept(tmp_path):
     os.utime(aged, (time.time() - 3 * 24 * 3600,) * 2)
     assert atomic.sweep_leftovers(tmp_path, "a.zarr") == sorted([dead, aged])
     assert sorted(tmp_path.iterdir()) == sorted([mine, foreign, other])
+    assert atomic.sweep_leftovers(tmp_path) == [other]
 
 
 def test_a_table_has_the_same_bytes_for_the_same_content(tmp_path):

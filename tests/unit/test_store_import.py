@@ -158,6 +158,13 @@ def test_only_a_replaced_or_added_file_is_read_again(tmp_path, monkeypatch, form
     assert np.array_equal(store["c"].values, rows_of("c"))
 
 
+def test_imported_rows_are_not_copied_into_the_cache(tmp_path):
+    made = project(tmp_path)
+    made.configuration()
+    cached = Configuration({"paths": {"feature_cache": "cache"}}, made.config)
+    assert feature_settings(cached, "ds", "published")["feature_cache"] is None
+
+
 def test_a_moved_source_is_not_read_again(tmp_path, monkeypatch, caplog):
     made = project(tmp_path)
     made.run(monkeypatch)

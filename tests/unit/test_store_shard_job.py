@@ -14,7 +14,8 @@ import pytest
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
-from workflow_scripts.lib.store.shard_job import Computed, Wanted, load_part, row_key, update_shard
+from workflow_scripts.lib.store.parts import PartFiles
+from workflow_scripts.lib.store.shard_job import Computed, Wanted, row_key, update_shard
 from workflow_scripts.lib.store.shard_store import StoreDamaged, read_whole_shard, revisions_of
 from workflow_scripts.lib.store.verification import Verified, failed_videos, repair_feature
 from workflow_scripts.lib.versions import UNKNOWN_REVISION
@@ -59,7 +60,7 @@ def update(path, contents, recipe=RECIPE, failing=(), cache=None):
     for video in whole.videos:
         expected = encoder.rows(video.id)[: 0 if video.status == "failed" else None]
         assert np.array_equal(whole.values[video.start : video.stop], expected.astype(np.float16))
-    assert not path.with_suffix(".parts").exists()
+    assert not path.with_suffix(".journal").exists()
     assert [p.name for p in path.parent.iterdir() if "tmp-" in p.name or "old-" in p.name] == []
     return sorted(encoder.asked), summary
 
@@ -280,6 +281,15 @@ def test_a_failing_job_keeps_its_finished_videos_and_the_old_store(path):
     assert (asked, summary.cached, summary.reused) == (["d"], 1, 3)
 
 
+@pytest.mark.parametrize("use_cache", [False, True])
+def test_what_other_ways_of_keeping_videos_left_is_swept(path, tmp_path, use_cache):
+    (path.with_suffix(".parts") / "ab").mkdir(parents=True)
+    (path.with_suffix(".parts") / "ab" / "ab12.npz").write_bytes(b"of an earlier release")
+    path.with_suffix(".journal").write_bytes(b"from before a cache was set")
+    update(path, CONTENTS, cache=tmp_path / "cache" if use_cache else None)
+    assert [left.name for left in path.parent.iterdir()] == [path.name]
+
+
 SLOW_JOB = """
     import sys, time
     from pathlib import Path
@@ -359,7 +369,7 @@ def test_a_key_depends_on_content_recipe_and_number_format():
 
 
 def test_an_absent_part_is_none(tmp_path):
-    assert load_part(tmp_path, "ab12") is None
+    assert PartFiles(tmp_path).get("ab12") is None
 
 
 def revised(monkeypatch, revision):

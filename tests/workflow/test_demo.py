@@ -79,7 +79,7 @@ def test_every_table_of_the_canon_is_there_and_nothing_half_written(demo):
     results = demo.workflow.results / "demo"
     names = sorted(path.stem for path in (results / "annotations").glob("*.parquet"))
     assert names == ["captions", "moments", "queries", "saliency", "steps", "transcripts", "videos"]
-    assert [path for path in results.rglob("*") if ".tmp-" in path.name or ".parts" in path.name] == []
+    assert [path for path in results.rglob("*") if ".tmp-" in path.name or ".journal" in path.name] == []
 
 
 def test_a_second_call_has_nothing_to_do(demo, tmp_path):

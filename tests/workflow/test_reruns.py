@@ -241,4 +241,4 @@ def test_workers_killed_at_ten_random_moments_change_nothing_in_the_end(tmp_path
     workflow.finish(LIGHT_INDEX)
     assert_same_rows(rows_of(workflow), undisturbed)
     assert verify_feature(root).problems == []
-    assert [path for path in root.iterdir() if ".parts" in path.name or ".tmp-" in path.name] == []
+    assert [path for path in root.iterdir() if ".journal" in path.name or ".tmp-" in path.name] == []

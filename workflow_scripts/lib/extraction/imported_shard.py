@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length, wrong_rate
 from workflow_scripts.lib.store.digest import digest_json
@@ -48,8 +49,10 @@ class ImportedShard:
         is_text = self._recipe["kind"] == "text"
         id_column, fields = ("query_id", QUERY_FIELDS) if is_text else ("video_id", VIDEO_FIELDS)
         check_pattern(pattern, fields)
-        rows = _table_rows(table, is_text)
-        own = [row for row in rows if is_in_shard(row["video_id"], shard, n_shards)]
+        every = read_table(table, QUERY_COLUMNS if is_text else [*VIDEO_FIELDS, "duration_s"])
+        is_own = [is_in_shard(video_id, shard, n_shards) for video_id in every.column("video_id").to_pylist()]
+        # A row becomes a dict only if it is needed: there are far more in the table than in a shard.
+        own = _fields_of(every.filter(pa.array(is_own, pa.bool_())), is_text)
         self._source = open_source(place, self._recipe["layout"], self._recipe["key"])
         self._names = {row[id_column]: fill_pattern(pattern, row) for row in own}
         self._durations = {row[id_column]: row.get("duration_s") for row in own}
@@ -58,8 +61,8 @@ class ImportedShard:
             row_id: (self._source.digest(name) if name else None) or MISSING for row_id, name in self._names.items()
         }
         if set(self._digests.values()) == {MISSING}:
-            every = {row[id_column]: fill_pattern(pattern, row) for row in rows}
-            require_any_file(every, lambda name: bool(self._source.digest(name)), self._source.example, place, pattern)
+            names = {row[id_column]: fill_pattern(pattern, row) for row in _fields_of(every, is_text)}
+            require_any_file(names, lambda name: bool(self._source.digest(name)), self._source.example, place, pattern)
 
     def wanted(self) -> list[Wanted]:
         """Return every id with the digest of what its rows are made from: content and duration."""
@@ -99,11 +102,9 @@ class ImportedShard:
         return "".join("\t".join(line) + "\n" for line in lines)
 
 
-def _table_rows(table: Path, is_text: bool) -> list[dict[str, Any]]:
+def _fields_of(table: pa.Table, is_text: bool) -> list[dict[str, Any]]:
     """Return the fields of a name pattern for every query or video, and the durations of videos."""
-    if is_text:
-        return [query_fields(row) for row in read_table(table, QUERY_COLUMNS).to_pylist()]
-    return read_table(table, [*VIDEO_FIELDS, "duration_s"]).to_pylist()
+    return [query_fields(row) for row in table.to_pylist()] if is_text else table.to_pylist()
 
 
 def _failed(row_id: str, reason: str) -> Computed:

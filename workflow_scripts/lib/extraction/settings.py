@@ -32,7 +32,8 @@ def feature_settings(configuration: Configuration, dataset: str, name: str) -> d
             for role, weights in getattr(feature, "more_weights", {}).items()
         },
         "device": configuration.root.device,
-        "feature_cache": paths.feature_cache,
+        # Imported rows lie in their source already.
+        "feature_cache": None if is_imported else paths.feature_cache,
         "ffmpeg": paths.ffmpeg,
     }
 

@@ -133,15 +133,15 @@ def write_if_changed(path: Path | str, data: bytes | str) -> bool:
     return True
 
 
-def sweep_leftovers(folder: Path, name: str) -> list[Path]:
-    """Delete temporary and replaced versions of `folder/name` whose process is dead.
+def sweep_leftovers(folder: Path, name: str = "") -> list[Path]:
+    """Delete temporary and replaced versions of files and folders whose process is dead.
 
     Parameters
     ----------
     folder : Path
         Where to look.
     name : str
-        Final name whose left-overs are meant.
+        Final name whose left-overs are meant; without it those of every name.
 
     Returns
     -------
@@ -150,8 +150,9 @@ def sweep_leftovers(folder: Path, name: str) -> list[Path]:
     """
     swept = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        match = _LEFTOVER.fullmatch(path.name[len(name) :]) if path.name.startswith(name) else None
-        if match and not _owner_may_be_alive(path, match["host"], int(match["pid"])):
+        match = _LEFTOVER.search(path.name)
+        is_meant = match and (not name or path.name[: match.start()] == name)
+        if is_meant and not _owner_may_be_alive(path, match["host"], int(match["pid"])):
             remove_tree(path)
             swept.append(path)
     return swept

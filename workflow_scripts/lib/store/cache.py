@@ -60,7 +60,7 @@ def recipe_folder(cache: Path, settings_path: Path, settings: dict[str, Any]) ->
     if cache.stat().st_mode & stat.S_IWGRP:
         os.umask(_GROUP_CAN_WRITE)
     recipe = settings["recipe"]
-    folder = cache / f"{recipe.get('encoder', 'import')}-{digest_json(recipe)[:_DIGITS]}"
+    folder = cache / f"{recipe['encoder']}-{digest_json(recipe)[:_DIGITS]}"
     if not (folder / "recipe.json").is_file():
         write_json(folder / "recipe.json", recipe)
     user = str(settings_path.resolve())

@@ -1,9 +1,9 @@
 """Bring one shard of a feature up to date: keep what is known, compute what is missing, publish in one step."""
 
+import contextlib
 import itertools
 import logging
 import time
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.atomic import atomic_path, remove_tree, sweep_leftovers
+from workflow_scripts.lib.store.atomic import remove_tree, sweep_leftovers
 from workflow_scripts.lib.store.claims import Claims
 from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.journal import Journal
+from workflow_scripts.lib.store.parts import Part, PartFiles, Parts
 from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     StoreDamaged,
@@ -25,7 +27,7 @@ from workflow_scripts.lib.store.shard_store import (
     read_whole_shard,
     revisions_of,
 )
-from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
+from workflow_scripts.lib.versions import code_revision
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,8 @@ FAILED = "failed"
 _PROGRESS_EVERY_S = 30.0
 _ASK_AGAIN_S = 2.0
 """How often a job that waits for others looks whether they are done."""
+_UNFINISHED = (".journal", ".parts")
+"""Beside a shard while it is made; `.parts` of releases that wrote a file per video."""
 
 Compute = Callable[[Iterable[str]], Iterator["Computed"]]
 
@@ -65,16 +69,6 @@ class Computed(NamedTuple):
     times: np.ndarray
     status: str = "ok"
     reason: str = ""
-
-
-class Part(NamedTuple):
-    """The finished rows of one key; `made_by` are the revisions of the code that may have computed them."""
-
-    values: np.ndarray
-    times: np.ndarray
-    status: str
-    reason: str
-    made_by: tuple[str, ...] = (UNKNOWN_REVISION,)
 
 
 @dataclass
@@ -121,8 +115,8 @@ def update_shard(
         network inside. With a cache an id that is taken is claimed: take it when its work begins, and what other jobs
         are computing meanwhile is left to them.
     cache_dir : Path or None
-        Content-addressed cache of finished videos, shared and kept. Without it they are kept in `{shard}.parts/` until
-        the shard is published.
+        Content-addressed cache of finished videos, shared and kept. Without it they are kept in `{shard}.journal`
+        until the shard is published.
 
     Returns
     -------
@@ -135,7 +129,7 @@ def update_shard(
 
     Notes
     -----
-    Every finished video is on disk before the next one is asked for, so that a kill loses the one being computed.
+    Every finished video is written before the next one is asked for, so that a kill loses the one being computed.
     A video that failed stays failed, so that a broken file does not cost a loaded network each time; a replaced file
     has another key and is computed. Failures are kept in the shard only, never in the cache: another user's run may
     well succeed.
@@ -146,31 +140,30 @@ def update_shard(
         raise UserError(f"{store_path}: a video is wanted twice in one shard; ids must be unique.")
     for leftover in sweep_leftovers(store_path.parent, store_path.name):
         log.info("removed %s, left by a process that ended early", leftover)
-    parts_dir = cache_dir or store_path.with_suffix(".parts")
     summary = ShardSummary()
-    known = _known_parts(store_path, keys, dtype, parts_dir, summary)
-    missing = [video_id for video_id in sorted(keys) if video_id not in known]
-    log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
-    # Copies of a video have its rows; they are asked for themselves only if that one fails.
-    candidates = sorted({keys[video_id]: video_id for video_id in reversed(missing)}.values())
-    with Claims(cache_dir) as claims:
+    with _finished_parts(store_path, cache_dir) as parts, Claims(cache_dir) as claims:
+        known = _known_parts(store_path, keys, dtype, parts, summary)
+        missing = [video_id for video_id in sorted(keys) if video_id not in known]
+        log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
+        # Copies of a video have its rows; they are asked for themselves only if that one fails.
+        candidates = sorted({keys[video_id]: video_id for video_id in reversed(missing)}.values())
         while missing:
-            ids = _unclaimed(candidates, keys, parts_dir, claims)
+            ids = _unclaimed(candidates, keys, parts, claims)
             for video_id, computed in _compute(ids, len(candidates), compute, np.dtype(dtype)):
                 part = computed._replace(made_by=(code_revision(),))
                 if part.status != FAILED:
-                    save_part(parts_dir, keys[video_id], part)
+                    parts.add(keys[video_id], part)
                 claims.release(keys[video_id])
                 known[video_id] = part
                 summary.computed += 1
             missing = [video_id for video_id in missing if video_id not in known]
-            known |= (by_others := _computed_by_others(missing, keys, parts_dir))
+            known |= (by_others := _computed_by_others(missing, keys, parts))
             summary.cached += len(by_others)
             candidates = missing = [video_id for video_id in missing if video_id not in known]
     known = _of_one_width(known, dim)
     _publish(store_path, known, keys, recipe, dtype, dim)
-    if cache_dir is None:
-        remove_tree(parts_dir)
+    for suffix in _UNFINISHED:
+        remove_tree(store_path.with_suffix(suffix))
     summary.failed = sum(part.status == FAILED for part in known.values())
     summary.seconds = time.monotonic() - started
     log.info(
@@ -180,10 +173,17 @@ def update_shard(
     return summary
 
 
+def _finished_parts(store_path: Path, cache_dir: Path | None) -> contextlib.AbstractContextManager[Parts]:
+    """Return where finished videos are: in the cache, or in a journal of this shard."""
+    if cache_dir is not None:
+        return contextlib.nullcontext(PartFiles(cache_dir))
+    return Journal(store_path.with_suffix(_UNFINISHED[0]))
+
+
 def _known_parts(
-    store_path: Path, keys: dict[str, str], dtype: str, parts_dir: Path, summary: ShardSummary
+    store_path: Path, keys: dict[str, str], dtype: str, parts: Parts, summary: ShardSummary
 ) -> dict[str, Part]:
-    """Return the rows that need no network: from the old store, else from the cache."""
+    """Return the rows that need no network: from the old store, else from the cache or the journal."""
     old = _old_parts(store_path, dtype)
     known = {}
     for video_id, key in keys.items():
@@ -191,7 +191,7 @@ def _known_parts(
         if part is not None:
             known[video_id] = part
             summary.reused += 1
-        elif (part := load_part(parts_dir, key)) is not None:
+        elif (part := parts.get(key)) is not None:
             known[video_id] = part
             summary.cached += 1
     return known
@@ -219,19 +219,19 @@ def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
     }
 
 
-def _unclaimed(missing: Sequence[str], keys: dict[str, str], parts_dir: Path, claims: Claims) -> Iterator[str]:
+def _unclaimed(missing: Sequence[str], keys: dict[str, str], parts: Parts, claims: Claims) -> Iterator[str]:
     """Yield the videos that nobody else is computing or has computed by now; each is claimed when it is taken."""
     for video_id in missing:
         if claims.take(keys[video_id]):
-            if _part_path(parts_dir, keys[video_id]).is_file() and load_part(parts_dir, keys[video_id]) is not None:
+            if parts.get(keys[video_id]) is not None:
                 claims.release(keys[video_id])
             else:
                 yield video_id
 
 
-def _computed_by_others(missing: Sequence[str], keys: dict[str, str], parts_dir: Path) -> dict[str, Part]:
+def _computed_by_others(missing: Sequence[str], keys: dict[str, str], parts: Parts) -> dict[str, Part]:
     """Return what other jobs have finished; wait a little if that is nothing."""
-    found = {video_id: load_part(parts_dir, keys[video_id]) for video_id in missing}
+    found = {video_id: parts.get(keys[video_id]) for video_id in missing}
     finished = {video_id: part for video_id, part in found.items() if part is not None}
     if missing and not finished:
         time.sleep(_ASK_AGAIN_S)
@@ -317,29 +317,3 @@ def _publish(
     # A shard in which nothing could be computed has no width yet.
     made_by = {revision for part in known.values() for revision in part.made_by}
     publish_shard(store_path, concatenate(rows, width, dtype), recipe, made_by)
-
-
-def _part_path(parts_dir: Path, key: str) -> Path:
-    return parts_dir / key[:2] / f"{key}.npz"
-
-
-def save_part(parts_dir: Path, key: str, part: Part) -> None:
-    """Write the rows of one key as one file that appears complete."""
-    path = _part_path(parts_dir, key)
-    sweep_leftovers(path.parent, path.name)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **part._asdict())
-
-
-def load_part(parts_dir: Path, key: str) -> Part | None:
-    """Read the rows of one key, or None; the zip's checksums are verified and a damaged file counts as none."""
-    path = _part_path(parts_dir, key)
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            made_by = tuple(map(str, arrays["made_by"])) if "made_by" in arrays else (UNKNOWN_REVISION,)
-            return Part(arrays["values"], arrays["times"], str(arrays["status"]), str(arrays["reason"]), made_by)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        log.warning("%s: damaged (%s); computed again", path, error)
-        return None

@@ -32,7 +32,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store.atomic import fsync_path, remove_tree, sibling, write_json
+from workflow_scripts.lib.store.atomic import fsync_path, json_text, remove_tree, sibling
 from workflow_scripts.lib.store.digest import digest_json, file_sha256
 from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
@@ -189,7 +189,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any], made_by:
         "metadata_sha256": file_sha256(folder / "zarr.json"),
         "videos": [asdict(video) for video in content.videos],
     }
-    write_json(folder / "index.json", body | {"sha256": digest_json(body)})
+    (folder / "index.json").write_text(json_text(body | {"sha256": digest_json(body)}), encoding="utf-8")
     return generation
 
 

@@ -33,7 +33,7 @@ def shard_name(shard: int, n_shards: int) -> str:
 
 def is_in_shard(video_id: str, shard: str, n_shards: int) -> bool:
     """Return whether a video belongs to the shard of this name."""
-    return shard_name(shard_of(video_id, n_shards), n_shards) == shard
+    return shard_of(video_id, n_shards) == int(shard)
 
 
 def all_shards(n_shards: int) -> list[str]:
