@@ -36,8 +36,9 @@ def main() -> None:
     parser.add_argument(
         "--system",
         action="append",
-        help=f"what is compared: zero_shot, the default, pictures by CLIP; {OFFLINE}: what is said, no download; given "
-        "several times, what they find is put into one order by rank",
+        help="what is compared: zero_shot, the default, pictures by CLIP; without a download "
+        f"{', '.join(f'{name}: {what}' for name, what in OFFLINE.items())}; given several times, what they find is put "
+        "into one order by rank",
     )
     parser.add_argument("--top", type=int, default=5, help="most moments of a query (default 5)")
     parser.add_argument("--least", type=float, help="score that a moment needs; default: what chance does not give")
