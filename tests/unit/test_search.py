@@ -243,7 +243,10 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
 def test_weights_that_cannot_be_fetched_are_named_with_what_needs_none(workflow, ask):
     workflow.works = False
     message = error_of(ask, "rain")
-    assert message.endswith("weights/ViT-B-32.pt cannot be had. Without any download: --system zero_shot_speech_tiny")
+    assert message.endswith(
+        "weights/ViT-B-32.pt cannot be had. Without any download: --system zero_shot_labels (things in the picture by "
+        "name) or --system zero_shot_speech_tiny (what is said)"
+    )
     assert workflow.targets == [["results/my_videos/features/clip_b32/index.parquet", "weights/ViT-B-32.pt"]]
 
 
