@@ -35,8 +35,9 @@ demo-real: setup ## real pictures searched with real weights, without a download
 		"a train arrives at the station" --system zero_shot_labels
 
 search: setup ## moments in your videos: make search FOLDER="/data/My holidays" QUERY="a dog runs into the water"
-	@test -n "$(FOLDER)" && test -n "$(QUERY)" || { echo 'usage: make search FOLDER="/data/My holidays" QUERY="a dog runs" [SYSTEM=zero_shot_speech_tiny]' >&2; exit 2; }
-	@$(BIN)/python -m workflow_scripts.search "$(FOLDER)" "$(QUERY)" --system $(or $(SYSTEM),zero_shot)
+	@# As variables of the shell: a folder's name may hold quotes.
+	@test -n "$$FOLDER" && test -n "$$QUERY" || { echo 'usage: make search FOLDER="/data/My holidays" QUERY="a dog runs" [SYSTEM=zero_shot_labels]' >&2; exit 2; }
+	@$(BIN)/python -m workflow_scripts.search --system $(or $(SYSTEM),zero_shot) -- "$$FOLDER" "$$QUERY"
 
 test: setup ## all tests but the slow ones
 	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow

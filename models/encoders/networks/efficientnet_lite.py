@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from models.encoders.networks.filling import Precision, fill
