@@ -1,7 +1,7 @@
 """A video of real pictures for `make demo-real`: `python -m tests.real_videos FOLDER`.
 
-Big Buck Bunny's excerpt (tests/data/SOURCE.md), then two photographs that scikit-learn installs (CC BY 2.0, their authors
-are named beside them in `sklearn/datasets/images/README.txt`), over which the picture moves: a palace by a lake, a flower.
+Big Buck Bunny's excerpt (tests/data/SOURCE.md), then two photographs that scikit-learn installs, over which the picture
+moves: a palace by a lake, a flower (CC BY 2.0; `sklearn/datasets/images/README.txt` names their authors).
 """
 
 import argparse

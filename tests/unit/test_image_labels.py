@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 and the labels that it gives frames: what it sees, whose weights they are, what a row is made of."""
+"""EfficientNet-Lite0 and the labels that it gives frames: what it sees, whose weights, what a row is made of."""
 
 import importlib.util
 from pathlib import Path

@@ -269,7 +269,20 @@ def test_fewer_than_one_moment_is_refused(workflow, ask, capsys, top):
     assert "argument --top: " in capsys.readouterr().err
 
 
-ODD_NAMES = ["-trip", 'it\'s "q"', "a: b # c", "{x}[y]*?", "%s \\n", "null", "2024", "!!!", "旅行", "~", "demo", "$HOME;ls &"]
+ODD_NAMES = [
+    "-trip",
+    'it\'s "q"',
+    "a: b # c",
+    "{x}[y]*?",
+    "%s \\n",
+    "null",
+    "2024",
+    "!!!",
+    "旅行",
+    "~",
+    "demo",
+    "$HOME;ls &",
+]
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)

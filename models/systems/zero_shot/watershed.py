@@ -1,7 +1,8 @@
 """From rows of a video and the scores of a query to ranked spans: shots, merged where their scores are alike.
 
-Ours, after what is told of Diwan et al. 2023 (Zero-shot video moment retrieval with off-the-shelf models): shots, a score
-for each, and neighbours that are merged as water rises over the ridges between basins. No published code was read.
+Ours, after what is told of Diwan et al. 2023 (Zero-shot video moment retrieval with off-the-shelf models): shots, a
+score for each, and neighbours that are merged as water rises over the ridges between basins. No published code was
+read.
 """
 
 import numpy as np

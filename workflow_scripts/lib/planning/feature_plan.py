@@ -91,7 +91,9 @@ class Features:
         """Return the weights files that a rule downloads for this feature, or that a person must put in place."""
         names = published_weights(self._configuration, self._feature(dataset, feature))
         entries = [self._configuration.weight(name) for name in names]
-        return [str(weight_path(entry, self._downloads.weights_folder())) for entry in entries if not shipped_path(entry)]
+        return [
+            str(weight_path(entry, self._downloads.weights_folder())) for entry in entries if not shipped_path(entry)
+        ]
 
     def runtime(self, dataset: str, feature: str) -> FeatureRuntime:
         """Return threads, memory, GPUs and time limit of a feature's jobs."""

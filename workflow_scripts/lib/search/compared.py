@@ -62,7 +62,9 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
     described = configuration.system(dataset, system)
     config = Config.model_validate(described.settings) if described.system == "zero_shot" else None
     if config is None or "moments" not in config.tasks:
-        raise UserError(f"--system {system}: does not find moments without training; take zero_shot, {' or '.join(OFFLINE)}")
+        raise UserError(
+            f"--system {system}: does not find moments without training; take zero_shot, {' or '.join(OFFLINE)}"
+        )
     streams = {stream: content.names[0] for stream, content in described.streams.items()}
     text = streams.pop("text")
     [(stream, feature)] = streams.items()
