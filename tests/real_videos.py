@@ -15,8 +15,6 @@ from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 BUNNY = Path(__file__).parent / "data/videos/bigbuckbunny.mp4"
 PHOTOGRAPHS = ("china.jpg", "flower.jpg")
 PHOTOGRAPH_S = 6
-PARTS = {"rabbit": (0.0, 5.28), "palace": (5.28, 11.28), "flower": (11.28, 17.28)}
-"""What is seen, from second to second."""
 
 
 def write_video(path: Path) -> None:
