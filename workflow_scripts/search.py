@@ -28,6 +28,13 @@ def make(targets: list[str]) -> bool:
     return subprocess.run(command, stdout=sys.stderr).returncode == 0
 
 
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number}: expected a whole number from 1")
+    return number
+
+
 def main() -> None:
     """Look whether the rows are fresh, have them made if not, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__, epilog="Scores are cosines; docs/zero_shot.md tells more.")
@@ -36,10 +43,11 @@ def main() -> None:
     parser.add_argument(
         "--system",
         action="append",
-        help=f"what is compared: zero_shot, the default, pictures by CLIP; {OFFLINE}: what is said, no download; given "
-        "several times, what they find is put into one order by rank",
+        help="what is compared: zero_shot, the default, pictures by CLIP; without a download "
+        f"{', '.join(f'{name}: {what}' for name, what in OFFLINE.items())}; given several times, what they find is put "
+        "into one order by rank",
     )
-    parser.add_argument("--top", type=int, default=5, help="most moments of a query (default 5)")
+    parser.add_argument("--top", type=_at_least_one, default=5, help="most moments of a query (default 5)")
     parser.add_argument("--least", type=float, help="score that a moment needs; default: what chance does not give")
     args = parser.parse_args()
     require_words(args.queries)

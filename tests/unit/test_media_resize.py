@@ -10,7 +10,7 @@ from tests.unit.made_clips import make_clip
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.resize import RESIZE_RULES, bilinear_opencv, jpeg_roundtrip, resize_for
 
-NATIVE_RULES = ("clip_pil", "vf_i3d", "vslnet_charades", "vslnet_shortside")
+NATIVE_RULES = ("clip_pil", "imagenet", "vf_i3d", "vslnet_charades", "vslnet_shortside")
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ NATIVE_RULES = ("clip_pil", "vf_i3d", "vslnet_charades", "vslnet_shortside")
         ("clip_pil", (227, 225), (225, 224), (0, 0)),
         ("clip_pil", (230, 227), (226, 224), (1, 0)),
         ("clip_pil", (360, 480), (224, 298), (0, 37)),
+        ("imagenet", (480, 360), (341, 256), (58, 16)),
+        ("imagenet", (259, 257), (257, 256), (16, 16)),
         ("vf_i3d", (480, 360), (341, 256), (58, 16)),
         ("vslnet_charades", (480, 360), (480, 360), (128, 68)),
         ("vslnet_charades", (320, 113), (640, 226), (208, 1)),

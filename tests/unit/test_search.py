@@ -229,12 +229,16 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
     (checkout / "empty").mkdir()
     assert "empty: no video in it; it is empty" in error_of(ask, "rain", *SPEECH, folder=checkout / "empty")
     assert "nowhere: no such folder" in error_of(ask, "rain", folder=checkout / "nowhere")
+    file = checkout / "My Vidéos/trip/bunny.mp4"
+    assert f"bunny.mp4: is a file; name the folder that it lies in, {file.parent}" in error_of(ask, "x", folder=file)
+    assert r"'dog \udcff': is not UTF-8" in error_of(ask, "dog \udcff", *SPEECH)
     assert 'did you mean "zero_shot_speech' in error_of(ask, "rain", "--system", "zero_shot_speach")
     for system in ("img", "zero_shot_eva"):
         assert "does not find moments without training; take zero_shot" in error_of(ask, "rain", "--system", system)
     assert workflow.targets == []
     workflow.lines = []
-    assert "no video has rows of the stream speech: {'no_speech': 1}" in error_of(ask, "rain", *SPEECH)
+    nobody = "nothing for --system zero_shot_speech_tiny to compare: 1 video in which nobody speaks"
+    assert error_of(ask, "rain", *SPEECH).endswith(nobody)
     workflow.works = False
     shutil.copy(VIDEO, checkout / "My Vidéos/second.mp4")
     assert error_of(ask, "rain", *SPEECH).endswith("could not be prepared, see above")
@@ -243,7 +247,10 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
 def test_weights_that_cannot_be_fetched_are_named_with_what_needs_none(workflow, ask):
     workflow.works = False
     message = error_of(ask, "rain")
-    assert message.endswith("weights/ViT-B-32.pt cannot be had. Without any download: --system zero_shot_speech_tiny")
+    assert message.endswith(
+        "weights/ViT-B-32.pt cannot be had. Without any download: --system zero_shot_labels (things in the picture by "
+        "name) or --system zero_shot_speech_tiny (what is said)"
+    )
     assert workflow.targets == [["results/my_videos/features/clip_b32/index.parquet", "weights/ViT-B-32.pt"]]
 
 
@@ -253,3 +260,38 @@ def test_a_query_in_other_letters_is_answered_with_a_warning(workflow, ask, capl
     caplog.clear()
     ask("3 Äpfel", *SPEECH, *BOUND)
     assert caplog.text == ""
+
+
+@pytest.mark.parametrize("top", ["0", "-1", "many"])
+def test_fewer_than_one_moment_is_refused(workflow, ask, capsys, top):
+    with pytest.raises(SystemExit):
+        ask("rain", "--top", top, *SPEECH)
+    assert "argument --top: " in capsys.readouterr().err
+
+
+ODD_NAMES = [
+    "-trip",
+    'it\'s "q"',
+    "a: b # c",
+    "{x}[y]*?",
+    "%s \\n",
+    "null",
+    "2024",
+    "!!!",
+    "旅行",
+    "~",
+    "demo",
+    "$HOME;ls &",
+]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_folder_may_be_called_anything(checkout, workflow, ask, name):
+    (checkout / name / "trip").mkdir(parents=True)
+    shutil.copy(VIDEO, checkout / name / "trip/bunny.mp4")
+    told = ask("rain", *SPEECH, *BOUND, folder=checkout / name)
+    again = ask("rain", *SPEECH, *BOUND, folder=checkout / name)
+    assert told == again
+    assert len(workflow.targets) == 1
+    here, shipped = ({file.name for file in (top / "datasets").glob("*.yaml")} for top in (Path("config"), CONFIG))
+    assert len(here - shipped) == 1

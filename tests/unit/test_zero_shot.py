@@ -154,7 +154,7 @@ UP, ACROSS = [0, 1], [1, 0]
 MERGE = ThresholdMerge(min_clips=1)
 
 
-@pytest.mark.parametrize("stream", ["visual", "captions", "speech"])
+@pytest.mark.parametrize("stream", ["visual", "captions", "labels", "speech"])
 def test_a_moment_is_where_the_rows_are_like_the_query(stream):
     rows, times = [ACROSS, UP, UP, ACROSS], [[0, 2], [2, 4], [4, 6], [6, 8]]
     [span] = asked([UP], rows, times, stream=stream, threshold_merge=MERGE)
@@ -202,6 +202,17 @@ def test_segments_are_in_the_seconds_of_the_rows():
     # The rise to row 8 begins after row 6.
     assert (spans[0].start_s, spans[0].end_s) == (3.0, 7.0)
     assert [span.rank for span in spans] == list(range(len(spans)))
+
+
+def test_watersheds_are_in_the_seconds_of_the_rows_and_ranked():
+    rows = [ACROSS] * 3 + [UP] * 4 + [ACROSS] * 2
+    times = [[i / 2, i / 2 + 0.5] for i in range(9)]
+    spans = asked([UP], rows, times, 4.5, localiser="watershed")
+    assert [(span.rank, span.start_s, span.end_s, span.score) for span in spans] == [
+        (0, 1.5, 3.5, 1.0),
+        (1, 0.0, 1.5, 0.0),
+        (2, 3.5, 4.5, 0.0),
+    ]
 
 
 def test_segments_of_a_stream_of_zeros_are_answered():

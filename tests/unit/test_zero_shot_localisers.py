@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from models.systems.zero_shot.config import Segments, ThresholdMerge
+from models.systems.zero_shot.config import Segments, ThresholdMerge, Watershed
 from models.systems.zero_shot.overlap import iou
 from models.systems.zero_shot.segments import frame_scores, ranked, segment_spans
 from models.systems.zero_shot.temporal_clusters import cluster, smoothed
 from models.systems.zero_shot.threshold_merge import merged_spans, saliency
 from models.systems.zero_shot.turning_points import earlier_starts
+from models.systems.zero_shot.watershed import shot_bounds, watershed_spans
 
 
 def merged(scores, **options):
@@ -150,3 +151,45 @@ def test_slopes_are_smoothed_from_a_stride_of_three_on():
     scores = np.array([0.5, 0.5, 0.5, 0.5, 0.9, 0.9, 0.9, 0.9])
     at = [earlier_starts(np.array([5]), scores, np.ones(8, bool), stride)[0] for stride in (2, 3)]
     assert at == [2, 1]
+
+
+def test_a_shot_begins_where_rows_differ_more_than_they_usually_do():
+    rows = directions(0, 1, 2, 60, 61, 62, 63)
+    assert shot_bounds(rows, cut=1.0).tolist() == [0, 3, 7]
+    # Changes of 1, 3 and 30 degrees: from mean plus deviation on, from the mean on, and without a bound above it.
+    assert shot_bounds(directions(0, 1, 4, 34), cut=0.0).tolist() == [0, 3, 4]
+    assert shot_bounds(directions(0, 20, 21, 41, 42), cut=0.0).tolist() == [0, 1, 3, 5]
+    assert shot_bounds(directions(0, 20, 21, 41, 42), cut=1.1).tolist() == [0, 5]
+    assert shot_bounds(np.ones((4, 2)) * [[1], [2], [3], [1]], cut=0.0).tolist() == [0, 4]
+    assert shot_bounds(np.ones((1, 2)), cut=1.0).tolist() == [0, 1]
+
+
+def test_neighbouring_shots_are_merged_while_their_scores_are_alike_and_ranked_by_them():
+    # Four shots of two rows with the mean scores 0, 0.8, 1 and 0.3.
+    rows = directions(0, 0, 90, 90, 0, 0, 90, 90)
+    scores = np.array([[0.0, 0.0, 0.8, 0.8, 1.0, 1.0, 0.3, 0.3]])
+
+    def spans(alike):
+        return [
+            [first, end, pytest.approx(score)]
+            for first, end, score in watershed_spans(rows, scores, Watershed(cut=0.5, alike=alike)).tolist()
+        ]
+
+    assert spans(0.9) == [[4, 6, 1.0], [2, 4, 0.8], [6, 8, 0.3], [0, 2, 0.0]]
+    assert spans(0.75) == [[2, 6, 0.9], [6, 8, 0.3], [0, 2, 0.0]]
+    # 0.8 and 1 are most alike; what became of them, 0.9, is 0.6 away from 0.3, which alone would be 0.5 from 0.8.
+    assert spans(0.45) == [[2, 6, 0.9], [6, 8, 0.3], [0, 2, 0.0]]
+    assert spans(0.39) == [[2, 8, pytest.approx(0.7)], [0, 2, 0.0]]
+    assert spans(0.0) == [[0, 8, pytest.approx(0.525)]]
+
+
+def test_a_merged_span_has_the_mean_of_its_rows_whatever_the_shots_lengths():
+    rows, scores = directions(0, 0, 0, 90), np.array([[0.0, 1.0, 1.0, 1.0]])
+    assert watershed_spans(rows, scores, Watershed(cut=0.5, alike=0.0)).tolist() == [[0, 4, 0.75]]
+
+
+def test_wordings_share_the_shots_and_equal_scores_give_the_whole_video():
+    rows = directions(0, 0, 90, 90)
+    scores = np.array([[0.0, 0.0, 1.0, 1.0], [0.0, 0.0, 0.4, 0.4], [0.2, 0.2, 0.2, 0.2]])
+    assert watershed_spans(rows, scores, Watershed()).tolist() == [[2, 4, 1.0], [0, 2, 0.0]]
+    assert watershed_spans(rows, scores[2:], Watershed()).tolist() == [[0, 4, 0.5]]

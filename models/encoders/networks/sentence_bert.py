@@ -31,7 +31,7 @@ class SentenceBert:
         self._weights = load_file(folder / "model.safetensors")
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         self._layers, self._heads = config["num_hidden_layers"], config["num_attention_heads"]
-        self._epsilon = config["layer_norm_eps"]
+        self._epsilon, self.dim = config["layer_norm_eps"], config["hidden_size"]
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
         lengths = json.loads((folder / "sentence_bert_config.json").read_text(encoding="utf-8"))

@@ -43,6 +43,26 @@ class Segments(BaseModel):
     spans: int = Field(12, gt=0, description="most spans of a query; ActivityNet Captions: 17")
 
 
+class Watershed(BaseModel):
+    """Shots, merged with their neighbours where the scores are alike (ours, after Diwan et al. 2023)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cut: float = Field(
+        1.0,
+        ge=0,
+        description="a shot begins where neighbouring rows differ by so many standard deviations more than they do on "
+        "the mean of the video",
+    )
+    alike: float = Field(
+        0.85,
+        ge=0,
+        le=1,
+        description="neighbouring shots are merged, those that are most alike first, as long as 1 minus the difference "
+        "of their scores, normalised over the video, is at least this",
+    )
+
+
 class Config(BaseModel):
     """What is compared, and how answers are made of it."""
 
@@ -52,7 +72,7 @@ class Config(BaseModel):
     tasks: tuple[Literal["moments", "highlights", "videos"], ...] = Field(
         ("videos",), description="what is answered", min_length=1
     )
-    localiser: Literal["threshold_merge", "segments"] = Field(
+    localiser: Literal["threshold_merge", "segments", "watershed"] = Field(
         "threshold_merge", description="how moments are made of the scores of a video's rows"
     )
     clip_s: float | None = Field(
@@ -64,6 +84,7 @@ class Config(BaseModel):
     max_spans: int | None = Field(10, gt=0, description="most moments of a query, the best first; null: all")
     threshold_merge: ThresholdMerge = ThresholdMerge()
     segments: Segments = Segments()
+    watershed: Watershed = Watershed()
     frames: int | None = Field(
         20,
         gt=0,

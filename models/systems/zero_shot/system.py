@@ -14,12 +14,13 @@ from models.systems.zero_shot.ranking import best_videos, directions, mean_row
 from models.systems.zero_shot.segments import ranked, segment_spans
 from models.systems.zero_shot.threshold_merge import saliency
 from models.systems.zero_shot.timed_scores import timed_scores, usable_rows
+from models.systems.zero_shot.watershed import watershed_spans
 
 TEXT = "text"
 
 
 class System(interface.System):
-    """Compares the rows of a query's texts with those of a video: its pictures, captions or lines of speech.
+    """Compares the rows of a query's texts with those of a video: its pictures, captions, labels or lines of speech.
 
     The stream that is not `text` is what the videos are known by. Several rows of a query are other wordings of it.
     """
@@ -31,7 +32,7 @@ class System(interface.System):
         if len(known_by) != 1 or len(widths) != 2 or widths[0] != widths[1]:
             raise ValueError(
                 "zero_shot compares rows of queries (stream text) with rows of videos (one other stream: visual, "
-                "captions or speech), one feature of each and both by the same encoder; found the widths "
+                "captions, labels or speech), one feature of each and both by the same encoder; found the widths "
                 f"{self.stream_dims}"
             )
         [self.known_by] = known_by
@@ -79,7 +80,8 @@ class System(interface.System):
             yield from answer(item)
 
     def _moments(self, item: Item) -> Iterable[Span]:
-        spans = (self._merged if self.config.localiser == "threshold_merge" else self._segments)(item)
+        localise = {"threshold_merge": self._merged, "segments": self._segments, "watershed": self._watershed}
+        spans = localise[self.config.localiser](item)
         for rank, (start, end, score) in enumerate(spans[: self.config.max_spans].tolist()):
             yield Span(item.id, item.video_id, rank, start, min(end, item.duration_s), score)
 
@@ -90,6 +92,11 @@ class System(interface.System):
         rows, texts = self._rows(item), item.streams[TEXT][0].read()
         spans = [segment_spans(rows.values[:, None], text, self.config.segments) for text in texts]
         return in_seconds(ranked(np.concatenate(spans)), rows.times)
+
+    def _watershed(self, item: Item) -> np.ndarray:
+        rows = self._rows(item)
+        scored = timed_scores(item.streams[TEXT][0].read(), rows)
+        return in_seconds(watershed_spans(rows.values, scored.scores, self.config.watershed), rows.times)
 
     def _saliency(self, item: Item) -> Iterable[Saliency]:
         n_clips = max(1, int(item.duration_s / SALIENCY_CLIP_S))

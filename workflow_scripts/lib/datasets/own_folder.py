@@ -57,6 +57,8 @@ def require_folder_of_videos(folder: Path) -> Path:
         there is none, its name cannot stand in a file, or results would be written among the videos
     """
     folder = folder.resolve()
+    if folder.is_file():
+        raise UserError(f"{folder}: is a file; name the folder that it lies in, {folder.parent}")
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name the one that holds the videos")
     if not is_usable(str(folder).strip("/")):

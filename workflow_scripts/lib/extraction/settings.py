@@ -7,7 +7,6 @@ from typing import Any
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
 from workflow_scripts.lib.configuration.schema import ExtractedFeature, FeatureBase, Weight
-from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.settings_files import read_settings
 
 DECISIVE = ("recipe", "folder")
@@ -65,20 +64,15 @@ def _weight(configuration: Configuration, name: str) -> dict[str, Any]:
 
 
 def weight_path(weight: Weight, folder: str) -> Path:
-    """Return where the weights file is, or would be after downloading.
+    """Return where the weights file is, or would be after downloading."""
+    return shipped_path(weight) or Path(folder) / weight.place
 
-    Raises
-    ------
-    UserError
-        the Python package that ships the file is not installed
-    """
-    if weight.package is None:
-        return Path(folder) / weight.file
+
+def shipped_path(weight: Weight) -> Path | None:
+    """Return where an installed Python package has the weights file; None if none has it."""
     # Looked up without importing: the package may pull in torch.
-    spec = importlib.util.find_spec(weight.package)
-    if spec is None or spec.origin is None:
-        raise UserError(f"Python package {weight.package} (ships {weight.file}) is not installed; run `make setup`")
-    return Path(spec.origin).parent / weight.file
+    spec = importlib.util.find_spec(weight.package) if weight.package else None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / weight.file
 
 
 def read_feature_settings(path: Path, key: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ _JPEG_QUALITY = 95
 _JPEG_420 = 2
 # Published sizes around a crop of 224: torchvision's 256 for video_features, VSLNet's lower limit of 226.
 _VF_I3D_MARGIN = 7
+_IMAGENET_CROP = 0.875
 _VSLNET_MARGIN = 2
 # Caffe's C3D sees 112 x 112 out of 171 x 128 pixels.
 _C3D_MARGIN = 7
@@ -105,6 +106,14 @@ def _clip_pil(size: int, width: int, height: int) -> PictureResize:
     return PictureResize(size, width, height, "bicubic", "pillow", left=left, top=top)
 
 
+def _imagenet(size: int, width: int, height: int) -> PictureResize:
+    """Shorter side to `size` / 0.875, Pillow bicubic, centre crop: what timm's ImageNet classifiers see."""
+    width, height = _shorter_side_to(int(size / _IMAGENET_CROP), width, height)
+    # Python's round, as torchvision: halves to even.
+    left, top = round((width - size) / 2), round((height - size) / 2)
+    return PictureResize(size, width, height, "bicubic", "pillow", left=left, top=top)
+
+
 def _vf_i3d(size: int, width: int, height: int) -> PictureResize:
     """Shorter side to 8/7 of `size`, Pillow bilinear, centre crop: video_features' I3D (256 and 224)."""
     width, height = _shorter_side_to(size + size // _VF_I3D_MARGIN, width, height)
@@ -153,6 +162,7 @@ RESIZE_RULES = {
     "squash": _squash,
     "hero": _hero,
     "clip_pil": _clip_pil,
+    "imagenet": _imagenet,
     "vf_i3d": _vf_i3d,
     "vf_i3d_whole": _vf_i3d_whole,
     "c3d": _c3d,

@@ -151,9 +151,9 @@ class Downloads:
         """
         for name in self._configuration.weight_names():
             weight = self._configuration.weight(name)
-            if weight.file == file and weight.url:
+            if weight.place == file and weight.url:
                 return name
-            if weight.file == file and weight.source:
+            if weight.place == file and weight.source:
                 place = weight_path(weight, self.weights_folder())
                 found = misplaced(place, weight.size)
                 raise UserError(f"weights {name!r} are not at {place}. Put the file there: {weight.source}{found}")

@@ -14,7 +14,7 @@ from workflow_scripts.lib.configuration.schema import (
 )
 from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, weight_path
+from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, shipped_path, weight_path
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
@@ -91,7 +91,9 @@ class Features:
         """Return the weights files that a rule downloads for this feature, or that a person must put in place."""
         names = published_weights(self._configuration, self._feature(dataset, feature))
         entries = [self._configuration.weight(name) for name in names]
-        return [str(weight_path(entry, self._downloads.weights_folder())) for entry in entries if not entry.package]
+        return [
+            str(weight_path(entry, self._downloads.weights_folder())) for entry in entries if not shipped_path(entry)
+        ]
 
     def runtime(self, dataset: str, feature: str) -> FeatureRuntime:
         """Return threads, memory, GPUs and time limit of a feature's jobs."""

@@ -108,7 +108,7 @@ class FirstSteps:
             rows += bytes_needed(feature, of_video, self._n_videos)
             for weights in published_weights(configuration, feature):
                 entry = configuration.weight(weights)
-                if not entry.package and not weight_path(entry, configuration.root.paths.weights).is_file():
+                if not weight_path(entry, configuration.root.paths.weights).is_file():
                     missing[weights] = entry.size or stated_bytes(entry.about)
         parts = [f"about {hours_text(hours)}" if hours >= 1 / 30 else "minutes"]
         if rows:

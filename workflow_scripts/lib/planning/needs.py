@@ -9,7 +9,7 @@ from workflow_scripts.lib.configuration.schema import Download, Published
 from workflow_scripts.lib.datasets.source_files import stored_path
 from workflow_scripts.lib.datasets.video_folder import no_annotation_file
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import weight_path
+from workflow_scripts.lib.extraction.settings import shipped_path, weight_path
 from workflow_scripts.lib.fetching.misplaced import misplaced
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
@@ -125,9 +125,9 @@ class Needs:
     def _weight(self, name: str, by: Iterable[str]) -> Need:
         weight = self._configuration.weight(name)
         place = weight_path(weight, self._configuration.root.paths.weights)
-        is_fetched = bool(weight.url or weight.package or weight.fitted_on)
+        is_fetched = bool(weight.url or weight.fitted_on or shipped_path(weight))
         ways = (f"{COMMAND} {place}",) if is_fetched else (f"put the file at {place}: {weight.source or weight.page}",)
-        return _file(f"weights {name}", place, weight, by, is_fetched, () if weight.package else ways)
+        return _file(f"weights {name}", place, weight, by, is_fetched, ways)
 
     def _annotations(self, dataset: str, by: Iterable[str]) -> Iterator[Need]:
         found = self._configuration.dataset(dataset)

@@ -9,10 +9,10 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import published_weights
 from workflow_scripts.lib.configuration.schema import TranscriptFeature
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import feature_settings, weight_path
+from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
 
-OFFLINE = "zero_shot_speech_tiny"
-"""The system whose weights come with the packages."""
+OFFLINE = {"zero_shot_labels": "things in the picture by name", "zero_shot_speech_tiny": "what is said"}
+"""Systems whose weights come with the packages, and what they compare."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class Compared:
     def without_weights(self) -> str:
         """Return what to do if weights could not be fetched; nothing if all are there."""
         lost = [file for file in self.missing if not Path(file).is_file()]
-        return f"; {', '.join(lost)} cannot be had. Without any download: --system {OFFLINE}" if lost else ""
+        instead = " or ".join(f"--system {name} ({what})" for name, what in OFFLINE.items())
+        return f"; {', '.join(lost)} cannot be had. Without any download: {instead}" if lost else ""
 
 
 def compared_by(configuration: Configuration, dataset: str, system: str) -> Compared:
@@ -61,7 +62,9 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
     described = configuration.system(dataset, system)
     config = Config.model_validate(described.settings) if described.system == "zero_shot" else None
     if config is None or "moments" not in config.tasks:
-        raise UserError(f"--system {system}: does not find moments without training; take zero_shot or {OFFLINE}")
+        raise UserError(
+            f"--system {system}: does not find moments without training; take zero_shot, {' or '.join(OFFLINE)}"
+        )
     streams = {stream: content.names[0] for stream, content in described.streams.items()}
     text = streams.pop("text")
     [(stream, feature)] = streams.items()
@@ -73,7 +76,7 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
         for name in features
         for weights in published_weights(configuration, configuration.feature(dataset, name))
     ]
-    files = {weight_path(entry, configuration.root.paths.weights): None for entry in entries if not entry.package}
+    files = {weight_path(entry, configuration.root.paths.weights): None for entry in entries if not shipped_path(entry)}
     missing = [str(file) for file in files if not file.is_file()]
     recipes = [settings[name]["recipe"] for name in features]
     return Compared(system, stream, feature, settings[text], recipes, missing, config)

@@ -21,9 +21,11 @@ def require_words(queries: Sequence[str]) -> None:
     Raises
     ------
     UserError
-        a query has neither letter nor digit
+        a query has neither letter nor digit, or is no text
     """
     for query in queries:
+        if any("\ud800" <= letter <= "\udfff" for letter in query):
+            raise UserError(f"{query!a}: is not UTF-8; write it in a terminal that is set to UTF-8")
         if not any(letter.isalnum() for letter in query):
             what = repr(query) if query.strip() else "an empty query"
             raise UserError(f'{what}: nothing to look for; write a sentence in English, such as "a dog runs"')

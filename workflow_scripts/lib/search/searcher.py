@@ -1,6 +1,7 @@
 """A folder that can be searched by one system."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -45,9 +46,9 @@ class Searcher:
         self._index.note_fresh()
         self._corpus, without_rows = self._index.corpus()
         if not self._corpus.video_ids:
-            raise UserError(f"{found.videos}: no video has rows of the stream {self.stream}: {dict(without_rows)}")
+            raise UserError(f"{found.videos}: nothing for --system {system} to compare: {_counted(without_rows)}")
         if without_rows:
-            log.warning("videos without rows of the stream %s: %s", self.stream, dict(without_rows))
+            log.warning("%s has nothing to compare in some videos: %s", system, _counted(without_rows))
 
     @property
     def files(self) -> dict[str, str | None]:
@@ -86,3 +87,12 @@ class Searcher:
     def _why_not(self, row: np.ndarray, least: float) -> str:
         best = self._corpus.best_scores(row[None])[0]
         return f"{self.stream}: best score {best:.3f}, needed {least:.3f}"
+
+
+def _counted(without_rows: Counter) -> str:
+    """Return how many videos have no rows, and why."""
+    reasons = {"no_audio": "without sound", "no_speech": "in which nobody speaks", "failed": "that cannot be read"}
+    return ", ".join(
+        f"{number} video{'s' * (number > 1)} {reasons.get(status, f'with the status {status}')}"
+        for status, number in without_rows.items()
+    )

@@ -101,6 +101,7 @@ class Resize(Section):
         "squash",
         "hero",
         "clip_pil",
+        "imagenet",
         "vf_i3d",
         "vf_i3d_whole",
         "vslnet_charades",
@@ -108,7 +109,8 @@ class Resize(Section):
         "c3d",
     ] = Field(
         description="`squash`: direct bilinear resize; the others cut the centre "
-        "out, after `hero`: bicubic (ffmpeg), `clip_pil`: bicubic (Pillow), `vf_i3d`: bilinear (Pillow) to 8/7 of the "
+        "out, after `hero`: bicubic (ffmpeg), `clip_pil`: bicubic (Pillow), `imagenet`: bicubic (Pillow) to 1/0.875 of "
+        "the size, `vf_i3d`: bilinear (Pillow) to 8/7 of the "
         "size (`vf_i3d_whole`: without the cut, for optical flow), `vslnet_charades`: bilinear (OpenCV), only "
         "enlarges, `vslnet_shortside`: bilinear (OpenCV); all keep the aspect ratio but `squash` and `c3d`: bilinear "
         "(OpenCV) to 171 x 128 for a size of 112"

@@ -63,15 +63,24 @@ class Fitted(Section):
 class Weight(Published):
     """One entry of `config/weights.yaml`."""
 
-    file: str = Field(description="file name under paths.weights, or path inside `package`")
+    file: str = Field(description="path under paths.weights, or inside `package`")
     sha256: Sha256 = Field(description="64 hex digits, the first 8, or `unverified`")
     loader: str = Field(description="how the file is read")
     source: str | None = Field(None, description="where a person gets a file that has no address to download from")
     fitted_on: Fitted | None = Field(
         None, description="rows of a feature that the principal components are fitted on, if the file is not there"
     )
-    package: str | None = Field(None, description="installed Python package that carries the file")
+    package: str | None = Field(
+        None,
+        description="Python package that carries the file; where it is not installed, the file is looked for in "
+        "a folder of its name under paths.weights",
+    )
     parts: tuple[Name, ...] = Field((), description="other entries that are needed beside this one, such as a PCA")
+
+    @property
+    def place(self) -> str:
+        """Return where the file lies under paths.weights."""
+        return f"{self.package}/{self.file}" if self.package else self.file
 
 
 class PublishedRow(Section):
