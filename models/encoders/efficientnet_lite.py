@@ -2,7 +2,6 @@
 
 from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.encoders.interface import Encoder, Precision, RandomGain, Weights
@@ -31,23 +30,6 @@ def load(config: Config, weights: Weights, device: str) -> Encoder:
     RuntimeError
         a key of the checkpoint is missing, unexpected or has another shape
     """
-    from models.encoders.networks.efficientnet_lite import (
-        class_probabilities,
-        efficientnet_lite0,
-        frame_runner,
-        pooled,
-    )
+    from models.encoders.with_torch.efficientnet_lite import EfficientNetLiteEncoder
 
-    class EfficientNetLiteEncoder:
-        """One row per frame."""
-
-        def __init__(self) -> None:
-            network = efficientnet_lite0(weights, config.random_gain)
-            is_pooled = config.output == "pooled"
-            self.dim = network.num_features if is_pooled else network.num_classes
-            self.run = frame_runner(network, pooled if is_pooled else class_probabilities, device, config.precision)
-
-        def encode(self, batch: np.ndarray) -> np.ndarray:
-            return self.run(batch)
-
-    return EfficientNetLiteEncoder()
+    return EfficientNetLiteEncoder(config, weights, device)
