@@ -151,8 +151,9 @@ def sweep_leftovers(folder: Path, name: str = "") -> list[Path]:
     swept = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         match = _LEFTOVER.search(path.name)
-        is_meant = match and (not name or path.name[: match.start()] == name)
-        if is_meant and not _owner_may_be_alive(path, match["host"], int(match["pid"])):
+        if match is None or (name and path.name[: match.start()] != name):
+            continue
+        if not _owner_may_be_alive(path, match["host"], int(match["pid"])):
             remove_tree(path)
             swept.append(path)
     return swept
