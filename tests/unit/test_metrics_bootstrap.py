@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from workflow_scripts.lib.metrics import bootstrap
 from workflow_scripts.lib.metrics.bootstrap import compare, confidence_interval
 
 
@@ -37,6 +38,15 @@ def test_the_p_value_is_uniform_for_equal_systems():
     rng = np.random.default_rng(3)
     p = [compare(rng.random(50), rng.random(50), n_resamples=200, seed=i).p_value for i in range(200)]
     assert 0.02 <= np.mean(np.array(p) < 0.1) <= 0.2
+
+
+def test_numbers_do_not_depend_on_how_many_resamples_fit_into_memory_at_once(monkeypatch):
+    rng = np.random.default_rng(4)
+    first, second = rng.random(40), rng.random(40)
+    whole = compare(first, second, n_resamples=300)
+    monkeypatch.setattr(bootstrap, "CHUNK_BYTES", 8 * 40 * 7)
+    assert compare(first, second, n_resamples=300) == whole
+    assert whole.p_value > 0.1
 
 
 def test_what_cannot_be_compared_is_refused():

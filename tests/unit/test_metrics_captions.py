@@ -56,7 +56,7 @@ def scored(own, references, rules="captions"):
 
 
 def test_texts_are_tokenized_without_case_punctuation_and_line_breaks():
-    references = [["Add salt, and pepper!"], ["cut the paper\nin half", "halve it"]]
+    references = [["Add salt, and pepper!"], ["cut the paper\r\nin half", "halve\rit"]]
     texts = captions.tokenized(["add salt and pepper", ""], references)
     assert texts.own_tokens == ["add salt and pepper", ""]
     assert texts.reference_tokens == [["add salt and pepper"], ["cut the paper in half", "halve it"]]

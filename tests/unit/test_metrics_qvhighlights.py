@@ -101,6 +101,15 @@ def test_lighthouse_leaves_moments_without_length_out():
     assert not found.lengths
 
 
+def test_many_windows_of_one_score_keep_their_order():
+    windows = spans([[[start, start + 5, 0.5 + 0.1 * (start % 2)] for start in range(100)]]).windows
+    assert windows.ranked().spans[0, :, 0].tolist() == [*range(1, 100, 2), *range(0, 100, 2)]
+
+
+def test_a_window_may_end_with_its_video():
+    assert scored([[[100, 150]]], [[[100, 150, 0.9]]]).cautions == ()
+
+
 def test_odd_windows_are_counted_and_cut_to_the_video_when_asked():
     predicted = [[[100, 200, 0.9], [5, 5, 0.8]]]
     found = scored([[[100, 150]]], predicted)
