@@ -166,7 +166,7 @@ def test_a_file_that_exists_is_never_overwritten_unless_that_is_asked_for(checko
 
 def test_what_is_no_folder_of_videos_is_refused_with_the_reason(checkout, folder, call, tmp_path):
     assert "nowhere: no such folder; name the one that holds the videos" in error_of(call, tmp_path / "nowhere")
-    assert "notes.txt: no such folder" in error_of(call, folder / "notes.txt")
+    assert "notes.txt: is a file; name the folder that it lies in" in error_of(call, folder / "notes.txt")
     assert "results would be written among the videos" in error_of(call, ".")
     assert "expected small letters, digits and underscores, such as ferien" in error_of(call, folder, "--name", "A b")
     (tmp_path / "pictures").mkdir()
