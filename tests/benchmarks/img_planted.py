@@ -18,7 +18,12 @@ import numpy as np
 
 from models.layers.word_vectors import tokenise
 from models.systems.interface import Annotated, FeatureRows, Item
+from tests.unit.made_training import made_settings
+from workflow_scripts.lib.configuration.layers import merge
+from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags, write_annotations
 from workflow_scripts.lib.datasets.readers import read_annotations
+from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
+from workflow_scripts.lib.training.data import TrainingData
 from workflow_scripts.lib.training.loop import Training
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.state import StateFolder
@@ -43,7 +48,7 @@ def token_rows(text: str) -> FeatureRows:
     return FeatureRows(values, np.zeros((len(values), 2), np.float32))
 
 
-def planted_items(annotations: Any, split: str, limit: int | None) -> list[Item]:
+def planted_items(annotations: Annotations, split: str) -> list[Item]:
     """Return the queries of a split, those of one video sharing its rows."""
     durations = {row["video_id"]: row["duration_s"] for row in annotations.videos}
     moments = {row["query_id"]: (max(row["start_s"], 0.0), row["end_s"]) for row in annotations.moments}
@@ -54,7 +59,7 @@ def planted_items(annotations: Any, split: str, limit: int | None) -> list[Item]
     }
     rows: dict[str, dict[str, FeatureRows]] = {}
     items = []
-    for number, query in enumerate([row for row in annotations.queries if row["split"] == split][:limit]):
+    for number, query in enumerate(row for row in annotations.queries if row["split"] == split):
         video, text = query["video_id"], token_rows(query["text"])
         duration = durations[video]
         if video not in rows:
@@ -79,24 +84,40 @@ def planted_items(annotations: Any, split: str, limit: int | None) -> list[Item]
     return items
 
 
-def made_settings(epochs: int) -> dict[str, Any]:
-    """Return the published settings with token queries, as the plan would write them."""
-    network = {"query": {"kind": "tokens"}}
-    return {
-        "dataset": "planted",
-        "name": "img",
-        "device": "auto",
-        "whole_recipes": {},
-        "weights": {},
-        "runtime": {"num_workers": 0, "checkpoint_minutes": 1000.0},
-        "config": {
-            "system": "img",
-            "streams": {stream: {"names": [stream], "standardise": False} for stream in DIMS},
-            "precision": "no",
-            "selection": {"metric": "R1@0.5", "patience": None, "every_epochs": 1},
-            "settings": {"network": network, "train": {"epochs": epochs}},
-        },
-    }
+def read_charades(source: Path, limit: int | None) -> Annotations:
+    """Return the annotations of Charades-STA, of either split at most so many queries."""
+    plain = {name: source / file for name, file in NAMES.items()}
+    files = {name: path if path.is_file() else path.with_name(f"{path.name}.gz") for name, path in plain.items()}
+    found = read_annotations("charades_txt", files, "charades")
+    if limit is not None:
+        kept = [row for split in ("train", "test") for row in [r for r in found.queries if r["split"] == split][:limit]]
+        ids = {row["query_id"] for row in kept}
+        found.queries, found.moments = kept, [row for row in found.moments if row["query_id"] in ids]
+    add_flags(found)
+    return found
+
+
+def train_on_planted(
+    annotations: Annotations, system: str, streams: Sequence[str], settings: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Train a system on planted rows of some streams with its own settings; return the history."""
+    chosen = made_settings(name=system, device="auto", config__system=system)
+    own = {name: {"names": [name], "standardise": False, "in_memory": True} for name in streams}
+    chosen = merge(chosen, {"recipes": {}, "whole_recipes": {}, "weights": {}})
+    chosen["config"] |= {"streams": own, "settings": settings}
+    started = time.monotonic()
+    train, test = (Split(planted_items(annotations, split)) for split in ("train", "test"))
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        write_annotations(folder / "annotations", annotations, {"importer": "planted"})
+        annotated = AnnotatedSplit.read(folder / "annotations", "test")
+        data = TrainingData(train, test, annotated, {name: DIMS[name] for name in streams})
+        training = Training(chosen, data, folder, StateFolder(folder / "state", "planted"), seed=0)
+        training.run()
+    for row in training.progress.history:
+        print(f"epoch {row['epoch']}: R1@0.5 {row['R1@0.5']:.1f}, mIoU {row['mIoU']:.1f}, loss {row['total']:.2f}")
+    print(f"{len(train.items)} training queries, {len(test.items)} tested; {time.monotonic() - started:.0f} s")
+    return training.progress.history
 
 
 def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
@@ -106,19 +127,9 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--queries", type=int, help="take only so many of either split")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    plain = {name: args.annotations / file for name, file in NAMES.items()}
-    files = {name: path if path.is_file() else path.with_name(f"{path.name}.gz") for name, path in plain.items()}
-    annotations = read_annotations("charades_txt", files, "charades")
-    train, test = (Split(planted_items(annotations, split, args.queries)) for split in ("train", "test"))
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        state = StateFolder(Path(folder) / "state", "planted")
-        training = Training(made_settings(args.epochs), train, test, DIMS, Path(folder), state, seed=0)
-        training.run()
-    for row in training.progress.history:
-        print(f"epoch {row['epoch']}: R1@0.5 {row['R1@0.5']:.1f}, mIoU {row['mIoU']:.1f}, loss {row['total']:.2f}")
-    print(f"{len(train.items)} training queries, {len(test.items)} tested; {time.monotonic() - started:.0f} s")
-    return training.progress.history
+    # The published settings with token queries.
+    settings = {"network": {"query": {"kind": "tokens"}}, "train": {"epochs": args.epochs}}
+    return train_on_planted(read_charades(args.annotations, args.queries), "img", tuple(DIMS), settings)
 
 
 if __name__ == "__main__":
