@@ -6,6 +6,7 @@ import textwrap
 
 import pytest
 
+from tests.stand_ins import write_program
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.fetching.youtube import Clip, Program, fetch_clips, read_clips, write_clips, write_report
 
@@ -23,7 +24,6 @@ GONE = ["privatevid1", "removedvid1", "closedacct1", "nosuchvid01"]
 PASSING = ["botcheckvid", "toomanyreq1", "countryvid1"]
 
 STAND_IN = """\
-    #!{python}
     import json, sys
     arguments = sys.argv[1:]
     name = arguments[-1].rpartition("=")[2]
@@ -58,9 +58,8 @@ def tool(tmp_path, monkeypatch):
     made.answer(ANSWERS)
     program = tmp_path / "bin/yt-dlp"
     program.parent.mkdir()
-    text = STAND_IN.format(python=os.sys.executable, calls=str(made.log), answers=str(made.answers))
-    program.write_text(textwrap.dedent(text))
-    program.chmod(0o755)
+    text = STAND_IN.format(calls=str(made.log), answers=str(made.answers))
+    write_program(program, textwrap.dedent(text))
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     return made
 

@@ -1,10 +1,13 @@
 """Caption scores: what needs Java is checked first; numbers are in the parity cases."""
 
 import json
+import os
+import shutil
 from functools import cache
 from pathlib import Path
 
 import pytest
+from pycocoevalcap.meteor import meteor
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics import captions, errors
@@ -29,6 +32,24 @@ def without_java(monkeypatch, tmp_path):
 def test_java_that_does_not_start_is_one_message(without_java):
     with pytest.raises(captions.JavaUnavailable, match=r"(?s)no room for the heap.*make setup"):
         captions.check_java()
+
+
+def test_meteor_finds_its_tables_in_a_folder_with_blanks(tmp_path, monkeypatch):
+    shutil.copytree(Path(meteor.__file__).parent, tmp_path / "my folder", copy_function=linked)
+    monkeypatch.setattr(meteor, "__file__", str(tmp_path / "my folder/meteor.py"))
+    captions._meteor.cache_clear()
+    try:
+        assert captions.score_tokens(["a dog runs"], [["a dog runs"]])[0]["METEOR"] == 1.0
+    finally:
+        captions._meteor.cache_clear()
+
+
+def linked(source, target):
+    """Link a file instead of copying it, where both are on one file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy(source, target)
 
 
 def test_a_meteor_that_ends_says_what_java_said_and_is_started_anew(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from tests.stand_ins import write_program
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics import bert_score, caption_rules, captions, clip_score, spice
 from workflow_scripts.lib.metrics.captions import CaptionTexts
@@ -189,8 +190,7 @@ def answering_java(tmp_path, monkeypatch):
         " for r in reversed(rows)]\n"
         "json.dump(scores, open(arguments[arguments.index('-out') + 1], 'w'))\n"
     )
-    program.write_text(f"#!{sys.executable}\n{answer}")
-    program.chmod(0o755)
+    write_program(program, answer)
     monkeypatch.setattr(spice, "check_java", lambda: program)
 
 

@@ -1,6 +1,7 @@
 """Whatever is wrong with data, settings or disk ends in one readable message, and finished work stays as it is."""
 
 import os
+import shlex
 import signal
 import subprocess
 import time
@@ -331,9 +332,8 @@ def test_a_killed_job_costs_its_own_shard_only(tmp_path):
     assert [shard_of(name, 2) for name in names] == [0, 0, 1, 1]
     workflow = own_videos(tmp_path, [query(f"{name}.mp4") for name in names], [f"{name}.mp4" for name in names])
     killer = tmp_path / "ffmpeg"
-    killer.write_text(
-        f'#!/bin/sh\ncase "$*" in *c.mp4*) kill -9 $PPID;; esac\nexec {imageio_ffmpeg.get_ffmpeg_exe()} "$@"\n'
-    )
+    ffmpeg = shlex.quote(imageio_ffmpeg.get_ffmpeg_exe())
+    killer.write_text(f'#!/bin/sh\ncase "$*" in *c.mp4*) kill -9 $PPID;; esac\nexec {ffmpeg} "$@"\n')
     killer.chmod(0o755)
     decoded_by_it = {"rgb_histogram": {"runtime": {"decoder": "ffmpeg"}}}
     changed = {**workflow.config, "paths": {"ffmpeg": str(killer)}, "features": decoded_by_it}

@@ -4,10 +4,10 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 
 import pytest
 
+from tests.stand_ins import write_program
 from tests.unit.made_clips import make_clip
 from tests.unit.test_fetching_archives import make_tar
 from tests.workflow.run_snakemake import ROOT, SNAKEMAKE, Workflow
@@ -170,12 +170,12 @@ def test_videos_of_youtube_are_listed_fetched_and_reported(tmp_path, world, monk
     made = workflow(tmp_path, world, world.serve(ADDRESS, content), on_youtube=True)
     program = tmp_path / "bin/yt-dlp"
     program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\nimport sys\n"
+    write_program(
+        program,
+        "import sys\n"
         'if sys.argv[-1].endswith("2"): sys.exit("ERROR: [youtube] abcdefghij2: Private video. Sign in")\n'
-        'open(sys.argv[sys.argv.index("--output") + 1].replace("%(ext)s", "mp4"), "w").write("video")\n'
+        'open(sys.argv[sys.argv.index("--output") + 1].replace("%(ext)s", "mp4"), "w").write("video")\n',
     )
-    program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
     made.finish("clips/youtube/missing.tsv")
     report = (made.results / "clips/youtube/missing.tsv").read_text().splitlines()

@@ -10,11 +10,13 @@ import io
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -123,17 +125,31 @@ def tokenized(
 @cache
 def _meteor() -> Any:
     """Return METEOR, started once: loading its tables takes it longer than most sets of captions."""
-    from pycocoevalcap.meteor.meteor import Meteor
+    from pycocoevalcap.meteor import meteor as package
 
+    package.METEOR_JAR = str(_without_blanks(Path(package.__file__).with_name(Path(package.METEOR_JAR).name)))
     path = os.environ.get("PATH", "")
     # The scorer starts the program called `java`.
     os.environ["PATH"] = os.pathsep.join([str(check_java().parent), path])
     try:
-        meteor = Meteor()
+        meteor = package.Meteor()
     finally:
         os.environ["PATH"] = path
     atexit.register(meteor.meteor_p.kill)
     return meteor
+
+
+def _without_blanks(jar: Path) -> Path:
+    """Return the program at a path without signs that an address encodes, a copy of it where it has some.
+
+    METEOR looks for its tables beside the program, links resolved, by an address that is encoded twice.
+    """
+    if quote(str(jar)) == str(jar):
+        return jar
+    made = Path(tempfile.mkdtemp(prefix="meteor-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    (made / "data").symlink_to(jar.parent / "data")
+    return Path(shutil.copy(jar, made))
 
 
 def _meteor_scores(truth: dict[int, list[str]], result: dict[int, list[str]]) -> tuple[float, list[float]]:
