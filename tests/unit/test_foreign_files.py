@@ -349,6 +349,16 @@ def test_a_folder_of_a_model_is_looked_through_before_its_library_reads_it(model
         assert LOADERS[loader](model_folder / "config.json") == model_folder
 
 
+def test_what_no_library_of_ours_reads_may_be_anything(model_folder):
+    (model_folder / "tf_model.h5").write_text("version https://git-lfs.github.com/spec/v1\n")
+    (model_folder / "README.md").write_text("<html>")
+    notes = model_folder / ".cache/huggingface/download"
+    notes.mkdir(parents=True)
+    (notes / "config.json").touch()
+    (notes / "config.json.lock").touch()
+    assert check_folder(model_folder) == model_folder
+
+
 @pytest.mark.parametrize(
     ("break_it", "found"),
     [

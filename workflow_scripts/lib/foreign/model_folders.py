@@ -8,6 +8,8 @@ from workflow_scripts.lib.foreign.boundary import UnreadableFile, reading, what_
 from workflow_scripts.lib.foreign.torch_files import check_torch
 
 _REMEDY = "Download or copy it again"
+_READ = {".json", ".safetensors", ".bin", ".txt", ".model"}
+"""Files that our libraries read; weights for others, pages and what downloaders note in hidden folders are not."""
 
 
 def check_folder(folder: Path) -> Path:
@@ -18,7 +20,9 @@ def check_folder(folder: Path) -> Path:
     UnreadableFile
         If a file is damaged or something else, or an index names one that is not there or lies outside.
     """
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for path in sorted(path for path in folder.rglob("*") if path.suffix in _READ and path.is_file()):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
         other = what_it_is(path)
         if other:
             raise UnreadableFile(f"{path}: {other}")

@@ -144,6 +144,7 @@ def _without_blanks(jar: Path) -> Path:
 
     METEOR looks for its tables beside the program, links resolved, by an address that is encoded twice.
     """
+    jar = jar.resolve()
     if quote(str(jar)) == str(jar):
         return jar
     made = Path(tempfile.mkdtemp(prefix="meteor-"))
