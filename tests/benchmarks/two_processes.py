@@ -1,9 +1,9 @@
 """Times two training processes against one, with and without overlap: python -m tests.benchmarks.two_processes.
 
 IMG and MRNet at published sizes on made rows, one CPU thread per process. An optimiser step is two batches: one process
-computes both, two compute one each and bring their gradients together, after the backward pass as the loop does it, or
-by DistributedDataParallel bucket by bucket while it runs (network and loss are one module). Validation is asked by the
-first process alone while the other waits, and by both. All ways take turns in the same two processes.
+computes both, two compute one each and bring their gradients together, after the backward pass in one piece, or bucket
+by bucket while it runs, as the loop does. Validation is asked by the first process alone while the other waits, and by
+both. All ways take turns in the same two processes.
 """
 
 import argparse
@@ -13,19 +13,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import torch
-from torch.nn.parallel import DistributedDataParallel
 
 from models.systems.interface import Item
 from tests.benchmarks import img_training, mrnet_training
 from tests.unit.made_training import made_settings
 from workflow_scripts.lib.training.data import TrainingData
 from workflow_scripts.lib.training.loop import Training
+from workflow_scripts.lib.training.network_loss import SharedLoss
 from workflow_scripts.lib.training.prediction import Asking, predict_items
 from workflow_scripts.lib.training.processes import is_launched, join
 from workflow_scripts.lib.training.reader import Split
@@ -38,16 +37,23 @@ N_PROCESSES = 2
 MRNET_DIMS = {"visual": [500], "text": [768]}
 
 
-class LossModule(torch.nn.Module):
-    """A network whose forward pass is the loss of its system."""
+class AfterwardsLoss(SharedLoss):
+    """Brings gradients together after the backward pass of the last batch, in one piece."""
 
-    def __init__(self, loss: Callable[..., dict[str, torch.Tensor]], network: torch.nn.Module) -> None:
-        super().__init__()
-        self.loss, self.network = loss, network
+    exchange_s = 0.0
 
-    def forward(self, batch: dict[str, Any], epoch: int) -> dict[str, torch.Tensor]:
-        """Return the terms."""
-        return self.loss(self.network, batch, epoch)
+    def _overlapping(self) -> None:
+        return None
+
+    def average_statistics(self) -> None:
+        started = time.perf_counter()
+        gradients = [parameter.grad for parameter in self._network.parameters() if parameter.grad is not None]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        torch.distributed.all_reduce(flat)
+        parts = (flat / N_PROCESSES).split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        self.exchange_s += time.perf_counter() - started
 
 
 def made_items(system: str, n_units: int) -> tuple[list[Item], dict[str, list[int]]]:
@@ -70,53 +76,28 @@ def made_training(system: str, folder: Path, batch_size: int, n_steps: int) -> t
 
 
 class Ways:
-    """The ways to take optimiser steps, and to validate, on one network.
-
-    Attributes
-    ----------
-    exchange_s : seconds in which gradients were brought together after the backward pass, waiting included
-    """
+    """The ways to take optimiser steps, and to validate, on one network."""
 
     def __init__(self, training: Training, items: list[Item]) -> None:
-        self.training, self._items, self.exchange_s, self._process = (
-            training,
-            items,
-            0.0,
-            training.accelerator.process_index,
-        )
+        self.training, self._items, self._process = training, items, training.accelerator.process_index
         samples, parts = training.loader.dataset, training.batches.batches.of(0)
         self._batches = [training.system.collate([samples[place] for place in part]) for part in parts]
-        training.system.loss(training.network, self._batches[0], 0)["total"].backward()
-        is_unused = any(parameter.grad is None for parameter in training.network.parameters())
-        training.network.zero_grad()
-        whole = LossModule(training.system.loss, training.network)
-        self._overlapping = DistributedDataParallel(whole, find_unused_parameters=is_unused)
+        self._alone = SharedLoss(training.network, training.system, 1)
+        self.afterwards = AfterwardsLoss(training.network, training.system, N_PROCESSES)
 
     def one(self) -> None:
         """Let the first process compute all batches."""
         if self._process == 0:
             with mock.patch.object(self.training, "n_processes", 1):
-                self._take(self._batches)
+                self._take(self._batches, self._alone)
 
     def after(self) -> None:
         """Share the batches, and bring gradients together after the backward pass."""
-        average = self.training._average_gradients
-
-        def timed_average() -> None:
-            started = time.perf_counter()
-            average()
-            self.exchange_s += time.perf_counter() - started
-
-        with mock.patch.object(self.training, "_average_gradients", timed_average):
-            self._take(self._batches[self._process :: N_PROCESSES])
+        self._take(self._batches[self._process :: N_PROCESSES], self.afterwards)
 
     def overlapped(self) -> None:
-        """Share the batches, and bring gradients together during the backward pass."""
-        with (
-            mock.patch.object(self.training, "_average_gradients"),
-            mock.patch.object(self.training.system, "loss", lambda _, batch, epoch: self._overlapping(batch, epoch)),
-        ):
-            self._take(self._batches[self._process :: N_PROCESSES])
+        """Share the batches, and bring gradients together during the backward pass, as the loop does."""
+        self._take(self._batches[self._process :: N_PROCESSES], self.training.loss)
 
     def validate_alone(self) -> None:
         """Let the first process answer everything."""
@@ -127,11 +108,12 @@ class Ways:
         """Share the batches."""
         self._validate(Share(self._process, N_PROCESSES))
 
-    def _take(self, batches: list[dict[str, Any]]) -> None:
+    def _take(self, batches: list[dict[str, Any]], loss: SharedLoss) -> None:
         self.training.progress.step_in_epoch = 0
         self.training.network.train()
-        for batch in batches:
-            self.training._step(batch)
+        with mock.patch.object(self.training, "loss", loss):
+            for batch in batches:
+                self.training._step(batch)
 
     def _validate(self, share: Share) -> None:
         size, given = self.training.recipe.batch_size, {"moments": "annotated", "steps": "annotated"}
@@ -166,7 +148,7 @@ def measure(system: str, rounds: int, n_steps: int, batch_size: int) -> None:
 
     rates = {way: n_steps / statistics.median(seconds[way]) for way in ways[:3]}
     n_parameters = sum(parameter.numel() for parameter in training.network.parameters())
-    exchange = taking.exchange_s / (n_steps * (rounds + 1))
+    exchange = taking.afterwards.exchange_s / (n_steps * (rounds + 1))
     print(
         f"{system}, {n_parameters / 1e6:.1f} million parameters, {N_PROCESSES} batches of {batch_size} per step: "
         f"{rates['one']:.3f} steps/s by one process, {rates['after']:.3f} by two ({ratio('after', 'one'):.2f} times), "

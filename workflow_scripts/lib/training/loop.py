@@ -26,6 +26,7 @@ from workflow_scripts.lib.store.atomic import write_text
 from workflow_scripts.lib.training.checkpoint import Trained, notes_of, system_class, system_config, write_checkpoint
 from workflow_scripts.lib.training.data import TrainingData
 from workflow_scripts.lib.training.loading import STOP_SIGNALS, ignore_stop_signals
+from workflow_scripts.lib.training.network_loss import SharedLoss
 from workflow_scripts.lib.training.prediction import Asking, to_device
 from workflow_scripts.lib.training.reader import Split
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches, TrainingSamples
@@ -127,8 +128,9 @@ class Training:
         self.steps_per_epoch = -(-self.batches.n_batches // self.recipe.accumulation)
         schedule = self.system.schedule(optimiser, self.steps_per_epoch * self.recipe.epochs)
         # "Evaluation" keeps accelerate from wrapping the network for several processes: a system's loss may call any of
-        # its methods, and `_average_gradients` does the rest.
+        # its methods, so it is wrapped with its loss.
         self.network = self.accelerator.prepare_model(network, evaluation_mode=True)
+        self.loss = SharedLoss(self.network, self.system, self.n_processes)
         self.optimiser, self.schedule = self.accelerator.prepare(optimiser, schedule)
         self.accelerator.register_for_checkpointing(self.progress, self.loader)
 
@@ -234,13 +236,14 @@ class Training:
         number = progress.step_in_epoch + self.accelerator.process_index
         if self.recipe.accumulation > 1:
             set_seed(random.Random(f"{self.seed}/{progress.epoch}/batch {number}").getrandbits(32))
-        with self.accelerator.autocast():
-            terms = self.system.loss(self.network, batch, progress.epoch)
-        self._require_finite(terms["total"], terms)
-        weight = float(number < n_batches)
-        self.accelerator.backward(weight * self.n_processes / self.recipe.accumulation * terms["total"])
         done = min(progress.step_in_epoch + self.n_processes, n_batches)
-        if done % self.recipe.accumulation == 0 or done == n_batches:
+        is_last, weight = done % self.recipe.accumulation == 0 or done == n_batches, float(number < n_batches)
+        with self.loss.of_batch(is_last):
+            with self.accelerator.autocast():
+                terms = self.loss(batch, progress.epoch)
+            self._require_finite(terms["total"], terms)
+            self.accelerator.backward(weight * self.n_processes / self.recipe.accumulation * terms["total"])
+        if is_last:
             self._optimise(terms)
         progress.step += done - progress.step_in_epoch
         progress.step_in_epoch = done
@@ -254,7 +257,7 @@ class Training:
                 self.progress.sums[key] = (total + value, n + count)
 
     def _optimise(self, terms: Mapping[str, torch.Tensor]) -> None:
-        self._average_gradients()
+        self.loss.average_statistics()
         norm = self.accelerator.clip_grad_norm_(self.network.parameters(), self.recipe.clip_norm)
         # fp16: a step with infinite gradients is left out and the loss is scaled down.
         if self.accelerator.scaler is None:
@@ -262,24 +265,6 @@ class Training:
         self.optimiser.step()
         self.schedule.step()
         self.optimiser.zero_grad()
-
-    def _average_gradients(self) -> None:
-        """Give every process the mean of all processes' gradients, and of the running statistics of the network."""
-        if self.n_processes == 1:
-            return
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        # One without a gradient on every process stays so: an optimiser leaves it alone.
-        owners = self._summed([parameter.grad is not None for parameter in parameters])
-        parameters = [parameter for parameter, count in zip(parameters, owners, strict=True) if count]
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        statistics = [buffer for buffer in self.network.buffers() if buffer.is_floating_point()]
-        averaged = [*(parameter.grad for parameter in parameters), *statistics]
-        flat = torch.cat([tensor.detach().float().flatten() for tensor in averaged])
-        mean = self.accelerator.reduce(flat, "mean")
-        for tensor, part in zip(averaged, mean.split([tensor.numel() for tensor in averaged]), strict=True):
-            tensor.copy_(part.view_as(tensor))
 
     def _summed(self, values: Sequence[float]) -> list[float]:
         """Return numbers summed over all processes, which all have to ask."""

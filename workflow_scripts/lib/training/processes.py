@@ -49,6 +49,8 @@ def launch(module: str, n_processes: int, n_nodes: int, n_threads: int) -> None:
         # One torchrun per node.
         share = ["--nodes", n_nodes, "--ntasks", n_nodes, "--cpus-per-task", max(1, n_threads // n_nodes)]
         command[:0] = ["srun", "--kill-on-bad-exit=1", *map(str, share)]
+    # Its advice at this level is on settings that a user cannot change.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     os.execvp(command[0], command)
 
 
