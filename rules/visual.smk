@@ -43,7 +43,7 @@ rule extract_visual:
         "../envs/networks.yaml"
     threads: lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).threads
     resources:
-        mem_mb=lambda wc, attempt: PLAN.features.runtime(wc.dataset, wc.feature).mem_mb
+        mem_mb=lambda wc, attempt: PLAN.features.memory_mb(wc.dataset, wc.feature)
         * attempt,
         gpu=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).gpu,
         runtime=lambda wc: PLAN.features.runtime(wc.dataset, wc.feature).runtime_min,

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from models.encoders.interface import Encoder, Weights
 
 KIND = "visual"
-RECIPE_VERSION = 1
+RECIPE_VERSION = 2
 TAKES_WEIGHTS = False
 
 
@@ -19,7 +19,7 @@ class Config(BaseModel):
 
 
 class PixelEncoder:
-    """Rows of levels 0 to 255, red, green and blue of a pixel side by side, which float16 holds exactly."""
+    """Rows of levels 0 to 255, red, green and blue of a pixel side by side, which uint8 and float16 hold exactly."""
 
     def __init__(self, size: int) -> None:
         self.size, self.dim = size, 3 * size * size

@@ -18,7 +18,8 @@ import torch
 import zarr
 
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
-from workflow_scripts.lib.store.shard_store import VideoRows, concatenate, publish_shard, use_zarrs, without_zarrs
+from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
+from workflow_scripts.lib.store.shard_store import publish_shard, use_zarrs, without_zarrs
 from workflow_scripts.lib.store.shards import VIDEOS_PER_SHARD, shard_name, shard_of
 
 DIM = 1024

@@ -10,7 +10,8 @@ import zarr
 
 from workflow_scripts.lib.store import shard_store
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
-from workflow_scripts.lib.store.shard_store import ShardContent, VideoRows, concatenate, publish_shard
+from workflow_scripts.lib.store.shard_rows import ShardContent, VideoRows, concatenate
+from workflow_scripts.lib.store.shard_store import publish_shard
 
 RECIPE = {"encoder": "clip", "params": {"size": 64}}
 

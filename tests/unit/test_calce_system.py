@@ -30,6 +30,8 @@ from models.systems.calce.system import System
 from models.systems.calce.tokens import t5
 from models.weights import seeded_state
 from tests.unit.made_calce import TOKENS, WIDTH, made_config, made_item
+from tests.unit.made_stored import write_store
+from workflow_scripts.lib.training.rows import RowsInStore
 
 DIMS = {"visual": [TOKENS * WIDTH]}
 N_TRAINED = 80
@@ -511,6 +513,21 @@ def test_answers_about_training_videos_see_crops_only_where_asked(is_training, c
     first, again = (system.sample(item, None)["rows"] for _ in range(2))
     assert torch.equal(first, again)
     assert torch.equal(first, torch.from_numpy(pixels).to(torch.uint8)) != differs
+
+
+@pytest.mark.parametrize("augment", ["none", "crop"])
+def test_pixels_stored_in_a_byte_give_the_samples_of_those_in_float16(tmp_path, augment):
+    config = made_config(network={"rows": "frames"}, data={"augment": augment, "clamp_after_bicubic": False})
+    width = 3 * config.network.vision.image_size**2
+    system = System(config, {}, {"visual": [width]})
+    item = made_item(0, width=width)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, width)).astype(np.float32)
+    rows, samples = replace(item.streams["visual"][0], values=pixels), []
+    for dtype in ("float16", "uint8"):
+        stored = RowsInStore(write_store(tmp_path / dtype, {"v0": rows}, dtype), "v0", "ok")
+        samples.append(system.sample(replace(item, streams={"visual": [stored]}), random.Random(3)))
+    assert torch.equal(*(sample["rows"] for sample in samples))
+    assert torch.equal(samples[0]["rows"], torch.from_numpy(pixels).to(torch.uint8)) == (augment == "none")
 
 
 def test_overshoot_of_a_crop_wraps_around_only_where_asked():

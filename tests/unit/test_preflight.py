@@ -10,7 +10,14 @@ import pytest
 
 from workflow_scripts.lib.configuration.compose import Configuration, module_names
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.planning.costs import MULTIPLY_ADDS, RECOGNISED, Costs, frames_per_second, rows_per_second
+from workflow_scripts.lib.planning.costs import (
+    MULTIPLY_ADDS,
+    RECOGNISED,
+    Costs,
+    frames_per_second,
+    memory_needed,
+    rows_per_second,
+)
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.planning.preflight import refusal
 
@@ -223,11 +230,19 @@ def test_disk_and_hours_are_estimated_from_the_annotated_hours(annotated, monkey
     costs = Costs(configuration, datasets, [("clips", "clip_l14"), ("clips", "blip2_frames")])
     # 4 h x 3,600 rows x 81e9 multiply-adds on two cores of 25e9; decoding 4 h at 1 frame per second, 136 times as fast.
     assert costs.time_lines() == ["extraction: very roughly 7 h with 2 cores (clip_l14 6 h); training comes on top"]
-    n_bytes = 4 * 150 * 150528 * 2
+    n_bytes = 4 * 150 * 150528
     [line] = costs.disk_lines(fetched=20 * 10**9, free=20 * 10**9)
     assert line.startswith(f"disk: up to {(n_bytes + 4 * 3600 * 768 * 2 + 2e10) / 1e9:.3g} GB before compression")
     assert line.endswith("; THIS IS NOT ENOUGH")
     assert costs.disk_lines(fetched=0, free=10**12) == []
+
+
+@pytest.mark.parametrize(("feature", "own", "rows"), [("blip2_frames", 2000, 1652), ("clip_b32", 8000, 41)])
+def test_a_job_asks_for_its_network_and_for_what_it_holds_of_rows(feature, own, rows):
+    described = Configuration({}, CONFIG).feature("qvh", feature)
+    assert described.runtime.mem_mb == own
+    # A video of 150 frames at 20 bytes a number, and a file of the store; of small rows all of the shard instead.
+    assert memory_needed(described, 10148 / 24, 10148, 159) / 1e6 == pytest.approx(rows, abs=1)
 
 
 @pytest.mark.parametrize(

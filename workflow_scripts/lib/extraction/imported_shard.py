@@ -19,6 +19,7 @@ from workflow_scripts.lib.store.id_patterns import (
     query_fields,
     require_any_file,
 )
+from workflow_scripts.lib.store.number_formats import unfitting_value
 from workflow_scripts.lib.store.shard_job import FAILED, Computed, Wanted
 from workflow_scripts.lib.store.shard_store import VideoRows
 from workflow_scripts.lib.store.shards import is_in_shard
@@ -79,10 +80,11 @@ class ImportedShard:
             except UnreadableFile as error:
                 yield _failed(row_id, f"unreadable: {error}")
                 continue
-            dtype, largest = self._recipe["store_dtype"], np.abs(values).max()
-            if largest > np.finfo(dtype).max:
+            dtype = self._recipe["store_dtype"]
+            unfitting = unfitting_value(values, np.dtype(dtype))
+            if unfitting is not None:
                 yield _failed(
-                    row_id, f"unreadable: its value {largest:g} does not fit {dtype}; set `store_dtype: float32`"
+                    row_id, f"unreadable: its value {unfitting:g} does not fit {dtype}; set `store_dtype: float32`"
                 )
                 continue
             duration_s, self._lengths[row_id] = self._durations[row_id], len(values)

@@ -30,6 +30,12 @@ MULTIPLY_ADDS = {
 """Encoder (and architecture) -> multiply-adds per row, from the tables of the model zoos or by calculation."""
 RECOGNISED = {"whisper_tiny_en_ct2": 7.5}
 """Weights of a recogniser -> seconds of speech that a core recognises in a second, measured on the demo's phrases."""
+BYTES_OF = {"float32": 4, "float16": 2, "uint8": 1}
+"""Number format of a store -> bytes of a number."""
+BYTES_AT_WORK = 20
+"""Per number of a video's rows, from the network's float32 to the store (python -m tests.benchmarks.shard_memory)."""
+BYTES_IN_WRITING = 1.2e9
+"""At most, while a file of a store (256 MiB) is held as rows, as chunks and as what is written."""
 PER_CORE, PER_GPU = 25e9, 25e12
 """Multiply-adds that a core and a GPU sustain in a second; an assumption."""
 
@@ -105,7 +111,19 @@ def bytes_needed(feature: FeatureBase, hours: float, n_videos: int) -> float:
         n_rows = per_video * n_videos
     else:
         n_rows = 3600 * hours * rows_per_second(feature)
-    return n_rows * (feature.dim or 0) * (4 if feature.store_dtype == "float32" else 2)
+    return n_rows * (feature.dim or 0) * BYTES_OF[feature.store_dtype]
+
+
+def memory_needed(feature: FeatureBase, hours: float, n_videos: int, n_shards: int) -> float:
+    """Return the bytes that a job holds of rows, beside the network: a video's, and what is written at a time.
+
+    Parameters
+    ----------
+    hours, n_videos, n_shards : of the dataset
+    """
+    stored = bytes_needed(feature, hours, n_videos)
+    at_work = BYTES_AT_WORK * stored / (BYTES_OF[feature.store_dtype] * max(1, n_videos))
+    return at_work + min(4 * stored / n_shards, BYTES_IN_WRITING)
 
 
 def hours_needed(feature: FeatureBase, hours: float, on_gpu: bool) -> float:

@@ -16,6 +16,7 @@ from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, shipped_path, weight_path
 from workflow_scripts.lib.planning import missing_files
+from workflow_scripts.lib.planning.costs import memory_needed
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
@@ -98,6 +99,15 @@ class Features:
     def runtime(self, dataset: str, feature: str) -> FeatureRuntime:
         """Return threads, memory, GPUs and time limit of a feature's jobs."""
         return self._feature(dataset, feature).runtime
+
+    def memory_mb(self, dataset: str, feature: str) -> int:
+        """Return the memory of a job, MB: what the feature's file says for its network, and what its rows take."""
+        needed = self.runtime(dataset, feature).mem_mb
+        if self._configuration.dataset(dataset).generate or not self._datasets.has_annotations(dataset):
+            return needed
+        n_videos, n_shards = len(self._datasets.video_ids(dataset)), len(self._datasets.shards(dataset))
+        rows = memory_needed(self._feature(dataset, feature), self._datasets.hours(dataset), n_videos, n_shards)
+        return needed + round(rows / 1e6)
 
     def is_finished(self, dataset: str, feature: str) -> bool:
         """Return whether the index of a feature and all shards behind it are there."""

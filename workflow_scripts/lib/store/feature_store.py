@@ -17,6 +17,7 @@ import zarr
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import digest_bytes
+from workflow_scripts.lib.store.number_formats import is_complete
 from workflow_scripts.lib.store.shard_store import (
     CHUNK_STEPS,
     StoreDamaged,
@@ -322,7 +323,7 @@ class _Shard:
             return np.zeros((0, dim), self._features.dtype)
         with self._of_one_publication(), reading(self.path):
             values = np.asarray(self._features[places] if isinstance(places, slice) else self._features.oindex[places])
-            self._require_complete(values)
+            self._require_complete(values, places)
         return values
 
     def times_of(self, video_id: str, key: str) -> np.ndarray:
@@ -337,9 +338,8 @@ class _Shard:
             raise being_rewritten(self.path)
         return video
 
-    def _require_complete(self, values: np.ndarray) -> None:
-        # Stored values are finite; zarr gives the fill value, NaN, in the place of a missing file.
-        if values.size and np.isnan(values[:, 0]).any():
+    def _require_complete(self, values: np.ndarray, places: Places) -> None:
+        if not is_complete(self.path / "features", self._features, values, places):
             raise ValueError("a file of the features is missing")
 
     @contextlib.contextmanager

@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import numpy as np
 
@@ -27,11 +27,22 @@ log = logging.getLogger(__name__)
 SYNC_EVERY_S = 0.05
 _FIRST_LINE = b"momentflow journal 1\n"
 _LENGTH_BYTES, _DIGEST_BYTES = 8, 32
+_HEAD_BYTES = _LENGTH_BYTES + _DIGEST_BYTES
 _TIMES = np.dtype(np.float32)
 
 
+class _Body(NamedTuple):
+    """Where a record's body is in the file, and its digest."""
+
+    start: int
+    n_bytes: int
+    digest: bytes
+
+
 class Journal:
-    """Parts of one shard, all of them read when it is opened; nothing is written before the first is added.
+    """Parts of one shard; which are whole is seen when it is opened, their rows are read when they are asked for.
+
+    Nothing is written before the first part is added.
 
     Parameters
     ----------
@@ -41,7 +52,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._parts, self._n_bytes = _read(path)
+        self._bodies, self._n_bytes = _read(path)
         self._descriptor: int | None = None
         self._synced_s = 0.0
 
@@ -53,25 +64,35 @@ class Journal:
             os.close(self._descriptor)
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self._bodies)
 
     def get(self, key: str) -> Part | None:
-        """Return the rows of one key, None if they are not there."""
-        return self._parts.get(key)
+        """Return the rows of one key, None if they are not there, or not any more as they were written."""
+        if key not in self._bodies:
+            return None
+        place = self._bodies[key]
+        with self._path.open("rb") as file:
+            file.seek(place.start)
+            body = file.read(place.n_bytes)
+        return _part(body) if hashlib.sha256(body).digest() == place.digest else None
 
     def add(self, key: str, part: Part) -> None:
         """Append the rows of one key."""
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            _write(self._descriptor, _record(key, part))
+            start = os.fstat(self._descriptor).st_size
+            record = _record(key, part)
+            _write(self._descriptor, record)
             if time.monotonic() - self._synced_s >= SYNC_EVERY_S:
                 os.fdatasync(self._descriptor)
                 self._synced_s = time.monotonic()
         except OSError as error:
             error.filename = str(self._path)
             raise
-        self._parts[key] = part
+        self._bodies[key] = _Body(
+            start + _HEAD_BYTES, len(record) - _HEAD_BYTES, bytes(record[_LENGTH_BYTES:_HEAD_BYTES])
+        )
 
     def _open(self) -> int:
         """Open the file for appending behind its last whole record."""
@@ -93,46 +114,56 @@ def _write(descriptor: int, data: bytes) -> None:
 def _record(key: str, part: Part) -> bytes:
     header = {"key": key, "status": part.status, "reason": part.reason, "made_by": part.made_by}
     header |= {"dtype": part.values.dtype.str, "shape": part.values.shape}
-    rows = (part.values.tobytes(), np.asarray(part.times, _TIMES).tobytes())
-    body = b"".join([json.dumps(header).encode(), b"\n", *rows])
-    return len(body).to_bytes(_LENGTH_BYTES, "little") + hashlib.sha256(body).digest() + body
+    line = json.dumps(header).encode() + b"\n"
+    body: list[bytes | memoryview] = [line, _bytes_of(part.values), _bytes_of(np.asarray(part.times, _TIMES))]
+    digest = hashlib.sha256()
+    for piece in body:
+        digest.update(piece)
+    return b"".join([sum(map(len, body)).to_bytes(_LENGTH_BYTES, "little"), digest.digest(), *body])
 
 
-def _read(path: Path) -> tuple[dict[str, Part], int]:
-    """Return the rows by key, and how many bytes from the start of the file are as they were written."""
-    parts, n_bytes = {}, 0
+def _bytes_of(array: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _read(path: Path) -> tuple[dict[str, _Body], int]:
+    """Return where the bodies of keys are, and how many bytes from the start of the file are as they were written."""
+    bodies, n_bytes = {}, 0
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             if file.readline(len(_FIRST_LINE)) == _FIRST_LINE:
                 n_bytes = file.tell()
-                for body in _whole_bodies(file, size):
-                    key, part = _part(body)
-                    parts[key] = part
+                for key, body in _whole_bodies(file, size):
+                    bodies[key] = body
                     n_bytes = file.tell()
     except FileNotFoundError:
         return {}, 0
     if n_bytes < size:
-        log.info("%s: %d finished videos; behind them %d bytes of no whole record", path, len(parts), size - n_bytes)
-    return parts, n_bytes
+        log.info("%s: %d finished videos; behind them %d bytes of no whole record", path, len(bodies), size - n_bytes)
+    return bodies, n_bytes
 
 
-def _whole_bodies(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """Yield the bodies of records, up to the first that is not as it was written."""
-    while len(head := file.read(_LENGTH_BYTES + _DIGEST_BYTES)) == _LENGTH_BYTES + _DIGEST_BYTES:
+def _whole_bodies(file: BinaryIO, size: int) -> Iterator[tuple[str, _Body]]:
+    """Yield key and place of records, up to the first that is not as it was written."""
+    while len(head := file.read(_HEAD_BYTES)) == _HEAD_BYTES:
         length, digest = int.from_bytes(head[:_LENGTH_BYTES], "little"), head[_LENGTH_BYTES:]
-        if length > size - file.tell():
+        start = file.tell()
+        if length > size - start:
             return
         body = file.read(length)
         if hashlib.sha256(body).digest() != digest:
             return
-        yield body
+        yield _header(body)["key"], _Body(start, length, digest)
 
 
-def _part(body: bytes) -> tuple[str, Part]:
-    line, _, rows = body.partition(b"\n")
-    header = json.loads(line)
+def _header(body: bytes) -> dict[str, Any]:
+    return json.loads(body[: body.index(b"\n")])
+
+
+def _part(body: bytes) -> Part:
+    header, start = _header(body), body.index(b"\n") + 1
     n_rows, dim = header["shape"]
-    values = np.ndarray((n_rows, dim), header["dtype"], rows)
-    times = np.ndarray((n_rows, 2), _TIMES, rows, offset=values.nbytes)
-    return header["key"], Part(values, times, header["status"], header["reason"], tuple(header["made_by"]))
+    values = np.ndarray((n_rows, dim), header["dtype"], body, offset=start)
+    times = np.ndarray((n_rows, 2), _TIMES, body, offset=start + values.nbytes)
+    return Part(values, times, header["status"], header["reason"], tuple(header["made_by"]))

@@ -5,8 +5,9 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,22 +17,23 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import remove_tree, sweep_leftovers
 from workflow_scripts.lib.store.claims import Claims
 from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.gathered import FAILED, Finished, Gathered, failed, shard_rows
 from workflow_scripts.lib.store.journal import Journal
+from workflow_scripts.lib.store.number_formats import unfitting_value
 from workflow_scripts.lib.store.parts import Part, PartFiles, Parts
 from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     StoreDamaged,
-    VideoRows,
-    concatenate,
-    publish_shard,
-    read_whole_shard,
+    publish_rows,
+    read_again,
+    read_shard_index,
     revisions_of,
+    videos_of_whole_shard,
 )
 from workflow_scripts.lib.versions import code_revision
 
 log = logging.getLogger(__name__)
 
-FAILED = "failed"
 _PROGRESS_EVERY_S = 30.0
 _ASK_AGAIN_S = 2.0
 """How often a job that waits for others looks whether they are done."""
@@ -106,7 +108,7 @@ def update_shard(
         All videos of the shard.
     recipe : dict
         Everything that decides the numbers; JSON.
-    dtype : {"float16", "float32"}
+    dtype : {"float16", "float32", "uint8"}
         How values are stored.
     dim : int or None
         Width of a row, if known before anything is computed.
@@ -125,7 +127,7 @@ def update_shard(
     Raises
     ------
     UserError
-        If values do not fit `dtype`.
+        If values do not fit `dtype`; uint8 takes whole numbers from 0 to 255.
 
     Notes
     -----
@@ -142,7 +144,8 @@ def update_shard(
         log.info("removed %s, left by a process that ended early", leftover)
     summary = ShardSummary()
     with _finished_parts(store_path, cache_dir) as parts, Claims(cache_dir) as claims:
-        known = _known_parts(store_path, keys, dtype, parts, summary)
+        finished = _Finisher(store_path, parts)
+        known = finished.known(keys, summary)
         missing = [video_id for video_id in sorted(keys) if video_id not in known]
         log.info("%s: %d videos, %d known, %d to compute", store_path.name, len(keys), len(known), len(missing))
         # Copies of a video have its rows; they are asked for themselves only if that one fails.
@@ -150,18 +153,18 @@ def update_shard(
         while missing:
             ids = _unclaimed(candidates, keys, parts, claims)
             for video_id, computed in _compute(ids, len(candidates), compute, np.dtype(dtype)):
-                part = computed._replace(made_by=(code_revision(),))
-                if part.status != FAILED:
-                    parts.add(keys[video_id], part)
+                known[video_id] = finished.add(keys[video_id], computed._replace(made_by=(code_revision(),)))
                 claims.release(keys[video_id])
-                known[video_id] = part
                 summary.computed += 1
             missing = [video_id for video_id in missing if video_id not in known]
-            known |= (by_others := _computed_by_others(missing, keys, parts))
+            known |= (by_others := finished.by_others({video_id: keys[video_id] for video_id in missing}))
             summary.cached += len(by_others)
             candidates = missing = [video_id for video_id in missing if video_id not in known]
-    known = _of_one_width(known, dim)
-    _publish(store_path, known, keys, recipe, dtype, dim)
+        width = dim or _usual_width(known)
+        known = {video_id: _of_width(video, width) for video_id, video in known.items()}
+        # A shard in which nothing could be computed has no width yet.
+        made_by = {revision for video in known.values() for revision in video.made_by}
+        publish_rows(store_path, shard_rows(known, keys, width, np.dtype(dtype)), recipe, made_by)
     for suffix in _UNFINISHED:
         remove_tree(store_path.with_suffix(suffix))
     summary.failed = sum(part.status == FAILED for part in known.values())
@@ -180,43 +183,70 @@ def _finished_parts(store_path: Path, cache_dir: Path | None) -> contextlib.Abst
     return Journal(store_path.with_suffix(_UNFINISHED[0]))
 
 
-def _known_parts(
-    store_path: Path, keys: dict[str, str], dtype: str, parts: Parts, summary: ShardSummary
-) -> dict[str, Part]:
-    """Return the rows that need no network: from the old store, else from the cache or the journal."""
-    old = _old_parts(store_path, dtype)
-    known = {}
-    for video_id, key in keys.items():
-        part = old.get(key)
-        if part is not None:
-            known[video_id] = part
-            summary.reused += 1
-        elif (part := parts.get(key)) is not None:
-            known[video_id] = part
-            summary.cached += 1
-    return known
+class _Finisher:
+    """Videos whose rows are there, from wherever they are."""
 
+    def __init__(self, store_path: Path, parts: Parts) -> None:
+        self._store_path, self._parts, self._gathered = store_path, parts, Gathered()
 
-def _old_parts(store_path: Path, dtype: str) -> dict[str, Part]:
-    """Return the rows of the published store by key; a store that cannot be trusted counts as none."""
-    if not store_path.is_dir() or not any(store_path.iterdir()):
-        return {}
-    try:
-        header, content = read_whole_shard(store_path)
-    except (StoreDamaged, StoreBeingRewritten) as error:
-        log.warning("the old store is not used: %s", error)
-        return {}
-    return {
-        video.key: Part(
-            content.values[video.start : video.stop],
-            content.times[video.start : video.stop],
-            video.status,
-            video.reason,
-            tuple(revisions_of(header)),
-        )
-        # Of copies, one that did not fail speaks for all.
-        for video in sorted(content.videos, key=lambda video: video.status != FAILED)
-    }
+    def add(self, key: str, part: Part) -> Finished:
+        """Keep the rows of a video that was computed; return it."""
+        if part.status != FAILED:
+            self._parts.add(key, part)
+        return self._gathered(part, partial(self._read_part, key))
+
+    def known(self, keys: Mapping[str, str], summary: ShardSummary) -> dict[str, Finished]:
+        """Return the videos that need no network: from the old store, else from the cache or the journal."""
+        old = self._old(set(keys.values()))
+        known = {}
+        for video_id, key in keys.items():
+            if key in old:
+                known[video_id] = old[key]
+                summary.reused += 1
+            elif (part := self._parts.get(key)) is not None:
+                known[video_id] = self._gathered(part, partial(self._read_part, key))
+                summary.cached += 1
+        return known
+
+    def by_others(self, missing: Mapping[str, str]) -> dict[str, Finished]:
+        """Return what other jobs have finished; wait a little if that is nothing."""
+        found = {
+            video_id: self._gathered(part, partial(self._read_part, key))
+            for video_id, key in missing.items()
+            if (part := self._parts.get(key)) is not None
+        }
+        if missing and not found:
+            time.sleep(_ASK_AGAIN_S)
+        return found
+
+    def _old(self, wanted: Collection[str]) -> dict[str, Finished]:
+        """Return videos of the published store by key; a store that cannot be trusted counts as none."""
+        path = self._store_path
+        found: dict[str, Finished] = {}
+        if not path.is_dir() or not any(path.iterdir()):
+            return {}
+        try:
+            header, _ = read_shard_index(path)
+            made_by = tuple(revisions_of(header))
+            for video, values, times in videos_of_whole_shard(path):
+                # Of copies, one that did not fail speaks for all.
+                is_better = video.key not in found or found[video.key].status == FAILED
+                if video.key in wanted and is_better:
+                    part = Part(values, times, video.status, video.reason, made_by)
+                    found[video.key] = self._gathered(part, partial(read_again, path, video, header["generation"]))
+        except (StoreDamaged, StoreBeingRewritten) as error:
+            log.warning("the old store is not used: %s", error)
+            return {}
+        return found
+
+    def _read_part(self, key: str) -> np.ndarray:
+        part = self._parts.get(key)
+        if part is None:
+            raise UserError(
+                f"{self._store_path}: finished rows are no longer where they were kept: damaged, or a cache that was "
+                "pruned meanwhile. Run again: what is missing is computed anew."
+            )
+        return part.values
 
 
 def _unclaimed(missing: Sequence[str], keys: dict[str, str], parts: Parts, claims: Claims) -> Iterator[str]:
@@ -227,15 +257,6 @@ def _unclaimed(missing: Sequence[str], keys: dict[str, str], parts: Parts, claim
                 claims.release(keys[video_id])
             else:
                 yield video_id
-
-
-def _computed_by_others(missing: Sequence[str], keys: dict[str, str], parts: Parts) -> dict[str, Part]:
-    """Return what other jobs have finished; wait a little if that is nothing."""
-    found = {video_id: parts.get(keys[video_id]) for video_id in missing}
-    finished = {video_id: part for video_id, part in found.items() if part is not None}
-    if missing and not finished:
-        time.sleep(_ASK_AGAIN_S)
-    return finished
 
 
 def _compute(ids: Iterator[str], most: int, compute: Compute, dtype: np.dtype) -> Iterator[tuple[str, Part]]:
@@ -280,40 +301,23 @@ def _checked(computed: Computed, dtype: np.dtype) -> Part:
         return Part(values[:0].astype(dtype), times[:0], FAILED, computed.reason)
     if not np.isfinite(values).all():
         return Part(values[:0].astype(dtype), times[:0], FAILED, "the network gave values that are not finite")
-    largest = float(np.abs(values).max(initial=0.0))
-    if largest > float(np.finfo(dtype).max):
+    unfitting = unfitting_value(values, dtype)
+    if unfitting is not None:
         raise UserError(
-            f"{computed.id}: a feature value of {largest:g} does not fit {dtype}. "
+            f"{computed.id}: a feature value of {unfitting:g} does not fit {dtype}. "
             "Set `store_dtype: float32` in the feature's YAML file."
         )
     return Part(values.astype(dtype), times, computed.status, computed.reason)
 
 
-def _of_one_width(known: dict[str, Part], dim: int | None) -> dict[str, Part]:
-    """Return the rows, of one width: those of another than `dim`, or than most videos have, have failed."""
-    widths = Counter(part.values.shape[1] for _, part in sorted(known.items()) if part.values.shape[1])
-    width = dim or next((width for width, _ in widths.most_common(1)), 0)
-    return {
-        video_id: part
-        if part.values.shape[1] in (0, width)
-        else part._replace(
-            values=np.zeros((0, width), part.values.dtype),
-            times=part.times[:0],
-            status=FAILED,
-            reason=f"wrong width: rows of {part.values.shape[1]} numbers, others have {width}",
-        )
-        for video_id, part in known.items()
-    }
+def _usual_width(known: Mapping[str, Finished]) -> int:
+    """Return how many numbers the rows of most videos have, 0 if there are none."""
+    widths = Counter(video.shape[1] for _, video in sorted(known.items()) if video.shape[1])
+    return next((width for width, _ in widths.most_common(1)), 0)
 
 
-def _publish(
-    store_path: Path, known: dict[str, Part], keys: dict[str, str], recipe: dict[str, Any], dtype: str, dim: int | None
-) -> None:
-    rows = [
-        (VideoRows(video_id, keys[video_id], 0, 0, part.status, part.reason), part.values, part.times)
-        for video_id, part in known.items()
-    ]
-    width = dim or max((part.values.shape[1] for part in known.values()), default=0)
-    # A shard in which nothing could be computed has no width yet.
-    made_by = {revision for part in known.values() for revision in part.made_by}
-    publish_shard(store_path, concatenate(rows, width, dtype), recipe, made_by)
+def _of_width(video: Finished, width: int) -> Finished:
+    """Return a video, as failed if its rows have another width."""
+    if video.shape[1] in (0, width):
+        return video
+    return failed(video, f"wrong width: rows of {video.shape[1]} numbers, others have {width}", width)

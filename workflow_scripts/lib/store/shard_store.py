@@ -4,7 +4,7 @@ Layout of `{shard}.zarr/`
 
 - `zarr.json`: attributes (format, generation, recipe, sizes, revisions of the code that made the rows) and consolidated
   metadata; the declared output of a job;
-- `features/` (steps, channels): float16 or float32, one file per 256 MB, zstd with its own checksum;
+- `features/` (steps, channels): float16, float32 or uint8, one file per 256 MB, zstd with its own checksum;
 - `timestamps/` (steps, 2): float32 start and end second of every step;
 - `offsets/` (videos + 1): int64 first step of every video;
 - `index.json`: id, key, rows, status and reason of every video, with digests of itself and of `zarr.json`. Together
@@ -17,12 +17,12 @@ The generation is the digest of everything in the store: two stores of one gener
 import contextlib
 import ctypes
 import errno
-import hashlib
+import itertools
 import json
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,11 +34,15 @@ from zarr.codecs import ZstdCodec
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import fsync_path, json_text, remove_tree, sibling
 from workflow_scripts.lib.store.digest import digest_json, file_sha256
+from workflow_scripts.lib.store.number_formats import FILL_VALUES
+from workflow_scripts.lib.store.shard_rows import Generation, ShardContent, ShardRows, VideoRows, recut
 from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 FORMAT_VERSION = 2
 CHUNK_STEPS = 32
 SHARD_FILE_BYTES = 256 * 2**20
+READ_BYTES = 16 * 2**20
+"""After so many bytes of a shard that is compared with its digest, the next videos are read."""
 # The fastest level; features are almost incompressible, what counts is the checksum.
 _COMPRESSOR = ZstdCodec(level=-5, checksum=True)
 _PYTHON_PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
@@ -52,55 +56,6 @@ class StoreBeingRewritten(UserError):
 
 class StoreDamaged(UserError):
     """The shard's files do not hold what was written."""
-
-
-@dataclass(frozen=True)
-class VideoRows:
-    """One video (or query) of a shard, as in `index.json`.
-
-    Attributes
-    ----------
-    id : str
-    key : str
-        Digest of content and recipe: equal key, equal rows.
-    start, stop : int
-        Its steps in the arrays.
-    status, reason : str
-        `ok`, `no_audio`, `no_speech`, `failed`; why it is not `ok`.
-    """
-
-    id: str
-    key: str
-    start: int
-    stop: int
-    status: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class ShardContent:
-    """Everything in a shard.
-
-    Attributes
-    ----------
-    videos : list of VideoRows
-        Sorted by id; rows follow one another.
-    values : float16 or float32 (T, D)
-    times : float32 (T, 2)
-        Start and end second.
-    """
-
-    videos: list[VideoRows]
-    values: np.ndarray
-    times: np.ndarray
-
-    def generation(self) -> str:
-        """Return the digest of everything in the shard but the recipe, which the keys stand for."""
-        sha = hashlib.sha256(digest_json([asdict(video) for video in self.videos]).encode())
-        for array in (self.values, self.times):
-            sha.update(f"{array.dtype.str} {array.shape}".encode())
-            sha.update(np.ascontiguousarray(array).data)
-        return sha.hexdigest()
 
 
 def use_zarrs() -> bool:
@@ -124,14 +79,19 @@ def without_zarrs() -> contextlib.AbstractContextManager:
 def publish_shard(
     path: Path, content: ShardContent, recipe: dict[str, Any], made_by: Collection[str] | None = None
 ) -> str:
+    """Write a shard that is in memory, as `publish_rows` does."""
+    return publish_rows(path, ShardRows.of(content), recipe, made_by)
+
+
+def publish_rows(path: Path, rows: ShardRows, recipe: dict[str, Any], made_by: Collection[str] | None = None) -> str:
     """Write a shard beside `path` and put it in place of what is there in one step.
 
     Parameters
     ----------
     path : Path
         The `.zarr` folder. Its old content stays untouched if anything fails.
-    content : ShardContent
-        What to write.
+    rows : ShardRows
+        What to write; no more than a file of it is held at once.
     recipe : dict
         Goes into the attributes whole.
     made_by : collection of str, optional
@@ -145,7 +105,7 @@ def publish_shard(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = sibling(path, "tmp")
     try:
-        generation = _write(temporary, content, recipe, sorted(made_by or {code_revision()}))
+        generation = _write(temporary, rows, recipe, sorted(made_by or {code_revision()}))
         _sync_tree(temporary)
         # Snakemake compares this time with the inputs': it must be that of the publication.
         os.utime(temporary / "zarr.json")
@@ -157,29 +117,31 @@ def publish_shard(
     return generation
 
 
-def _write(folder: Path, content: ShardContent, recipe: dict[str, Any], made_by: Sequence[str]) -> str:
-    n_steps, dim = content.values.shape
-    generation = content.generation()
-    attributes = {
-        "format": "momentflow features",
-        "format_version": FORMAT_VERSION,
-        "generation": generation,
-        "recipe": recipe,
-        "recipe_digest": digest_json(recipe),
-        "code_revisions": made_by,
-        "n_videos": len(content.videos),
-        "n_steps": n_steps,
-        "dim": dim,
-        "written_with": {"zarr": zarr.__version__, "numpy": np.__version__},
-    }
+def _write(folder: Path, rows: ShardRows, recipe: dict[str, Any], made_by: Sequence[str]) -> str:
+    n_steps, dim = rows.shape
+    digest = Generation(rows.videos, rows.dtype, rows.shape)
     # Not zarrs: its errors on a full disk are not OSErrors, and writing is not what takes time.
     with without_zarrs(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
-        group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
-        offsets = np.array([0, *(video.stop for video in content.videos)], np.int64)
-        _add_array(group, "features", content.values, np.nan, ("step", "channel"), _shard_file_steps(content.values))
-        _add_array(group, "timestamps", content.times, np.nan, ("step", "edge"))
-        _add_array(group, "offsets", offsets, -1, ("video",))
+        group = zarr.create_group(folder, zarr_format=3)
+        offsets = np.array([0, *(video.stop for video in rows.videos)], np.int64)
+        _write_values(group, rows, digest)
+        _add_array(group, "timestamps", rows.times, ("step", "edge"))
+        _add_array(group, "offsets", offsets, ("video",))
+        generation = digest.ending_with(rows.times)
+        attributes = {
+            "format": "momentflow features",
+            "format_version": FORMAT_VERSION,
+            "generation": generation,
+            "recipe": recipe,
+            "recipe_digest": digest_json(recipe),
+            "code_revisions": made_by,
+            "n_videos": len(rows.videos),
+            "n_steps": n_steps,
+            "dim": dim,
+            "written_with": {"zarr": zarr.__version__, "numpy": np.__version__},
+        }
+        group.attrs.put(attributes)
         zarr.consolidate_metadata(folder, zarr_format=3)
     body = {
         "format_version": FORMAT_VERSION,
@@ -187,42 +149,61 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any], made_by:
         "recipe_digest": attributes["recipe_digest"],
         "code_revisions": made_by,
         "metadata_sha256": file_sha256(folder / "zarr.json"),
-        "videos": [asdict(video) for video in content.videos],
+        "videos": [asdict(video) for video in rows.videos],
     }
     (folder / "index.json").write_text(json_text(body | {"sha256": digest_json(body)}), encoding="utf-8")
     return generation
 
 
-def _shard_file_steps(values: np.ndarray) -> int:
+def _write_values(group: zarr.Group, rows: ShardRows, digest: Generation) -> None:
+    """Write the values file by file and take them into the digest."""
+    file_steps = _steps_per_file(rows)
+    array = _create_array(group, "features", rows.shape, rows.dtype, ("step", "channel"), file_steps)
+    n_written = 0
+    for piece in recut(rows.values, file_steps):
+        digest.add(piece)
+        array[n_written : n_written + len(piece)] = piece
+        n_written += len(piece)
+    if n_written != rows.shape[0]:
+        raise RuntimeError(f"{n_written} rows came, {rows.shape[0]} were announced")
+
+
+def _steps_per_file(rows: ShardRows) -> int:
     """Return the steps per file: all of them, or as many whole chunks as fit in a file."""
-    chunk_bytes = CHUNK_STEPS * max(1, values.shape[1]) * values.itemsize
-    n_chunks = max(1, -(-len(values) // CHUNK_STEPS))
+    n_steps, dim = rows.shape
+    chunk_bytes = CHUNK_STEPS * max(1, dim) * rows.dtype.itemsize
+    n_chunks = max(1, -(-n_steps // CHUNK_STEPS))
     return CHUNK_STEPS * min(n_chunks, max(1, SHARD_FILE_BYTES // chunk_bytes))
 
 
-def _add_array(
+def _add_array(group: zarr.Group, name: str, data: np.ndarray, dimension_names: tuple[str, ...]) -> None:
+    """Write an array as a single chunk."""
+    array = _create_array(group, name, data.shape, data.dtype, dimension_names)
+    if data.size:
+        array[:] = data
+
+
+def _create_array(
     group: zarr.Group,
     name: str,
-    data: np.ndarray,
-    fill_value: float,
+    shape: tuple[int, ...],
+    dtype: np.dtype,
     dimension_names: tuple[str, ...],
-    shard_steps: int | None = None,
-) -> None:
-    """Write an array; it is cut into chunks inside files of `shard_steps` steps, or is a single chunk."""
-    channels = tuple(max(1, size) for size in data.shape[1:])
-    array = group.create_array(
+    file_steps: int | None = None,
+) -> zarr.Array:
+    """Create an array that is cut into chunks inside files of `file_steps` steps, or is a single chunk."""
+    channels = tuple(max(1, size) for size in shape[1:])
+    return group.create_array(
         name,
-        shape=data.shape,
-        dtype=data.dtype,
-        chunks=(CHUNK_STEPS if shard_steps else max(1, len(data)), *channels),
-        shards=(shard_steps, *channels) if shard_steps else None,
+        shape=shape,
+        dtype=dtype,
+        chunks=(CHUNK_STEPS if file_steps else max(1, shape[0]), *channels),
+        shards=(file_steps, *channels) if file_steps else None,
         compressors=[_COMPRESSOR],
-        fill_value=fill_value,
+        fill_value=FILL_VALUES[dtype.kind],
         dimension_names=dimension_names,
         config={"write_empty_chunks": True},
     )
-    if data.size:
-        array[:] = data
 
 
 def _sync_tree(folder: Path) -> None:
@@ -349,6 +330,47 @@ def read_whole_shard(path: Path) -> tuple[dict[str, Any], ShardContent]:
     return header, content
 
 
+def videos_of_whole_shard(path: Path) -> Iterator[tuple[VideoRows, np.ndarray, np.ndarray]]:
+    """Yield every video of a shard with its values and times, few in memory at once; `zarr.json` is not needed.
+
+    Raises
+    ------
+    StoreBeingRewritten, StoreDamaged
+        As `read_whole_shard`; at the end if all together is not what was written, so wait for it before you use any.
+    """
+    header, videos = read_shard_index(path)
+    with reading(path):
+        array = zarr.open_array(path / "features", mode="r", zarr_format=3)
+        times = np.asarray(zarr.open_array(path / "timestamps", mode="r", zarr_format=3)[:])
+    row_bytes = array.dtype.itemsize * array.shape[1]
+    digest = Generation(videos, array.dtype, array.shape)
+    for _, group in itertools.groupby(videos, lambda video: video.start * row_bytes // READ_BYTES):
+        run = list(group)
+        with reading(path):
+            values = np.asarray(array[run[0].start : run[-1].stop])
+        digest.add(values)
+        for video in run:
+            own = slice(video.start - run[0].start, video.stop - run[0].start)
+            yield video, values[own], times[video.start : video.stop]
+    if digest.ending_with(times) != header["generation"]:
+        raise damaged(path, "the arrays are not those that were written")
+
+
+def read_again(path: Path, video: VideoRows, generation: str) -> np.ndarray:
+    """Return the values of a video of a shard that was read whole before.
+
+    Raises
+    ------
+    StoreBeingRewritten, StoreDamaged
+        If it is another shard now, or not as written.
+    """
+    with reading(path):
+        values = np.asarray(zarr.open_array(path / "features", mode="r", zarr_format=3)[video.start : video.stop])
+    if read_shard_index(path)[0]["generation"] != generation:
+        raise being_rewritten(path)
+    return values
+
+
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Turn whatever a codec or file raises inside into `StoreDamaged`."""
@@ -373,16 +395,3 @@ def damaged(path: Path, found: str) -> StoreDamaged:
         f"{path}: damaged ({found}). "
         f"`python -m workflow_scripts.store repair {path.parent}` says which videos, and how to make them again."
     )
-
-
-def concatenate(parts: Sequence[tuple[VideoRows, np.ndarray, np.ndarray]], dim: int, dtype: str) -> ShardContent:
-    """Put the rows of videos one after another, sorted by id; their `start` and `stop` are set anew."""
-    ordered = sorted(parts, key=lambda part: part[0].id)
-    stops = np.cumsum([0, *(len(values) for _, values, _ in ordered)]).tolist()
-    videos = [
-        VideoRows(video.id, video.key, start, stop, video.status, video.reason)
-        for (video, _, _), start, stop in zip(ordered, stops[:-1], stops[1:], strict=True)
-    ]
-    values = np.concatenate([np.zeros((0, dim), dtype), *(values for _, values, _ in ordered if len(values))])
-    times = np.concatenate([np.zeros((0, 2), np.float32), *(times for _, _, times in ordered)])
-    return ShardContent(videos, values.astype(dtype, copy=False), times.astype(np.float32, copy=False))

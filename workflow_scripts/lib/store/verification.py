@@ -11,14 +11,14 @@ import zarr
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import file_sha256
+from workflow_scripts.lib.store.gathered import FAILED
 from workflow_scripts.lib.store.inventory import shard_attributes
-from workflow_scripts.lib.store.shard_job import FAILED
+from workflow_scripts.lib.store.number_formats import is_complete
+from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
 from workflow_scripts.lib.store.shard_store import (
     Publication,
     StoreBeingRewritten,
     StoreDamaged,
-    VideoRows,
-    concatenate,
     current_publication,
     publish_shard,
     read_shard_index,
@@ -232,7 +232,8 @@ def readable_rows(path: Path, ids: Collection[str]) -> tuple[list[Rows], dict[st
             try:
                 with reading(path):
                     values = np.asarray(features[video.start : video.stop])
-                    if np.isnan(values).any():
+                    places = slice(video.start, video.stop)
+                    if not is_complete(path / "features", features, values, places) or np.isnan(values).any():
                         raise ValueError("a file of the features is missing")
                 rows.append((video, values, times[video.start : video.stop]))
             except StoreDamaged as error:

@@ -22,7 +22,9 @@ class FeatureBase(Section):
     description: str = Field(description="one line for tables and reports")
     dim: PositiveInt | None = Field(None, description="values per row, for the table in docs/encoders.md")
     used_by: str | None = Field(None, description="who reads such rows, for the table in docs/encoders.md")
-    store_dtype: Literal["float16", "float32"] = Field("float16", description="type of the stored rows")
+    store_dtype: Literal["float16", "float32", "uint8"] = Field(
+        "float16", description="type of the stored rows; uint8 is for levels 0 to 255 (encoder `pixels`)"
+    )
     runtime: "FeatureRuntime" = Field(
         default_factory=lambda: FeatureRuntime(), description="how to compute it; never changes the rows"
     )
@@ -40,7 +42,9 @@ class FeatureRuntime(Section):
     decode_workers: PositiveInt = Field(
         1, description="videos that are decoded at the same time while the network computes"
     )
-    mem_mb: PositiveInt = Field(4000, description="memory of one job, MB")
+    mem_mb: PositiveInt = Field(
+        4000, description="memory of one job, MB; what the rows of a visual feature take comes on top"
+    )
     gpu: NonNegativeInt = Field(0, description="GPUs of one job")
     runtime_min: PositiveInt = Field(120, description="time limit of one job on a cluster, minutes")
 
