@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.store.atomic import atomic_path
@@ -33,10 +34,11 @@ def main() -> None:
     from workflow_scripts.lib.training.checkpoint import learns_by_steps
     from workflow_scripts.lib.training.data import read_training_data
     from workflow_scripts.lib.training.prior import PriorResults
-    from workflow_scripts.lib.training.processes import is_launched, join, launch
+    from workflow_scripts.lib.training.processes import is_launched, join, launch, require_gpu_for
     from workflow_scripts.lib.training.state import StateFolder
 
     settings["device"] = resolve_device(settings["device"], n_processes)
+    require_gpu_for(settings["config"]["precision"], settings["device"])
     if n_processes > 1 and not is_launched():
         launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
     processes = join(settings["device"])
@@ -50,15 +52,19 @@ def main() -> None:
     if is_finished:
         log.info("already trained on exactly these settings and data; taken as it is")
     else:
-        base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
+
+        def base() -> dict[str, Any]:
+            """Return published weights, which nobody keeps when the network is filled from them."""
+            return {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
+
         if learns_by_steps(settings):
             from workflow_scripts.lib.training.loop import Training
 
-            Training(settings, data, args.out, state, args.seed, prior.weights(), base).run()
+            Training(settings, data, args.out, state, args.seed, prior.weights(), base()).run()
         else:
             from workflow_scripts.lib.training.fitting import fit_only
 
-            fit_only(settings, data, state, args.seed, base)
+            fit_only(settings, data, state, args.seed, base())
     if processes.is_main_process:
         for source, target in ((state.best, "checkpoint.safetensors"), (state.history, "history.jsonl")):
             with atomic_path(args.out / target) as temporary:

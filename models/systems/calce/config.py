@@ -84,8 +84,9 @@ class NetworkConfig(_Section):
     lora: LoraConfig = Field(default_factory=LoraConfig, description="Adapters.")
     precision: Literal["fp32", "bf16"] = Field(
         "bf16",
-        description="Arithmetic of the language model and of the text branch, and the number format in which the "
-        "frozen matrices are kept. Norms, embeddings and everything that learns stay in float32.",
+        description="Arithmetic of the language model and of the text branch, whatever the system's `precision` says "
+        "of the rest in training, and the number format in which the frozen matrices are kept. Norms, embeddings and "
+        "everything that learns stay in float32.",
     )
     learns: Literal["published", "language_model"] = Field(
         "published",

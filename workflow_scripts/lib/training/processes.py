@@ -83,3 +83,18 @@ def join(device: str) -> PartialState:
     if not processes.is_main_process:
         logging.getLogger().setLevel(logging.WARNING)
     return processes
+
+
+def require_gpu_for(precision: str, device: str) -> None:
+    """Refuse a training in fp16 without a GPU.
+
+    Raises
+    ------
+    UserError
+        the scaler of the loss, without which gradients vanish, is for GPUs
+    """
+    if precision == "fp16" and device != "cuda":
+        raise UserError(
+            "precision: fp16 scales the loss, which needs a GPU, and this training has none; say `precision: bf16` or "
+            "`precision: 'no'` for the system"
+        )

@@ -222,7 +222,9 @@ class System(Section):
     datasets: dict[Name, SystemOnDataset] = Field(
         default_factory=dict, description="what the system wants of single datasets"
     )
-    precision: Literal["no", "bf16", "fp16"] = Field("no", description="mixed precision of training")
+    precision: Literal["no", "bf16", "fp16"] = Field(
+        "no", description="mixed precision of training; fp16, whose loss is scaled, needs a GPU"
+    )
     selection: Selection = Field(default_factory=Selection)
     evaluation: Evaluation = Field(default_factory=Evaluation)
     settings: dict[str, Any] = Field(default_factory=dict, description="the system's own settings (its config.py)")
