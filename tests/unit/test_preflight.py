@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from models.systems.calce import config as calce_config
 from workflow_scripts.lib.configuration.compose import Configuration, module_names
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning import training_costs
 from workflow_scripts.lib.planning.costs import (
     MULTIPLY_ADDS,
     RECOGNISED,
@@ -20,6 +22,7 @@ from workflow_scripts.lib.planning.costs import (
 )
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.planning.preflight import refusal
+from workflow_scripts.lib.planning.training_costs import hours_of, training_lines
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 QUERIES = [{"video": f"{name}.mp4", "query": "a dog", "start": 0.0, "end": 2.0, "duration": 3600.0} for name in "abcd"]
@@ -235,6 +238,48 @@ def test_disk_and_hours_are_estimated_from_the_annotated_hours(annotated, monkey
     assert line.startswith(f"disk: up to {(n_bytes + 4 * 3600 * 768 * 2 + 2e10) / 1e9:.3g} GB before compression")
     assert line.endswith("; THIS IS NOT ENOUGH")
     assert costs.disk_lines(fetched=0, free=10**12) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "hours"),
+    [
+        ("calce_stage1", {}, (107, 2.4)),
+        ("calce", {}, (60.5, 1.4)),
+        ("calce_stage1", {"selection": {"every_epochs": 50}}, (89, 2.4)),
+        ("calce_stage1", {"runtime": {"processes": 4}}, (27, 0.6)),
+        ("calce_stage1", {"seeds": [0, 1]}, (213, 4.77)),
+        # It comes with the 60 frames of Charades-STA.
+        ("calce_stage1", {"checkpoint_from": "charades"}, (0, 1.92)),
+    ],
+)
+def test_hours_of_a_long_training_follow_from_queries_and_sizes(name, changes, hours):
+    config = {"datasets": {"qvh": {"systems": {name: changes}}}} if changes else {}
+    system = Configuration(config, CONFIG).system("qvh", name)
+    counts = {"train": 7218, "val": 1550, "test": 1542}
+    found = hours_of(system, calce_config.work, counts, is_prior=name == "calce_stage1")
+    assert found == pytest.approx(hours, rel=0.02)
+
+
+def test_small_networks_and_systems_that_say_nothing_have_no_hours(annotated):
+    configuration = Configuration({"datasets": {"clips": MINE}}, CONFIG)
+    datasets = Plan({"datasets": {"clips": MINE}}, CONFIG).datasets
+    assert datasets.query_counts("demo") == {}
+    assert sum(datasets.query_counts("clips").values()) == len(QUERIES)
+    assert training_lines(configuration, datasets, [("clips", "img"), ("clips", "calce_stage1")]) == []
+    demo = Configuration({}, CONFIG).system("demo", "calce")
+    assert calce_config.work(calce_config.Config.model_validate(demo.settings)) == (0.0, 0.0)
+
+
+def test_a_long_training_is_told_before_it_begins(annotated, monkeypatch):
+    configuration = Configuration({"datasets": {"clips": MINE}}, CONFIG)
+    datasets = Plan({"datasets": {"clips": MINE}}, CONFIG).datasets
+    monkeypatch.setattr(type(datasets), "query_counts", lambda *_: {"train": 7218, "val": 1550, "test": 1542})
+    monkeypatch.setattr(type(datasets), "has_annotations", lambda *_: True)
+    monkeypatch.setattr(training_costs, "has_gpu", lambda device: True)
+    assert training_lines(configuration, datasets, [("clips", "calce_stage1"), ("clips", "calce")]) == [
+        "calce_stage1 of clips: very roughly training 107 h, validation included, answers 2.4 h with a GPU",
+        "calce of clips: very roughly training 60 h, validation included, answers 0.7 h with a GPU",
+    ]
 
 
 @pytest.mark.parametrize(("feature", "own", "rows"), [("blip2_frames", 2000, 1652), ("clip_b32", 8000, 41)])

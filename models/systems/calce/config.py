@@ -314,3 +314,31 @@ def base_weights(config: Config) -> tuple[str, ...]:
     if config.network.seed is not None:
         return ()
     return (BLIP2, LANGUAGE_MODEL, BERT, *((TOWER,) if config.network.rows == "frames" else ()))
+
+
+TOWER_PER_FRAME = 260e9
+"""Multiply-adds of the published image tower, 39 blocks of width 1,408 on 257 tokens."""
+LANGUAGE_WEIGHTS = 1.2e9
+"""Of the encoder of Flan-T5-XL; what answers are written with is small beside it."""
+KEY_FRAMES, TEXT_TOKENS = 12, 200
+"""Of a query, roughly: frames that are shown in full, and tokens of text."""
+
+
+def work(config: Config) -> tuple[float, float]:
+    """Return rough multiply-adds of a query in a training step, and of its answer; (0, 0) for networks of other sizes.
+
+    Notes
+    -----
+    A backward pass through frozen weights costs as much as the forward pass; blocks that are computed again cost a
+    third one.
+    """
+    network, sizes = config.network, NetworkConfig()
+    if (network.vision, network.t5) != (sizes.vision, sizes.t5):
+        return 0.0, 0.0
+    n_frames = config.data.n_frames
+    tower = n_frames * TOWER_PER_FRAME if network.rows == "frames" else 0.0
+    shown = n_frames if config.stage == 1 else n_frames // 2
+    full = min(KEY_FRAMES, shown)
+    vectors = full * network.qformer.queries + (shown - full) * network.short_queries + TEXT_TOKENS
+    language = vectors * LANGUAGE_WEIGHTS
+    return tower + (3 if network.gradient_checkpointing else 2) * language, tower + language

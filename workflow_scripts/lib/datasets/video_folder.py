@@ -180,6 +180,8 @@ class AnnotatedVideos:
         Sum of the durations that they state, in seconds.
     splits : list of str
         The splits of the videos, in order.
+    queries : dict
+        Split -> number of queries.
     """
 
     ids: list[str]
@@ -187,6 +189,7 @@ class AnnotatedVideos:
     have_durations: bool
     total_s: float
     splits: list[str]
+    queries: dict[str, int]
 
     @classmethod
     def of(cls, annotations: Annotations) -> "AnnotatedVideos":
@@ -194,9 +197,10 @@ class AnnotatedVideos:
         durations = annotations.durations()
         stated = [seconds for seconds in durations.values() if seconds is not None]
         splits = sorted({split for row in annotations.videos for split in row["split"]})
+        queries = dict(Counter(row["split"] for row in annotations.queries))
         ids = sorted(durations)
         named = [annotations.files.get(video_id) for video_id in ids]
-        return cls(ids, named, len(stated) == len(ids), math.fsum(stated), splits)
+        return cls(ids, named, len(stated) == len(ids), math.fsum(stated), splits, queries)
 
 
 def no_annotation_file(path: Path | str) -> str:

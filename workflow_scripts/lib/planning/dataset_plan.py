@@ -171,7 +171,9 @@ class Datasets:
         known = [] if is_looked_at else sorted(self._lists(name))
         ids = known or videos_in(Path(dataset.videos), dataset.extensions)
         seconds = read_table(manifest, ["duration_s"])["duration_s"].to_pylist() if manifest.is_file() else []
-        return AnnotatedVideos(ids, [None] * len(ids), False, sum(filter(None, seconds)), [dataset.annotations.split])
+        return AnnotatedVideos(
+            ids, [None] * len(ids), False, sum(filter(None, seconds)), [dataset.annotations.split], {}
+        )
 
     def has_annotations(self, dataset: str) -> bool:
         """Return whether all annotation files of a dataset are there, or made here."""
@@ -191,6 +193,10 @@ class Datasets:
     def hours(self, dataset: str) -> float:
         """Return the hours of video that the annotation files state."""
         return self._annotated_videos(dataset).total_s / 3600
+
+    def query_counts(self, dataset: str) -> dict[str, int]:
+        """Return how many queries the annotation files have of every split; of generated videos, none are known."""
+        return {} if self._dataset(dataset).generate else self._annotated_videos(dataset).queries
 
     def video_ids(self, dataset: str) -> list[str]:
         """Return the annotated videos."""

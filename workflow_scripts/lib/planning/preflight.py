@@ -16,6 +16,7 @@ from workflow_scripts.lib.planning.needs import Need, Needs
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.planning.reading import Reading
 from workflow_scripts.lib.planning.sizes import readable_size, stated_bytes
+from workflow_scripts.lib.planning.training_costs import training_lines
 
 
 class Preflight:
@@ -85,6 +86,7 @@ class Preflight:
         lines += _fetched_lines(fetched)
         lines += costs.disk_lines(sum(map(_bytes_of, fetched)), shutil.disk_usage(Path()).free)
         lines += costs.time_lines()
+        lines += training_lines(self._configuration, self._datasets, reading.systems)
         lines += self._unread_splits(reading)
         blocking = [need for need in every if need.blocks]
         videos = {self._configuration.dataset(dataset).videos for dataset in reading.media}
