@@ -87,8 +87,8 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.report_page
 	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
 
-rehearsal: setup ## a system at full size with random weights: make rehearsal SYSTEM=img DATASET=charades
-	$(BIN)/python -m tests.rehearsal $(or $(SYSTEM),img) $(or $(DATASET),charades)
+rehearsal: setup ## all systems and encoders at full size with random weights, or one: make rehearsal SYSTEM=img DATASET=charades
+	$(BIN)/python -m tests.rehearsal $(SYSTEM) $(DATASET)
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --no-annotate --quiet

@@ -25,9 +25,14 @@ class Machine:
 
     def filled(self, system: Any) -> nn.Module:
         """Return a system's network with weights of its own drawing."""
-        if self.is_gpu:
-            torch.cuda.reset_peak_memory_stats()
+        self.begin()
         return system.network().to(self.device)
+
+    def begin(self) -> None:
+        """Let what comes have a peak of memory of its own, on a GPU."""
+        if self.is_gpu:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
 
     def moved(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """Return a batch whose tensors are here."""

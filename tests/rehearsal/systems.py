@@ -13,6 +13,7 @@ from torch import nn
 from models.systems.interface import Item
 from tests.rehearsal.machine import Machine
 from tests.rehearsal.made import made_file, made_items, stream_dims
+from tests.rehearsal.whole_run import whole_run
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.training.checkpoint import Trained, read_checkpoint, system_class, system_config
@@ -67,6 +68,7 @@ def rehearse(
         "s per step": f"{step_s:.2f}",
         "queries per step": str(config.train.batch_size),
         "s per answer": f"{answer_s:.2f}",
+        **whole_run(system_file, dataset, step_s / config.train.batch_size, answer_s, bool(cut)),
         "samples per s of one worker": f"{config.train.batch_size / loaded_s:.1f}",
         "peak memory": machine.peak(),
         "attention": machine.attention(config),

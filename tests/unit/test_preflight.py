@@ -22,7 +22,8 @@ from workflow_scripts.lib.planning.costs import (
 )
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.planning.preflight import refusal
-from workflow_scripts.lib.planning.training_costs import hours_of, training_lines
+from workflow_scripts.lib.planning.training_costs import training_lines
+from workflow_scripts.lib.planning.training_hours import hours_of
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 QUERIES = [{"video": f"{name}.mp4", "query": "a dog", "start": 0.0, "end": 2.0, "duration": 3600.0} for name in "abcd"]

@@ -2,13 +2,16 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from tests.markdown_pages import ROOT
-from tests.rehearsal import systems
+from tests.rehearsal import __main__ as command
+from tests.rehearsal import encoders, systems
 from tests.rehearsal.machine import Machine
-from workflow_scripts.lib.configuration.compose import Configuration
+from tests.rehearsal.whole_run import whole_run
+from workflow_scripts.lib.configuration.compose import Configuration, module_names
 
 NOT_NEEDED = {
     "av",
@@ -47,3 +50,54 @@ def test_a_bare_machine_is_enough_but_for_calce():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+CONFIGURATION = Configuration({}, ROOT / "config")
+
+
+def test_every_encoder_has_a_feature_of_full_size():
+    found = encoders.features_by_encoder(CONFIGURATION)
+    assert set(found) == set(module_names("models.encoders"))
+    assert not [name for name in found.values() if name.endswith("_tiny")]
+
+
+@pytest.mark.parametrize("name", ["sound_level", "rgb_histogram", "blip2_frames", "clip_tiny", "slowfast_tiny"])
+def test_an_encoder_takes_a_batch_as_its_extraction_makes_it(name):
+    found = encoders.rehearse_encoder(CONFIGURATION, name, Machine())
+    assert int(found["numbers of a row"]) == CONFIGURATION.feature("demo", name).dim
+    assert "not run" not in found
+
+
+def test_an_encoder_that_needs_files_says_so():
+    found = encoders.rehearse_encoder(CONFIGURATION, "minilm", Machine())
+    assert found["not run"] == "its weights are read from a sentence-transformers folder, which cannot be drawn"
+
+
+def test_a_recogniser_is_cut_down_without_a_gpu_only():
+    feature = CONFIGURATION.feature("demo", "whisper_large_v3")
+    params, cut = encoders.settings_of(feature, is_gpu=False)
+    assert (params["sizes"]["n_audio_layer"], cut) == (2, "n_audio_layer 2, n_text_layer 2")
+    params, cut = encoders.settings_of(feature, is_gpu=True)
+    assert (params["sizes"]["n_audio_layer"], params["word_times"], cut) == (32, True, "")
+
+
+def test_hours_at_a_rate_stand_beside_those_that_are_said_before():
+    found = whole_run(CONFIGURATION.system("qvh", "calce_stage1"), "qvh", 1.0, 1.0, is_cut=False)
+    assert found == {
+        "hours at this rate": f"training {50 * (7218 + 1550) / 3600:.1f}, answers {(1550 + 1542) / 3600:.1f}",
+        "hours that are said before": "training 106.6, answers 0.7, on a GPU",
+    }
+    cut = whole_run(CONFIGURATION.system("qvh", "calce_stage1"), "qvh", 1.0, 1.0, is_cut=True)
+    assert list(cut) == ["hours that are said before"]
+    assert whole_run(CONFIGURATION.system("msrvtt", "uniq4cap"), "msrvtt", 1.0, 1.0, is_cut=False) == {}
+
+
+def test_everything_of_the_page_is_rehearsed_in_turn(monkeypatch):
+    called = []
+    monkeypatch.setattr(
+        command.subprocess, "run", lambda line, check: called.append(line[3:]) or SimpleNamespace(returncode=0)
+    )
+    assert command.all_in_turn() == 0
+    page = (ROOT / "docs/gpu.md").read_text()
+    assert all(f"`{name}`" in page for name in (each[-1] if each[0] == "--encoders" else each[0] for each in called))
+    assert len(called) == len(command.SYSTEMS) + len(command.ENCODERS)

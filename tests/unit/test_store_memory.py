@@ -66,10 +66,8 @@ def test_three_times_the_videos_take_no_more_memory(path, nothing_stays):
     few = peak_of(lambda: make(path.with_name("few.zarr"), 6))
     many = peak_of(lambda: make(path, 18))
     again = peak_of(lambda: make(path, 19))
-    shard = 18 * N_ROWS * DIM * 2
-    assert many < 1.3 * few
-    assert again < 1.3 * few
-    assert many < shard
+    # Twelve videos more would be 1.5 MB more, if they stayed.
+    assert max(many, again) - few < 12 * N_ROWS * DIM * 2 / 2
 
 
 @pytest.mark.parametrize("has_cache", [False, True])

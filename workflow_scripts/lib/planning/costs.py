@@ -7,6 +7,7 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.schema import AudioFeature, FeatureBase, SpeechFeature, VisualFeature
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.sizes import readable_size
+from workflow_scripts.lib.planning.training_hours import PER_CORE, PER_GPU
 
 LARGE_DISK = 10e9
 """Bytes from which the disk space is told although there is enough."""
@@ -36,8 +37,6 @@ BYTES_AT_WORK = 20
 """Per number of a video's rows, from the network's float32 to the store (python -m tests.benchmarks.shard_memory)."""
 BYTES_IN_WRITING = 1.2e9
 """At most, while a file of a store (256 MiB) is held as rows, as chunks and as what is written."""
-PER_CORE, PER_GPU = 25e9, 25e12
-"""Multiply-adds that a core and a GPU sustain in a second; an assumption."""
 
 
 class Costs:
