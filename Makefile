@@ -80,6 +80,8 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.calce_selection
 	$(BIN)/python -m tests.benchmarks.calce_generation
 	$(BIN)/python -m tests.benchmarks.calce_memory
+	$(BIN)/python -m tests.benchmarks.calce_loader
+	$(BIN)/python -m tests.benchmarks.shard_memory
 	$(BIN)/python -m tests.benchmarks.audio_encoders
 	$(BIN)/python -m tests.benchmarks.quag_speed
 	$(BIN)/python -m tests.benchmarks.quag_demo
