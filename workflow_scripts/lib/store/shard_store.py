@@ -23,7 +23,6 @@ import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +33,7 @@ from zarr.codecs import ZstdCodec
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import fsync_path, json_text, remove_tree, sibling
 from workflow_scripts.lib.store.digest import digest_json, file_sha256
+from workflow_scripts.lib.store.zarr_rows import open_rows
 from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 FORMAT_VERSION = 2
@@ -41,8 +41,6 @@ CHUNK_STEPS = 32
 SHARD_FILE_BYTES = 256 * 2**20
 # The fastest level; features are almost incompressible, what counts is the checksum.
 _COMPRESSOR = ZstdCodec(level=-5, checksum=True)
-_PYTHON_PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
-_ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.validate_checksums": True}
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -103,24 +101,6 @@ class ShardContent:
         return sha.hexdigest()
 
 
-def use_zarrs() -> bool:
-    """Read with the zarrs codec pipeline if it is installed; for entry points. Do not fork afterwards."""
-    installed = find_spec("zarrs") is not None
-    if installed:
-        zarr.config.set(_ZARRS_PIPELINE)
-    return installed
-
-
-def zarrs_in_use() -> bool:
-    """Return whether arrays opened now are read by zarrs."""
-    return zarr.config.get("codec_pipeline.path") == _ZARRS_PIPELINE["codec_pipeline.path"]
-
-
-def without_zarrs() -> contextlib.AbstractContextManager:
-    """Return a context in which arrays are read and written by zarr-python."""
-    return zarr.config.set(_PYTHON_PIPELINE)
-
-
 def publish_shard(
     path: Path, content: ShardContent, recipe: dict[str, Any], made_by: Collection[str] | None = None
 ) -> str:
@@ -172,8 +152,7 @@ def _write(folder: Path, content: ShardContent, recipe: dict[str, Any], made_by:
         "dim": dim,
         "written_with": {"zarr": zarr.__version__, "numpy": np.__version__},
     }
-    # Not zarrs: its errors on a full disk are not OSErrors, and writing is not what takes time.
-    with without_zarrs(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         group = zarr.create_group(folder, zarr_format=3, attributes=attributes)
         offsets = np.array([0, *(video.stop for video in content.videos)], np.int64)
@@ -277,7 +256,7 @@ def current_publication(path: Path) -> Publication:
         If there is no `zarr.json`.
     """
     try:
-        with (path / "zarr.json").open("rb") as file:
+        with (path / "zarr.json").open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             return Publication(status.st_ino, status.st_mtime_ns, file.read())
     except FileNotFoundError:
@@ -341,9 +320,7 @@ def read_whole_shard(path: Path) -> tuple[dict[str, Any], ShardContent]:
     """
     header, videos = read_shard_index(path)
     with reading(path):
-        values = zarr.open_array(path / "features", mode="r", zarr_format=3)[:]
-        times = zarr.open_array(path / "timestamps", mode="r", zarr_format=3)[:]
-    content = ShardContent(videos, np.asarray(values), np.asarray(times))
+        content = ShardContent(videos, open_rows(path / "features").read(), open_rows(path / "timestamps").read())
     if content.generation() != header["generation"]:
         raise damaged(path, "the arrays are not those that were written")
     return header, content
