@@ -66,6 +66,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.kill_trials
 	$(BIN)/python -m tests.benchmarks.store
 	$(BIN)/python -m tests.benchmarks.rows
+	$(BIN)/python -m tests.benchmarks.reads
 	$(BIN)/python -m tests.benchmarks.two_processes
 	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.decoders

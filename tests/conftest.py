@@ -1,7 +1,6 @@
 """Options of the whole test suite; torch and BLAS run on one thread."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -40,13 +39,3 @@ def world(monkeypatch):
     monkeypatch.delenv("HF_ENDPOINT", raising=False)
     with running_world() as running:
         yield running
-
-
-@pytest.fixture(autouse=True)
-def _codec_pipeline_of_one_test():
-    """Undo an entry point's choice of zarrs, which holds for the whole process and forbids later tests to fork."""
-    yield
-    if "zarr" in sys.modules:
-        from workflow_scripts.lib.store.shard_store import without_zarrs
-
-        without_zarrs()

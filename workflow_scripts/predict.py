@@ -32,7 +32,6 @@ def main() -> None:
     from workflow_scripts.lib.store.digest import digest_json, file_sha256
     from workflow_scripts.lib.training.answer_journal import AnswerJournal
     from workflow_scripts.lib.training.checkpoint import check_recipes, read_checkpoint, rebuild
-    from workflow_scripts.lib.training.loading import choose_codec
     from workflow_scripts.lib.training.prediction import join_answers, summarise_run
     from workflow_scripts.lib.training.prior import PriorResults
     from workflow_scripts.lib.training.processes import is_launched, join, launch
@@ -45,7 +44,6 @@ def main() -> None:
         launch("workflow_scripts.predict", n_processes, args.nodes, args.threads)
     processes = join(device)
     share, trained = Share(processes.process_index, processes.num_processes), read_checkpoint(args.checkpoint)
-    choose_codec(config["streams"], n_workers)
     check_recipes(settings, trained.notes["recipes"], args.checkpoint)
     base = {weights["name"]: read_weights(weights) for weights in settings["base_weights"]}
     system, network = rebuild(trained, base, args.checkpoint)

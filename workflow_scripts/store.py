@@ -6,7 +6,6 @@ from pathlib import Path
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.store import commands
 from workflow_scripts.lib.store.export import LAYOUTS
-from workflow_scripts.lib.store.shard_store import use_zarrs
 
 
 def parse() -> argparse.Namespace:
@@ -64,7 +63,6 @@ def parse() -> argparse.Namespace:
 
 def main() -> None:
     args = parse()
-    use_zarrs()
     args.run(args)
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import zarr
 
-from workflow_scripts.lib.store import shard_store
+from workflow_scripts.lib.store import zarr_rows
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_rows import ShardContent, VideoRows, concatenate
 from workflow_scripts.lib.store.shard_store import publish_shard
@@ -33,10 +32,10 @@ LENGTHS = {"b": 70, "a": 40, "silent": 0, "d": 1}
 
 @contextlib.contextmanager
 def read_by(pipeline: str) -> Iterator[None]:
-    """Read by zarr-python (`zarr`) or by `zarrs`, which may be absent."""
-    if pipeline == "zarrs":
-        pytest.importorskip("zarrs")
-    with zarr.config.set(shard_store._ZARRS_PIPELINE if pipeline == "zarrs" else shard_store._PYTHON_PIPELINE):
+    """Read as training does (`ours`), or by zarr-python (`zarr`), which is left what is stored in other ways."""
+    with pytest.MonkeyPatch.context() as patch:
+        if pipeline == "zarr":
+            patch.setattr(zarr_rows, "_layout_of", lambda metadata: None)
         yield
 
 

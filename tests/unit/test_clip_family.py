@@ -10,7 +10,7 @@ from torchvision.models.vgg import VGG, make_layers
 from models.encoders import clip, clip_text, eva_clip, eva_vit, vgg16
 from models.encoders.networks.clip import BytePairs, build_clip, text_embedding
 from models.encoders.networks.eva import image_tower, resampled_positions
-from models.encoders.networks.pixels import CPU_PIECE
+from models.encoders.networks.pixels import CPU_PIECE, BatchFirstAttention, ready
 from models.encoders.networks.vgg16 import Vgg16
 from models.weights import seeded_state
 from workflow_scripts.lib.extraction.weight_files import LOADERS
@@ -137,6 +137,53 @@ def test_bf16_rows_keep_the_direction_of_float32_rows(module, params, side):
     assert not np.array_equal(rows, exact)
     tokens = (len(pixels), -1, EVA["width"]) if module is eva_vit else exact.shape
     assert cosines(rows.reshape(tokens), exact.reshape(tokens)).min() >= COSINE_BOUND
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("n_queries", [1, 7])
+def test_attention_in_reduced_precision_is_that_of_the_module(n_queries, masked):
+    torch.manual_seed(0)
+    module = torch.nn.MultiheadAttention(32, 4, batch_first=True).eval().to(torch.bfloat16)
+    torch.nn.init.normal_(module.in_proj_bias)
+    keys = torch.randn(3, 7, 32)
+    query = keys if n_queries == 7 else keys[:, :n_queries]
+    mask = torch.full((n_queries, 7), float("-inf")).triu(1) if masked else None
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        wanted, _ = module(query, keys, keys, need_weights=False, attn_mask=mask)
+        found, _ = BatchFirstAttention(module)(query, keys, keys, attn_mask=mask)
+    # Processors with bf16 arithmetic may sum the two in another order.
+    torch.testing.assert_close(found, wanted, rtol=2**-7, atol=2**-7)
+    assert torch.equal(found, wanted) or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def test_in_reduced_precision_no_projection_reads_a_transposed_tensor(monkeypatch):
+    seen, linear = [], torch.nn.functional.linear
+    encoder = clip.load(clip.Config.model_validate({"architecture": SMALL, "precision": "bf16"}), 0, "cpu")
+
+    def watched(x, *rest):
+        seen.append(x.is_contiguous())
+        return linear(x, *rest)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", watched)
+    encoder.encode(frames(4, 32))
+    # A block's attention has two and its MLP two; of the last block only the class token is a query: three.
+    assert len(seen) == 4 + 4 + 5
+    # That class token is cut out of the tokens of each frame.
+    assert seen.count(False) == 1
+
+
+def test_in_float32_the_modules_of_the_library_are_kept():
+    network, _ = small_clip()
+    modules = [type(module) for module in network.visual.modules()]
+    assert [type(module) for module in ready(network.visual, "cpu", "fp32").modules()] == modules
+
+
+def test_attention_over_other_values_than_keys_is_refused():
+    module, x = BatchFirstAttention(torch.nn.MultiheadAttention(8, 2, batch_first=True)), torch.zeros(1, 2, 8)
+    with pytest.raises(ValueError, match="keys have to be the values"):
+        module(x, x, x.clone())
+    with pytest.raises(ValueError, match="weights are not returned"):
+        module(x, x, x, need_weights=True)
 
 
 def test_eva_rows_have_length_one_unless_the_retrieval_form_is_asked_for():

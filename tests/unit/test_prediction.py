@@ -93,9 +93,8 @@ def test_a_finished_training_is_taken_as_it_is_when_its_outputs_are_gone(trained
     assert (out / "checkpoint.safetensors").read_bytes() == before
 
 
-def test_data_loader_workers_may_follow_reading_by_another_codec(trained, tmp_path, monkeypatch):
-    """Workers are forked after the stores were read, and never read one."""
-    pytest.importorskip("zarrs")
+def test_data_loader_workers_may_follow_reading(trained, tmp_path, monkeypatch):
+    """Workers are forked after the stores were read."""
     settings = make_results(
         tmp_path / "made",
         status_of={("sounds", "v24"): "failed"},

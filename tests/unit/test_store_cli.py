@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DIM = 16
 
 
-@pytest.fixture(params=["zarr", "zarrs"])
+@pytest.fixture(params=["ours", "zarr"])
 def pipeline(request):
     with read_by(request.param):
         yield request.param
@@ -125,7 +125,9 @@ def test_every_byte_of_a_shard_is_watched(root, pipeline):
     assert verify_feature(root).problems == []
 
 
-@pytest.mark.parametrize("lost", ["features/c", "timestamps/c", "offsets/c", "index.json", "zarr.json"])
+@pytest.mark.parametrize(
+    "lost", ["features/c", "features/zarr.json", "timestamps/c", "offsets/c", "index.json", "zarr.json"]
+)
 def test_a_missing_file_is_found_and_only_its_shard_is_made_again(root, pipeline, lost):
     path = root / "0000.zarr" / lost
     for file in [path] if path.is_file() else [found for found in path.rglob("*") if found.is_file()]:

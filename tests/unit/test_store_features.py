@@ -19,7 +19,7 @@ from workflow_scripts.lib.store.shard_store import (
 )
 
 
-@pytest.fixture(params=["zarr", "zarrs"])
+@pytest.fixture(params=["ours", "zarr"])
 def pipeline(request):
     with read_by(request.param):
         yield request.param

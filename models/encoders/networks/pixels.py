@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from models.encoders.networks.filling import DTYPES, Precision
 
@@ -26,10 +27,44 @@ def ready(network: nn.Module, device: str, precision: Precision) -> nn.Module:
     """
     network = network.eval().requires_grad_(False)
     if precision != "fp32":
-        for module in network.modules():
+        for name, module in list(network.named_modules()):
             if isinstance(module, HAS_WEIGHT_MATRIX):
                 module.to(DTYPES[precision])
+            if isinstance(module, nn.MultiheadAttention):
+                network.set_submodule(name, BatchFirstAttention(module))
     return network.to(device)
+
+
+class BatchFirstAttention(nn.Module):
+    """The attention of a `nn.MultiheadAttention` with `batch_first`, for inference under `autocast`.
+
+    Notes
+    -----
+    The module itself projects a view in which batch and tokens are exchanged. Processors that compute in bf16 copy that
+    view element by element, which takes longer than all products. In float32 the module has a path of its own.
+    """
+
+    def __init__(self, module: nn.MultiheadAttention) -> None:
+        super().__init__()
+        self.heads, self.out_proj = module.num_heads, module.out_proj
+        self.in_proj_weight, self.in_proj_bias = module.in_proj_weight, module.in_proj_bias
+
+    def forward(
+        self, query: Tensor, keys: Tensor, values: Tensor, need_weights: bool = False, attn_mask: Tensor | None = None
+    ) -> tuple[Tensor, None]:
+        """Attend from (B, L, D) over (B, S, D), both keys and values; return (B, L, D) and no weights."""
+        if values is not keys or need_weights:
+            raise ValueError("keys have to be the values, and weights are not returned")
+        width, apart = query.shape[-1], query is not keys
+        matrix, bias = self.in_proj_weight, self.in_proj_bias
+        own = [F.linear(query, matrix[:width], bias[:width])] if apart else []
+        # As the module does it, the bias is added to what was rounded: the same rows, bit for bit.
+        shared = F.linear(keys, matrix[width * apart :]) + bias[width * apart :]
+        q, k, v = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (*own, *shared.split(width, dim=-1))
+        )
+        found = F.scaled_dot_product_attention(q, k, v, attn_mask)
+        return self.out_proj(found.transpose(1, 2).flatten(2)), None
 
 
 class FrameRunner:

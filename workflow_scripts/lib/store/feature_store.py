@@ -13,24 +13,23 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import zarr
+from numpy.typing import DTypeLike
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import digest_bytes
-from workflow_scripts.lib.store.number_formats import is_complete
+from workflow_scripts.lib.store.halves import as_float32
 from workflow_scripts.lib.store.shard_store import (
     CHUNK_STEPS,
     StoreDamaged,
     VideoRows,
     being_rewritten,
     current_publication,
-    damaged,
     read_shard_index,
     reading,
     revisions_of,
-    zarrs_in_use,
 )
 from workflow_scripts.lib.store.tables import read_table, write_table
+from workflow_scripts.lib.store.zarr_rows import Places, open_rows
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +48,11 @@ INDEX_SCHEMA = pa.schema(
 )
 """Columns of `index.parquet`; `shard` is the name of the shard without `.zarr`."""
 
-BLOCK_BYTES = 16 * 2**20
-"""Most that is read at once of rows that are to be kept, unless one id has more; it is held beside them for a while."""
+BLOCK_BYTES = 2 * 2**20
+"""Most that is read at once of rows that are to be kept, unless one id has more; it is held beside them for a while.
 
-Places = slice | np.ndarray
-"""Which rows of an id: a slice of step 1, or their numbers, int64 (n,)."""
+So little stays in a processor's cache until it is copied, and its memory is used again for the next.
+"""
 
 
 class UnknownId(UserError, KeyError):
@@ -144,10 +143,9 @@ class FeatureStore:
 
     Notes
     -----
-    Shards are opened when first needed and stay open. Threads may share a store. After a fork, rows in memory are used
-    and shards opened anew; with zarrs in use a forked child cannot open any, and says so. A shard that is replaced
-    while it is read gives its old rows, its new rows, or `StoreBeingRewritten`, after which reading again opens the new
-    one.
+    What a shard says of its rows is read when it is first needed, and kept. Threads may share a store. After a fork,
+    rows in memory are used and shards read anew. A shard that is replaced while it is read gives its old rows, its new
+    rows, or `StoreBeingRewritten`, after which reading again finds the new one.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -167,7 +165,6 @@ class FeatureStore:
         self._shards: dict[str, _Shard] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        self._is_forked = False
 
     def keys(self) -> list[str]:
         """Return all ids, sorted; also those without rows."""
@@ -189,7 +186,7 @@ class FeatureStore:
         """Return some rows of an id, by default all; only these are read."""
         if video_id in self._kept:
             found = self._kept[video_id]
-            return found._replace(values=found.values[rows].astype(np.float32), times=found.times[rows].copy())
+            return found._replace(values=as_float32(found.values[rows]), times=found.times[rows].copy())
         with self._shard(self._name_of_shard(video_id)) as shard:
             return shard.read(video_id, self._key_of[video_id], self.dim, rows)
 
@@ -254,15 +251,10 @@ class FeatureStore:
 
     def _open(self, shard_name: str) -> "_Shard":
         if os.getpid() != self._pid:
-            # Open files and locks belong to the parent.
-            self._shards, self._lock, self._pid, self._is_forked = {}, threading.Lock(), os.getpid(), True
+            # Another thread of the parent may have held the lock.
+            self._shards, self._lock, self._pid = {}, threading.Lock(), os.getpid()
         with self._lock:
             if shard_name not in self._shards:
-                if self._is_forked and zarrs_in_use():
-                    raise RuntimeError(
-                        f"{self.root}: opened before a fork, and zarrs cannot read after one: "
-                        "start the workers by spawn, or call `keep` before the fork."
-                    )
                 self._shards[shard_name] = _Shard(self.root / f"{shard_name}.zarr")
             return self._shards[shard_name]
 
@@ -278,13 +270,14 @@ class _Shard:
         with self._of_one_publication(), reading(path):
             if digest_bytes(self._publication.metadata) != header["metadata_sha256"]:
                 raise ValueError("zarr.json is not the one that index.json was written with")
-            self.attributes: dict[str, Any] = json.loads(self._publication.metadata)["attributes"]
-            group = zarr.open_group(path, mode="r", zarr_format=3)
-            self._features = group["features"]
-            self._times = np.asarray(group["timestamps"][:])
-            offsets = np.asarray(group["offsets"][:])
-        if not np.array_equal(offsets, [0, *(video.stop for video in videos)]) or np.isnan(self._times).any():
-            raise damaged(path, "a file of its arrays is missing")
+            metadata = json.loads(self._publication.metadata)
+            self.attributes: dict[str, Any] = metadata["attributes"]
+            arrays = metadata["consolidated_metadata"]["metadata"]
+            self._features = open_rows(path / "features", arrays["features"])
+            self._times = open_rows(path / "timestamps", arrays["timestamps"]).read()
+            offsets = open_rows(path / "offsets", arrays["offsets"]).read()
+            if not np.array_equal(offsets, [0, *(video.stop for video in videos)]):
+                raise ValueError("offsets and index.json differ")
 
     def read(self, video_id: str, key: str, dim: int, rows: Places) -> StoredRows:
         """Return rows of one video as of this publication."""
@@ -294,7 +287,7 @@ class _Shard:
             places: Places = slice(video.start + first, video.start + max(first, last))
         else:
             places = np.arange(video.start, video.stop)[rows]
-        return self._rows_of(video, places, self._values(places, dim).astype(np.float32))
+        return self._rows_of(video, places, self._values(places, dim, np.float32))
 
     def read_many(self, keys: Mapping[str, str], dim: int) -> Iterator[tuple[str, StoredRows]]:
         """Yield the rows of some videos, in the number format of the shard.
@@ -316,15 +309,13 @@ class _Shard:
     def _rows_of(self, video: VideoRows, places: Places, values: np.ndarray) -> StoredRows:
         return StoredRows(values, self._times[places].copy(), video.status, video.reason)
 
-    def _values(self, places: Places, dim: int) -> np.ndarray:
+    def _values(self, places: Places, dim: int, dtype: DTypeLike | None = None) -> np.ndarray:
         n_places = places.stop - places.start if isinstance(places, slice) else len(places)
         if not n_places:
             # A shard in which everything failed does not know its width; the feature does.
-            return np.zeros((0, dim), self._features.dtype)
+            return np.zeros((0, dim), dtype or self._features.dtype)
         with self._of_one_publication(), reading(self.path):
-            values = np.asarray(self._features[places] if isinstance(places, slice) else self._features.oindex[places])
-            self._require_complete(values, places)
-        return values
+            return self._features.read(places, dtype)
 
     def times_of(self, video_id: str, key: str) -> np.ndarray:
         """Return the times of the rows of one video as of this publication."""
@@ -337,10 +328,6 @@ class _Shard:
             # The shard is newer than the index.
             raise being_rewritten(self.path)
         return video
-
-    def _require_complete(self, values: np.ndarray, places: Places) -> None:
-        if not is_complete(self.path / "features", self._features, values, places):
-            raise ValueError("a file of the features is missing")
 
     @contextlib.contextmanager
     def _of_one_publication(self) -> Iterator[None]:

@@ -35,7 +35,7 @@ class VideoRows:
 class Generation:
     """The digest of everything in a shard but the recipe, which the keys stand for; values are added in their order."""
 
-    def __init__(self, videos: Sequence[VideoRows], dtype: np.dtype, shape: tuple[int, int]) -> None:
+    def __init__(self, videos: Sequence[VideoRows], dtype: np.dtype, shape: tuple[int, ...]) -> None:
         self._sha = hashlib.sha256(digest_json([asdict(video) for video in videos]).encode())
         self._sha.update(f"{dtype.str} {shape}".encode())
 

@@ -23,7 +23,6 @@ import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,6 +35,7 @@ from workflow_scripts.lib.store.atomic import fsync_path, json_text, remove_tree
 from workflow_scripts.lib.store.digest import digest_json, file_sha256
 from workflow_scripts.lib.store.number_formats import FILL_VALUES
 from workflow_scripts.lib.store.shard_rows import Generation, ShardContent, ShardRows, VideoRows, recut
+from workflow_scripts.lib.store.zarr_rows import open_rows
 from workflow_scripts.lib.versions import UNKNOWN_REVISION, code_revision
 
 FORMAT_VERSION = 2
@@ -45,8 +45,6 @@ READ_BYTES = 16 * 2**20
 """After so many bytes of a shard that is compared with its digest, the next videos are read."""
 # The fastest level; features are almost incompressible, what counts is the checksum.
 _COMPRESSOR = ZstdCodec(level=-5, checksum=True)
-_PYTHON_PIPELINE = {"codec_pipeline.path": "zarr.core.codec_pipeline.BatchedCodecPipeline"}
-_ZARRS_PIPELINE = {"codec_pipeline.path": "zarrs.ZarrsCodecPipeline", "codec_pipeline.validate_checksums": True}
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
@@ -56,24 +54,6 @@ class StoreBeingRewritten(UserError):
 
 class StoreDamaged(UserError):
     """The shard's files do not hold what was written."""
-
-
-def use_zarrs() -> bool:
-    """Read with the zarrs codec pipeline if it is installed; for entry points. Do not fork afterwards."""
-    installed = find_spec("zarrs") is not None
-    if installed:
-        zarr.config.set(_ZARRS_PIPELINE)
-    return installed
-
-
-def zarrs_in_use() -> bool:
-    """Return whether arrays opened now are read by zarrs."""
-    return zarr.config.get("codec_pipeline.path") == _ZARRS_PIPELINE["codec_pipeline.path"]
-
-
-def without_zarrs() -> contextlib.AbstractContextManager:
-    """Return a context in which arrays are read and written by zarr-python."""
-    return zarr.config.set(_PYTHON_PIPELINE)
 
 
 def publish_shard(
@@ -120,8 +100,7 @@ def publish_rows(path: Path, rows: ShardRows, recipe: dict[str, Any], made_by: C
 def _write(folder: Path, rows: ShardRows, recipe: dict[str, Any], made_by: Sequence[str]) -> str:
     n_steps, dim = rows.shape
     digest = Generation(rows.videos, rows.dtype, rows.shape)
-    # Not zarrs: its errors on a full disk are not OSErrors, and writing is not what takes time.
-    with without_zarrs(), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         group = zarr.create_group(folder, zarr_format=3)
         offsets = np.array([0, *(video.stop for video in rows.videos)], np.int64)
@@ -258,7 +237,7 @@ def current_publication(path: Path) -> Publication:
         If there is no `zarr.json`.
     """
     try:
-        with (path / "zarr.json").open("rb") as file:
+        with (path / "zarr.json").open("rb", buffering=0) as file:
             status = os.fstat(file.fileno())
             return Publication(status.st_ino, status.st_mtime_ns, file.read())
     except FileNotFoundError:
@@ -322,9 +301,7 @@ def read_whole_shard(path: Path) -> tuple[dict[str, Any], ShardContent]:
     """
     header, videos = read_shard_index(path)
     with reading(path):
-        values = zarr.open_array(path / "features", mode="r", zarr_format=3)[:]
-        times = zarr.open_array(path / "timestamps", mode="r", zarr_format=3)[:]
-    content = ShardContent(videos, np.asarray(values), np.asarray(times))
+        content = ShardContent(videos, open_rows(path / "features").read(), open_rows(path / "timestamps").read())
     if content.generation() != header["generation"]:
         raise damaged(path, "the arrays are not those that were written")
     return header, content
@@ -340,14 +317,13 @@ def videos_of_whole_shard(path: Path) -> Iterator[tuple[VideoRows, np.ndarray, n
     """
     header, videos = read_shard_index(path)
     with reading(path):
-        array = zarr.open_array(path / "features", mode="r", zarr_format=3)
-        times = np.asarray(zarr.open_array(path / "timestamps", mode="r", zarr_format=3)[:])
+        array, times = open_rows(path / "features"), open_rows(path / "timestamps").read()
     row_bytes = array.dtype.itemsize * array.shape[1]
     digest = Generation(videos, array.dtype, array.shape)
     for _, group in itertools.groupby(videos, lambda video: video.start * row_bytes // READ_BYTES):
         run = list(group)
         with reading(path):
-            values = np.asarray(array[run[0].start : run[-1].stop])
+            values = array.read(slice(run[0].start, run[-1].stop))
         digest.add(values)
         for video in run:
             own = slice(video.start - run[0].start, video.stop - run[0].start)
@@ -365,7 +341,7 @@ def read_again(path: Path, video: VideoRows, generation: str) -> np.ndarray:
         If it is another shard now, or not as written.
     """
     with reading(path):
-        values = np.asarray(zarr.open_array(path / "features", mode="r", zarr_format=3)[video.start : video.stop])
+        values = open_rows(path / "features").read(slice(video.start, video.stop))
     if read_shard_index(path)[0]["generation"] != generation:
         raise being_rewritten(path)
     return values

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.store.gathered import FAILED
 from workflow_scripts.lib.store.inventory import shard_attributes
-from workflow_scripts.lib.store.number_formats import is_complete
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
 from workflow_scripts.lib.store.shard_store import (
     Publication,
@@ -25,9 +23,9 @@ from workflow_scripts.lib.store.shard_store import (
     read_whole_shard,
     reading,
     revisions_of,
-    without_zarrs,
 )
 from workflow_scripts.lib.store.tables import read_table
+from workflow_scripts.lib.store.zarr_rows import open_rows
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +162,7 @@ def _check_shard(
 
 
 def _check_headers(path: Path) -> list[VideoRows]:
-    """Return the videos of a shard whose metadata, index, offsets and times agree.
+    """Return the videos of a shard whose metadata, index, offsets and times agree and whose features can be opened.
 
     Raises
     ------
@@ -177,21 +175,17 @@ def _check_headers(path: Path) -> list[VideoRows]:
     with reading(path):
         if file_sha256(path / "zarr.json") != header["metadata_sha256"]:
             raise ValueError("zarr.json is not the one that index.json was written with")
-        offsets = np.asarray(_array(path, "offsets")[:])
+        offsets = open_rows(path / "offsets").read()
         if not np.array_equal(offsets, [0, *(video.stop for video in videos)]):
             raise ValueError("offsets and index.json differ")
-        if np.isnan(np.asarray(_array(path, "timestamps")[:])).any():
-            raise ValueError("the file of the timestamps is missing")
+        open_rows(path / "timestamps").read()
+        open_rows(path / "features")
     return videos
 
 
 def _cause(error: UserError) -> str:
     """Return what is wrong without where and the remedy, if the error knows it apart."""
     return str(error.__cause__ or error)
-
-
-def _array(path: Path, name: str) -> zarr.Array:
-    return zarr.open_array(path / name, mode="r", zarr_format=3)
 
 
 def _disagreements(shard: str, videos: list[VideoRows], indexed: dict[str, tuple]) -> Iterator[Problem]:
@@ -225,19 +219,17 @@ def readable_rows(path: Path, ids: Collection[str]) -> tuple[list[Rows], dict[st
     """
     _, videos = read_shard_index(path)
     rows, failures = [], {}
-    with without_zarrs():
-        with reading(path):
-            features, times = _array(path, "features"), np.asarray(_array(path, "timestamps")[:])
-        for video in (video for video in videos if video.id in ids):
-            try:
-                with reading(path):
-                    values = np.asarray(features[video.start : video.stop])
-                    places = slice(video.start, video.stop)
-                    if not is_complete(path / "features", features, values, places) or np.isnan(values).any():
-                        raise ValueError("a file of the features is missing")
-                rows.append((video, values, times[video.start : video.stop]))
-            except StoreDamaged as error:
-                failures[video.id] = _cause(error)
+    with reading(path):
+        features, times = open_rows(path / "features"), open_rows(path / "timestamps").read()
+    for video in (video for video in videos if video.id in ids):
+        try:
+            with reading(path):
+                values = features.read(slice(video.start, video.stop))
+                if np.isnan(values).any():
+                    raise ValueError("not a number")
+            rows.append((video, values, times[video.start : video.stop]))
+        except StoreDamaged as error:
+            failures[video.id] = _cause(error)
     return rows, failures
 
 
@@ -292,7 +284,7 @@ def _strip_shard(path: Path, failed: set[str] | None) -> None:
         header, videos = read_shard_index(path)
         kept, _ = readable_rows(path, {video.id for video in videos} - failed)
         with reading(path):
-            array = _array(path, "features")
+            array = open_rows(path / "features")
         publish_shard(path, concatenate(kept, array.shape[1], str(array.dtype)), recipe, revisions_of(header))
     (path / "zarr.json").unlink(missing_ok=True)
 

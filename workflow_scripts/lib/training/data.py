@@ -10,7 +10,6 @@ from workflow_scripts.lib.configuration.schema import HELD_OUT
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.training.checkpoint import learns_by_steps, system_config
-from workflow_scripts.lib.training.loading import choose_codec
 from workflow_scripts.lib.training.prior import PriorResults
 from workflow_scripts.lib.training.reader import Reader, Split
 
@@ -53,7 +52,6 @@ def read_training_data(settings_path: Path, settings: Mapping[str, Any], prior: 
         a split is not there or has no usable item
     """
     config = settings["config"]
-    choose_codec(config["streams"], settings["runtime"]["num_workers"])
     reader, splits = Reader.of(settings_path, settings, prior.answers), config["splits"]
     typed = system_config(config["system"], config["settings"])
     if settings["window_s"] is not None and "videos" in captions_of(typed):

@@ -1,12 +1,10 @@
 """Batches made ahead by data-loader workers, in a given order."""
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-
-from workflow_scripts.lib.store.shard_store import use_zarrs
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
@@ -15,17 +13,6 @@ def ignore_stop_signals(_: int) -> None:
     """Leave it to the process that asks to stop, where a signal reaches its data-loader workers too."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-
-
-def choose_codec(streams: Mapping[str, Mapping[str, Any]], n_workers: int) -> None:
-    """Let stores be read by zarrs, unless workers have to read them: these are forked, after which zarrs cannot read.
-
-    Parameters
-    ----------
-    streams : of the system's settings
-    """
-    if n_workers == 0 or all(content["in_memory"] for content in streams.values()):
-        use_zarrs()
 
 
 class _Batches(torch.utils.data.Dataset):
