@@ -36,6 +36,7 @@ class Features:
         self._configuration, self._files = configuration, files
         self._downloads, self._datasets = downloads, datasets
         self._settings: dict[tuple[str, str], dict[str, Any]] = {}
+        self._keys: dict[tuple[str, str], str] = {}
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
         self._times_lost: dict[tuple[str, str], int] = {}
 
@@ -71,7 +72,10 @@ class Features:
 
     def key(self, dataset: str, feature: str) -> str:
         """Return the digest of what decides a feature's jobs: they run again if it changes."""
-        return settings_key(self._job_settings(dataset, feature), DECISIVE)
+        asked = (dataset, feature)
+        if asked not in self._keys:
+            self._keys[asked] = settings_key(self._job_settings(dataset, feature), DECISIVE)
+        return self._keys[asked]
 
     def _job_settings(self, dataset: str, feature: str) -> dict[str, Any]:
         asked = (dataset, feature)
