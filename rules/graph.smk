@@ -6,7 +6,7 @@ from types import FunctionType
 
 # Before every call of an input function Snakemake asks which arguments it takes.
 for found in gc.get_objects():
-    if isinstance(found, FunctionType) and found.__globals__ is globals():
+    if type(found) is FunctionType and found.__globals__ is globals():
         found.__signature__ = inspect.signature(found)
 
 # Rules, configuration and modules stay: the collector need not go through them whenever the graph has grown.
