@@ -14,7 +14,8 @@ from workflow_scripts.lib.configuration.schema import (
 )
 from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, shipped_path, weight_path
+from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
+from workflow_scripts.lib.extraction.settings_file import DECISIVE
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
