@@ -71,6 +71,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.imports
 	$(BIN)/python -m tests.benchmarks.decoders
 	$(BIN)/python -m tests.benchmarks.short_clips
+	$(BIN)/python -m tests.benchmarks.job_starts
 	$(BIN)/python -m tests.benchmarks.overlap
 	$(BIN)/python -m tests.benchmarks.long_video
 	$(BIN)/python -m tests.benchmarks.demo_seeds

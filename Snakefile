@@ -32,6 +32,7 @@ include: "rules/features.smk"
 include: "rules/systems.smk"
 include: "rules/report.smk"
 include: "rules/console.smk"
+include: "rules/graph.smk"
 
 
 onerror:

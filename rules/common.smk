@@ -41,7 +41,10 @@ def readable(function):
 
 
 class ReadablePlan:
-    """The parts of the plan, all questions to them readable; the first one that a job graph asks waits for the check."""
+    """The parts of the plan, all questions to them readable; the first one that a job graph asks waits for the check.
+
+    What was found once is kept as an attribute: the rules ask some questions for every job.
+    """
 
     def __init__(self):
         readable(require_writable)(Path())
@@ -59,7 +62,10 @@ class ReadablePlan:
         if not self._is_checked and workflow.executor_plugin and not workflow.touch:
             self._is_checked = True
             readable(check_preflight)()
-        return ReadablePart(getattr(self._plan, part))
+        found = ReadablePart(getattr(self._plan, part))
+        if self._is_checked:
+            self.__dict__[part] = found
+        return found
 
 
 class ReadablePart:
@@ -69,7 +75,8 @@ class ReadablePart:
         self._part = part
 
     def __getattr__(self, name):
-        return readable(getattr(self._part, name))
+        self.__dict__[name] = readable(getattr(self._part, name))
+        return self.__dict__[name]
 
 
 # `ancient()` only ever stands before files that no rule makes (settings, written by the plan) and before the manifest,

@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.extraction.imported_shard import ImportedShard
 from workflow_scripts.lib.extraction.job import run_job
-from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.store.atomic import write_text
 from workflow_scripts.lib.store.settings_files import add_settings_options
 from workflow_scripts.lib.store.shard_store import read_shard_index

@@ -7,7 +7,7 @@ from pathlib import Path
 from workflow_scripts.lib.datasets.subtitle_folder import read_shard
 from workflow_scripts.lib.datasets.transcript_files import OK, write_shard
 from workflow_scripts.lib.errors import run_entry_point
-from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.store.settings_files import add_settings_options
 from workflow_scripts.lib.store.shard_job import FAILED
 

@@ -14,7 +14,7 @@ from workflow_scripts.lib.datasets.transcript_files import NO_SPEECH, OK, write_
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.extraction.job import limit_threads, log
 from workflow_scripts.lib.extraction.networks import load_encoder
-from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.media.audio import read_audio
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.media_error import NoAudioStream

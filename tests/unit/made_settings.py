@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.lib.extraction.settings import DECISIVE
+from workflow_scripts.lib.extraction.settings_file import DECISIVE
 from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.settings_files import settings_key
 

@@ -1,5 +1,10 @@
 """The CLIP family beside the libraries: published keys, cut forward passes, precision, HiREST's stochastic depth."""
 
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import open_clip
 import pytest
@@ -8,13 +13,15 @@ from torchvision.models import vgg16 as torchvision_vgg16
 from torchvision.models.vgg import VGG, make_layers
 
 from models.encoders import clip, clip_text, eva_clip, eva_vit, vgg16
-from models.encoders.networks.clip import BytePairs, build_clip, text_embedding
+from models.encoders.networks.clip import BytePairs, build_clip, clip_network, image_embedding, text_embedding
 from models.encoders.networks.eva import image_tower, resampled_positions
-from models.encoders.networks.pixels import CPU_PIECE, BatchFirstAttention, ready
+from models.encoders.networks.pixels import CPU_PIECE, BatchFirstAttention, FrameRunner, ready
+from models.encoders.networks.plain_clip import PLAIN_SETTINGS, PlainClip, plain_settings
 from models.encoders.networks.vgg16 import Vgg16
 from models.weights import seeded_state
 from workflow_scripts.lib.extraction.weight_files import LOADERS
 
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {
     "embed_dim": 32,
     "vision": {"image_size": 32, "layers": 3, "width": 64, "patch_size": 8, "head_width": 32},
@@ -97,6 +104,73 @@ def test_a_short_context_gives_the_text_embeddings_of_the_full_one():
     np.testing.assert_allclose(np.concatenate(rows), plain, rtol=0, atol=1e-5 * plain.std())
     padded = text_embedding(network, open_clip.tokenize(SENTENCES)).numpy()
     np.testing.assert_allclose(padded, plain, rtol=0, atol=1e-5 * plain.std())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_the_image_rows_without_the_package_are_those_with_it(quick_gelu, precision):
+    sizes = clip.Architecture.model_validate(SMALL | {"quick_gelu": quick_gelu})
+    package, own = build_clip(sizes), clip_network(sizes, 0, 1.0)
+    assert isinstance(own, PlainClip)
+    package.load_state_dict(own.state_dict())
+    pixels = frames(CPU_PIECE + 1, 32)
+    rows = [
+        FrameRunner(partial(image_embedding, ready(network.visual, "cpu", precision)), "cpu", precision)(pixels)
+        for network in (package, own)
+    ]
+    assert np.array_equal(*rows)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("quick_gelu", [True, False])
+def test_the_sentences_without_the_package_are_those_with_it(quick_gelu):
+    sizes = clip.Architecture.model_validate(SMALL | {"quick_gelu": quick_gelu})
+    package, own = build_clip(sizes).eval(), clip_network(sizes, 0, 1.0).eval()
+    package.load_state_dict(own.state_dict())
+    ids = open_clip.tokenize(SENTENCES)
+    assert torch.equal(text_embedding(package, ids), text_embedding(own, ids))
+    assert torch.equal(package.encode_text(ids), text_embedding(own, ids))
+
+
+@pytest.mark.parametrize("name", [*OPENAI_KEYS, "ViT-B-32", "ViT-B-16"])
+def test_a_plain_network_has_the_keys_and_sizes_of_the_package(name):
+    with torch.device("meta"):
+        package = build_clip(name)
+    own = PlainClip(plain_settings(name))
+    shapes = [[(key, value.shape) for key, value in each.state_dict().items()] for each in (package, own)]
+    assert shapes[0] == shapes[1]
+    attentions = [
+        [each.visual.transformer.resblocks[0].attn, each.transformer.resblocks[0].attn] for each in (package, own)
+    ]
+    heads = [[attention.num_heads for attention in each] for each in attentions]
+    assert heads[0] == heads[1]
+    assert isinstance(package.transformer.resblocks[0].mlp.gelu, torch.nn.GELU) == isinstance(
+        own.transformer.resblocks[0].mlp.gelu, torch.nn.GELU
+    )
+
+
+def test_what_is_not_plain_is_left_to_the_package():
+    assert plain_settings("ViT-B-33") is None
+    assert plain_settings("RN50") is None
+    assert plain_settings("ViT-B-16-SigLIP") is None
+    assert plain_settings("coca_ViT-B-32") is None
+    small = clip.Architecture.model_validate(SMALL)
+    for tower in ("vision", "text"):
+        odd = small.model_copy(update={tower: getattr(small, tower) | {"ls_init_value": 0.1}})
+        assert plain_settings(odd) is None
+        assert not isinstance(clip_network(odd, 0, 1.0), PlainClip)
+    assert plain_settings(small)["text_cfg"] == PLAIN_SETTINGS["text_cfg"] | SMALL["text"]
+
+
+def test_the_package_is_not_imported_for_either_tower():
+    code = (
+        "import sys; import numpy as np; from models.encoders import clip, clip_text\n"
+        f"frames = np.zeros((1, 32, 32, 3), np.uint8); sizes = {SMALL}\n"
+        "clip.load(clip.Config(architecture=sizes), 0, 'cpu').encode(frames)\n"
+        "clip_text.load(clip_text.Config(architecture=sizes), 0, 'cpu').encode(['a dog'])\n"
+        "sys.exit(', '.join({'open_clip', 'torchvision', 'torch._dynamo'} & sys.modules.keys()) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
 def test_long_sentences_keep_their_first_byte_pairs_and_the_end():

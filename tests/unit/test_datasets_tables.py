@@ -2,8 +2,6 @@
 
 import json
 import math
-import subprocess
-import sys
 
 import pyarrow as pa
 import pytest
@@ -11,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.systems.interface import Span
+from tests.unit.forked import run_forked
 from tests.unit.made_settings import settings_options
 from workflow_scripts.lib.datasets import errors
 from workflow_scripts.lib.datasets.annotation_tables import Annotations, add_flags, write_annotations
@@ -354,8 +353,7 @@ def run_on(source, name, out):
     """Run an entry point on a list of queries."""
     settings = {"format": "plain", "files": [["test", str(source)]], "items": []}
     known = settings_options(source.with_suffix(".settings.json"), settings)
-    command = [sys.executable, "-m", f"workflow_scripts.{name}", *known, "--dataset", "mine", "--out", str(out)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_forked(name, *known, "--dataset", "mine", "--out", out)
 
 
 def test_flags_are_counted_by_the_import_and_refused_by_the_check(tmp_path):

@@ -1,7 +1,5 @@
 """The job that encodes spoken queries: their rows, a broken and a missing file, and what a second run keeps."""
 
-import subprocess
-import sys
 import wave
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.unit.forked import run_forked
 from tests.unit.made_settings import feature_options
 from tests.unit.test_encoders import TINY_WAV2VEC2
 from workflow_scripts.lib.datasets.schema import QUERIES
@@ -45,9 +44,8 @@ def job(tmp_path):
     known = feature_options(tmp_path / "settings.json", settings)
 
     def run() -> str:
-        command = [sys.executable, "-m", "workflow_scripts.extract_spoken", *known, "--shard", "0000"]
-        command += ["--rows-of", tmp_path / "queries.parquet", "--n-shards", "1", "--store", tmp_path / "0000.zarr"]
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=ROOT, check=False)
+        given = ("--rows-of", tmp_path / "queries.parquet", "--n-shards", "1", "--store", tmp_path / "0000.zarr")
+        done = run_forked("extract_spoken", *known, "--shard", "0000", *given)
         assert done.returncode == 0, done.stderr
         return done.stderr
 

@@ -9,6 +9,7 @@ import pytest
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.datasets.importing import import_source
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.planning import dataset_plan
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.shards import read_shard_list
 from workflow_scripts.lib.store.tables import write_table
@@ -59,6 +60,14 @@ def test_the_list_of_the_folder_stands_in_for_annotations(plan):
     source = datasets.annotation_source("mine")
     assert (source["format"], source["files"], source["items"]) == ("folder", [["test", MANIFEST]], [])
     assert plan("annotations: {split: val}\n").datasets.splits("mine") == ["val"]
+
+
+def test_a_folder_is_listed_once_for_what_is_said_and_for_what_is_planned(plan, monkeypatch):
+    datasets = plan().datasets
+    assert datasets.found_videos("mine") == (2, 2)
+    monkeypatch.setattr(dataset_plan, "list_videos", None)
+    assert datasets.shards("mine") == ["0000"]
+    assert datasets.found_videos("mine") == (2, 2)
 
 
 @pytest.mark.parametrize("more", ["", "annotations: {format: plain, files: {test: queries.csv}}\n"])

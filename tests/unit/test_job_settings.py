@@ -8,7 +8,7 @@ import pytest
 
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.planning.job_settings import DECISIVE
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.settings_files import read_settings

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from tests.markdown_pages import ROOT
+from tests.unit.forked import run_forked
 from tests.unit.made_settings import feature_options, settings_options
 from workflow_scripts import encode, features
 from workflow_scripts.lib.configuration.compose import Configuration
@@ -27,6 +28,11 @@ def run(name: str, *args: object, cwd: Path = ROOT) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=300, check=True)
 
 
+def run_job(name: str, *args: object) -> None:
+    done = run_forked(name, *args)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A folder with a film, and the results of the workflow's jobs about the same film."""
@@ -40,12 +46,12 @@ def place(tmp_path_factory) -> Path:
     settings = feature_settings(Configuration({}, ROOT / "config"), "demo", "clip_tiny") | {"folder": str(videos)}
     media, plan = place / "media.parquet", place / "plan.parquet"
     known = settings_options(place / "probe.json", {"videos": str(videos), "extensions": ["mp4"]})
-    run("workflow_scripts.probe_media", *known, "--shard-list", place / f"{SHARD}.tsv", "--out", media)
+    run_job("probe_media", *known, "--shard-list", place / f"{SHARD}.tsv", "--out", media)
     known = settings_options(place / "plan.json", {"videos": str(videos), "sampling": settings["recipe"]["sampling"]})
-    run("workflow_scripts.sample_frames", *known, "--media", media, "--out", plan)
+    run_job("sample_frames", *known, "--media", media, "--out", plan)
     known, store = feature_options(feature / "settings.json", settings), feature / f"{SHARD}.zarr"
-    run("workflow_scripts.extract_visual", *known, "--rows-of", plan, "--media", media, "--store", store)
-    run("workflow_scripts.index_features", "--out", feature / "index.parquet", "--lost", place / "lost.json", store)
+    run_job("extract_visual", *known, "--rows-of", plan, "--media", media, "--store", store)
+    run_job("index_features", "--out", feature / "index.parquet", "--lost", place / "lost.json", store)
     return place
 
 

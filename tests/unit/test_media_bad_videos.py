@@ -1,13 +1,13 @@
 """A shard with every kind of bad video: each ends with its status and reason, the good ones get their rows."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from tests.unit.forked import ROOT, run_forked
 from tests.unit.made_clips import make_clip, state_zero_seconds
 from tests.unit.made_settings import feature_options, settings_options
 from workflow_scripts.lib.configuration.compose import Configuration
@@ -16,7 +16,6 @@ from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.shards import shard_list_text
 from workflow_scripts.lib.store.tables import read_table
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SHARD = "0000"
 WANTED = {
     "good": "ok",
@@ -42,8 +41,7 @@ WANTED = {
 
 
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
+    done = run_forked(name, *arguments)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -103,7 +101,7 @@ def shard(tmp_path_factory):
     (folder / f"{SHARD}.tsv").write_text(shard_list_text(dict.fromkeys(WANTED, "x")))
     known = settings_options(folder / "probe.json", {"videos": str(videos), "extensions": ["mp4", "mkv"]})
     run("probe_media", *known, "--shard-list", folder / f"{SHARD}.tsv", "--out", media)
-    settings = feature_settings(Configuration({}, REPOSITORY / "config"), "demo", "rgb_histogram")
+    settings = feature_settings(Configuration({}, ROOT / "config"), "demo", "rgb_histogram")
     settings["folder"] = str(videos)
     known = settings_options(folder / "plan.json", {"videos": str(videos), "sampling": settings["recipe"]["sampling"]})
     run("sample_frames", *known, "--media", media, "--out", plan)
@@ -130,7 +128,7 @@ def test_good_videos_get_their_rows_and_bad_ones_their_reason(shard):
 
 
 def test_a_video_without_sound_says_so_and_the_one_with_sound_gets_its_rows(shard, tmp_path):
-    settings = feature_settings(Configuration({}, REPOSITORY / "config"), "demo", "cnn14_tiny")
+    settings = feature_settings(Configuration({}, ROOT / "config"), "demo", "cnn14_tiny")
     known = feature_options(tmp_path / "settings.json", settings | {"folder": str(shard / "videos")})
     done = run("extract_audio", *known, "--rows-of", shard / "media.parquet", "--store", tmp_path / f"{SHARD}.zarr")
     _, content = read_whole_shard(tmp_path / f"{SHARD}.zarr")
@@ -151,7 +149,7 @@ def test_rows_of_a_histogram_sum_to_one(shard):
 
 def test_a_window_rule_goes_through_the_plan_and_the_job(shard, tmp_path):
     windows = {"rule": "windows", "rate": None, "window": 8, "stride": 4, "tail": "shift_back"}
-    configuration = Configuration({"features": {"rgb_histogram": {"sampling": windows}}}, REPOSITORY / "config")
+    configuration = Configuration({"features": {"rgb_histogram": {"sampling": windows}}}, ROOT / "config")
     settings = feature_settings(configuration, "demo", "rgb_histogram")
     media, videos, plan = shard / "media.parquet", str(shard / "videos"), tmp_path / "plan.parquet"
     known = settings_options(tmp_path / "plan.json", {"videos": videos, "sampling": settings["recipe"]["sampling"]})

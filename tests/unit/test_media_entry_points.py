@@ -1,37 +1,30 @@
 """The programs that turn a folder of videos into a manifest and sampling plans."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.unit.forked import run_forked
 from tests.unit.made_clips import make_clip
 from tests.unit.made_settings import feature_options, settings_options
 from workflow_scripts.lib.store.digest import content_digest
 from workflow_scripts.lib.store.shards import shard_list_text
 from workflow_scripts.lib.store.tables import read_table, write_table
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"workflow_scripts.{name}", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
-
 
 def probed(folder: Path, shard: str, videos: Path, out: Path) -> subprocess.CompletedProcess:
     """Run the probe of a shard."""
     settings = {"videos": str(videos), "extensions": ["mp4", "mkv"]}
     known = settings_options(out.with_suffix(".json"), settings)
-    return run("probe_media", *known, "--shard-list", folder / f"{shard}.tsv", "--out", out)
+    return run_forked("probe_media", *known, "--shard-list", folder / f"{shard}.tsv", "--out", out)
 
 
 def planned(folder: Path, rule: object, out: Path) -> subprocess.CompletedProcess:
     """Plan the frames of the first shard."""
     settings = {"videos": str(folder / "videos"), "sampling": rule}
     known = settings_options(out.with_suffix(".json"), settings)
-    return run("sample_frames", *known, "--media", folder / "0000.parquet", "--out", out)
+    return run_forked("sample_frames", *known, "--media", folder / "0000.parquet", "--out", out)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +66,7 @@ def test_a_missing_folder_is_one_clear_message(folder, tmp_path):
 def test_bad_videos_are_listed_and_the_setting_decides(folder, tmp_path, decision):
     out = tmp_path / "manifest.parquet"
     arguments = ("--on-bad-video", decision, "--out", out, folder / "0000.parquet", folder / "0001.parquet")
-    done = run("collect_manifest", *arguments)
+    done = run_forked("collect_manifest", *arguments)
     assert done.returncode == (2 if decision == "fail" else 0)
     assert "3 of 5 videos cannot be used" in done.stderr
     assert "absent: missing (no absent.(mp4|mkv))" in done.stderr
@@ -118,7 +111,8 @@ def test_settings_that_changed_since_the_job_was_planned_are_refused(folder, tmp
     out = tmp_path / "plan.parquet"
     _, path, _, key = settings_options(tmp_path / "s.json", {"videos": "v", "sampling": {"rule": "linspace"}})
     settings_options(tmp_path / "s.json", {"videos": "elsewhere", "sampling": {"rule": "linspace"}})
-    done = run("sample_frames", "--settings", path, "--key", key, "--media", folder / "0000.parquet", "--out", out)
+    given = ("--settings", path, "--key", key, "--media", folder / "0000.parquet", "--out", out)
+    done = run_forked("sample_frames", *given)
     assert done.returncode == 2
     assert "s.json: these are no longer the settings that this job was started for" in done.stderr
     assert not out.exists()
@@ -126,7 +120,7 @@ def test_settings_that_changed_since_the_job_was_planned_are_refused(folder, tmp
 
 @pytest.mark.parametrize("name", ["probe_media", "collect_manifest", "sample_frames", "index_features"])
 def test_help(name):
-    done = run(name, "--help")
+    done = run_forked(name, "--help")
     assert done.returncode == 0
     assert "--out" in done.stdout
 
@@ -138,7 +132,7 @@ def test_a_media_table_of_older_code_ends_the_extraction_with_a_remedy(folder, t
     )
     settings = {"recipe": {"resize": None}, "folder": "videos", "runtime": {"decoder": "auto"}, "ffmpeg": None}
     tables = ("--rows-of", tmp_path / "plan.parquet", "--media", tmp_path / "old.parquet")
-    done = run(
+    done = run_forked(
         "extract_visual", *feature_options(tmp_path / "s.json", settings), *tables, "--store", tmp_path / "a.zarr"
     )
     assert done.returncode == 2, done.stderr

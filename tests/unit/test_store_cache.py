@@ -3,14 +3,13 @@
 import json
 import os
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.unit.forked import run_forked
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.cache import prune_cache, read_cache, recipe_folder
 from workflow_scripts.lib.store.parts import Part, PartFiles
@@ -84,8 +83,9 @@ def test_what_is_made_in_a_groups_cache_is_the_groups(tmp_path, shared):
 
 def test_the_command_line_lists_and_prunes(tmp_path):
     def call(*arguments: str) -> str:
-        command = [sys.executable, "-m", "workflow_scripts.store", *arguments]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        done = run_forked("store", *arguments)
+        done.check_returncode()
+        return done.stdout
 
     cache = tmp_path / "cache"
     folder = use(cache, tmp_path / "results", 2)

@@ -2,7 +2,6 @@
 
 import pickle
 import subprocess
-import sys
 from pathlib import Path
 
 import h5py
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tests.unit.forked import run_forked
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.export import LAYOUTS, ExportForm, export_feature
@@ -37,8 +37,7 @@ def root(tmp_path):
 
 
 def cli(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "workflow_scripts.store", *arguments]
-    return subprocess.run(command, cwd=folder, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    return run_forked("store", *arguments, cwd=folder, env={})
 
 
 def flip(path: Path, position: float) -> None:

@@ -1,13 +1,12 @@
-"""CLIP by open_clip (Radford et al. 2021, arXiv 2103.00020), and forward passes that leave out what nobody reads."""
+"""CLIP as open_clip defines it (Radford et al. 2021, arXiv 2103.00020), and passes that leave out what nobody reads."""
 
 from typing import Any
 
-import open_clip
 import torch
-from open_clip.tokenizer import SimpleTokenizer
 from torch import Tensor, nn
 
 from models.encoders.networks.filling import fill
+from models.encoders.networks.plain_clip import PlainClip, plain_settings, tokenizer_module
 
 ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size")
 
@@ -26,13 +25,17 @@ def clip_network(architecture: Any, weights: int | dict[str, Any], gain: float) 
     RuntimeError
         a key is missing, unexpected or has another shape
     """
-    network = build_clip(architecture)
+    settings = plain_settings(architecture)
+    network = PlainClip(settings) if settings else build_clip(architecture)
     fill(network, weights, gain, lambda state: {k: v for k, v in state.items() if k not in ARCHIVE_EXTRAS})
     return network
 
 
 def build_clip(architecture: Any) -> nn.Module:
-    """Return a CLIP with whatever weights the library starts from."""
+    """Return the package's own CLIP, with whatever weights it starts from."""
+    # Its import takes longer than the frames of a small dataset.
+    import open_clip
+
     if not isinstance(architecture, str):
         sizes = architecture
         return open_clip.CLIP(sizes.embed_dim, sizes.vision, sizes.text, quick_gelu=sizes.quick_gelu)
@@ -94,7 +97,7 @@ class BytePairs:
     """
 
     def __init__(self, max_tokens: int) -> None:
-        self.tokenizer, self.max_tokens = SimpleTokenizer(), max_tokens
+        self.tokenizer, self.max_tokens = tokenizer_module().SimpleTokenizer(), max_tokens
 
     def __call__(self, text: str) -> list[int]:
         """Return the ids of a sentence from start to end token."""

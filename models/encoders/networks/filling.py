@@ -24,7 +24,7 @@ def fill(
 
     Parameters
     ----------
-    network : its state-dict names are the wanted ones
+    network : its state-dict names are the wanted ones; it may be on torch's `meta` device
     weights : a seed, or a state dict
     gain : of random weights
     rename : turns a published state dict into one with the names of `network`
@@ -45,7 +45,8 @@ def fill(
         shapes = {key: tuple(value.shape) for key, value in own.items() if key not in derived}
         weights = seeded_state(shapes, weights, gain)
     state = {key: _as_tensor(value) for key, value in rename(weights).items()}
-    network.load_state_dict(derived | state, strict=True)
+    # What was built without memory takes the tensors themselves.
+    network.load_state_dict(derived | state, strict=True, assign=any(value.is_meta for value in own.values()))
 
 
 def _as_tensor(value: Any) -> torch.Tensor:

@@ -170,6 +170,9 @@ class Configuration:
 
     def weight(self, name: str) -> Weight:
         """Return one entry of the weights registry."""
+        return self._memo(("weights", name), lambda: self._read_weight(name))
+
+    def _read_weight(self, name: str) -> Weight:
         path = self.folder / "weights.yaml"
         registry = self._file(path)
         if name not in registry:
@@ -199,6 +202,9 @@ class Configuration:
 
     def feature_kind(self, name: str) -> str:
         """Return the kind of a feature (a key of `FEATURE_KINDS`) without validating the rest of the feature file."""
+        return self._memo(("kind", name), lambda: self._find_kind(name))
+
+    def _find_kind(self, name: str) -> str:
         kind = {}
         for _, (_, content) in self._chain("features", name):
             kind = merge(kind, content)
@@ -206,6 +212,9 @@ class Configuration:
 
     def is_imported(self, name: str) -> bool:
         """Return whether a feature's file says `source: import`."""
+        return self._memo(("imported", name), lambda: self._says_import(name))
+
+    def _says_import(self, name: str) -> bool:
         return any(content.get("source") == "import" for _, (_, content) in self._chain("features", name))
 
     def _memo(self, key: tuple[str, ...], make: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from models.encoders.interface import Encoder
 from workflow_scripts.lib.extraction.batching import Prefetch, encode_videos
 from workflow_scripts.lib.extraction.networks import load_encoder
-from workflow_scripts.lib.extraction.settings import read_feature_settings
+from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.store.cache import recipe_folder
 from workflow_scripts.lib.store.settings_files import add_settings_options

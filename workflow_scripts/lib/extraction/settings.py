@@ -7,10 +7,6 @@ from typing import Any
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import NO_WEIGHTS, feature_recipe, random_seed
 from workflow_scripts.lib.configuration.schema import ExtractedFeature, FeatureBase, Weight
-from workflow_scripts.lib.store.settings_files import read_settings
-
-DECISIVE = ("recipe", "folder")
-"""What of a feature's settings its jobs are started for: what the rows are made from, and how."""
 
 
 def feature_settings(configuration: Configuration, dataset: str, name: str) -> dict[str, Any]:
@@ -73,8 +69,3 @@ def shipped_path(weight: Weight) -> Path | None:
     # Looked up without importing: the package may pull in torch.
     spec = importlib.util.find_spec(weight.package) if weight.package else None
     return None if spec is None or spec.origin is None else Path(spec.origin).parent / weight.file
-
-
-def read_feature_settings(path: Path, key: str) -> dict[str, Any]:
-    """Read a feature's settings file; see `read_settings` of settings_files.py."""
-    return read_settings(path, key, DECISIVE)

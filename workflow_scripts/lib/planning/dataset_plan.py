@@ -51,6 +51,7 @@ class Datasets:
         self._trusts_lists = trusts_lists
         self._shards: dict[str, list[str]] = {}
         self._annotated: dict[str, AnnotatedVideos] = {}
+        self._there: dict[str, dict[str, str]] = {}
         self._sounds: dict[str, str] = {}
 
     # Videos
@@ -124,10 +125,17 @@ class Datasets:
         return all_shards(n_shards)
 
     def _found(self, name: str, dataset: Dataset) -> dict[str, str]:
-        folder, annotated = Path(dataset.videos), self._annotated_videos(name)
-        if not folder.is_dir():
-            return self._listed_before(name, annotated.ids)
-        return list_videos(folder, dataset.extensions, annotated.ids, annotated.named)
+        if not Path(dataset.videos).is_dir():
+            return self._listed_before(name, self._annotated_videos(name).ids)
+        return self._videos_listed(name)
+
+    def _videos_listed(self, name: str) -> dict[str, str]:
+        """Return what `stat` tells of every annotated video, asked once."""
+        if name not in self._there:
+            dataset, annotated = self._dataset(name), self._annotated_videos(name)
+            folder = Path(dataset.videos)
+            self._there[name] = list_videos(folder, dataset.extensions, annotated.ids, annotated.named)
+        return self._there[name]
 
     def _listed_before(self, name: str, ids: list[str]) -> dict[str, str]:
         """Return what the shard lists say of videos whose folder is not there now.
@@ -204,11 +212,11 @@ class Datasets:
 
     def found_videos(self, dataset: str) -> tuple[int, int]:
         """Return how many of the annotated videos are there, and how many are annotated."""
-        folder, annotated = Path(self._dataset(dataset).videos), self._annotated_videos(dataset)
-        if not folder.is_dir():
+        annotated = self._annotated_videos(dataset)
+        if not Path(self._dataset(dataset).videos).is_dir():
             return 0, len(annotated.ids)
-        listed = list_videos(folder, self._dataset(dataset).extensions, annotated.ids, annotated.named)
-        return sum(not is_missing(entry) for entry in listed.values()), len(annotated.ids)
+        there = sum(not is_missing(entry) for entry in self._videos_listed(dataset).values())
+        return there, len(annotated.ids)
 
     # Annotations
 

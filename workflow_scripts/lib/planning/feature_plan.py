@@ -14,7 +14,8 @@ from workflow_scripts.lib.configuration.schema import (
 )
 from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.settings import DECISIVE, feature_settings, shipped_path, weight_path
+from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
+from workflow_scripts.lib.extraction.settings_file import DECISIVE
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.costs import memory_needed
 from workflow_scripts.lib.planning.dataset_plan import Datasets
@@ -37,6 +38,7 @@ class Features:
         self._configuration, self._files = configuration, files
         self._downloads, self._datasets = downloads, datasets
         self._settings: dict[tuple[str, str], dict[str, Any]] = {}
+        self._keys: dict[tuple[str, str], str] = {}
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
         self._times_lost: dict[tuple[str, str], int] = {}
 
@@ -72,7 +74,10 @@ class Features:
 
     def key(self, dataset: str, feature: str) -> str:
         """Return the digest of what decides a feature's jobs: they run again if it changes."""
-        return settings_key(self._job_settings(dataset, feature), DECISIVE)
+        asked = (dataset, feature)
+        if asked not in self._keys:
+            self._keys[asked] = settings_key(self._job_settings(dataset, feature), DECISIVE)
+        return self._keys[asked]
 
     def _job_settings(self, dataset: str, feature: str) -> dict[str, Any]:
         asked = (dataset, feature)

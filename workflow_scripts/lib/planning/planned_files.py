@@ -41,4 +41,5 @@ class PlannedFiles:
         if self._is_another_running and path.is_file() and path.read_text(encoding="utf-8") != text:
             log.warning("%s: not brought up to date, because another workflow is running in this folder", path)
         else:
-            write_if_changed(path, text)
+            # Every call of the workflow compares them: one that a loss of power damaged is written again.
+            write_if_changed(path, text, is_durable=False)

@@ -48,32 +48,36 @@ def fsync_path(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def atomic_path(path: Path | str) -> Iterator[Path]:
+def atomic_path(path: Path | str, is_durable: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what was written there becomes `path` on success and vanishes on failure.
 
     Parameters
     ----------
     path : Path or str
         The final file. Its folder is created when missing.
+    is_durable : bool
+        Wait until the disk has it. False for what is made again when it is damaged: a loss of power may then cost it.
 
     Yields
     ------
     Path
-        Where to write. The file is flushed to disk before the rename.
+        Where to write. A durable file is flushed to disk before the rename.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = sibling(target, "tmp")
     try:
         yield temporary
-        fsync_path(temporary)
+        if is_durable:
+            fsync_path(temporary)
         temporary.replace(target)
     except BaseException as error:
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(target)
         temporary.unlink(missing_ok=True)
         raise
-    fsync_path(target.parent)
+    if is_durable:
+        fsync_path(target.parent)
 
 
 @contextlib.contextmanager
@@ -96,9 +100,9 @@ def telling_of_full_disks(path: Path) -> Iterator[None]:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
-def write_bytes(path: Path | str, data: bytes) -> None:
-    """Write `data` to `path` atomically."""
-    with atomic_path(path) as temporary:
+def write_bytes(path: Path | str, data: bytes, is_durable: bool = True) -> None:
+    """Write `data` to `path` atomically; `is_durable` as of `atomic_path`."""
+    with atomic_path(path, is_durable) as temporary:
         temporary.write_bytes(data)
 
 
@@ -117,8 +121,8 @@ def write_json(path: Path | str, obj: Any) -> None:
     write_text(path, json_text(obj))
 
 
-def write_if_changed(path: Path | str, data: bytes | str) -> bool:
-    """Write `data` to `path` only if it differs from what is there.
+def write_if_changed(path: Path | str, data: bytes | str, is_durable: bool = True) -> bool:
+    """Write `data` to `path` only if it differs from what is there; `is_durable` as of `atomic_path`.
 
     Returns
     -------
@@ -129,7 +133,7 @@ def write_if_changed(path: Path | str, data: bytes | str) -> bool:
     target = Path(path)
     if target.is_file() and target.read_bytes() == wanted:
         return False
-    write_bytes(target, wanted)
+    write_bytes(target, wanted, is_durable)
     return True
 
 
