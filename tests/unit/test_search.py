@@ -235,6 +235,8 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
     assert 'did you mean "zero_shot_speech' in error_of(ask, "rain", "--system", "zero_shot_speach")
     for system in ("img", "zero_shot_eva"):
         assert "does not find moments without training; take zero_shot" in error_of(ask, "rain", "--system", system)
+    several = error_of(ask, "rain", "--system", "zero_shot_fused_offline")
+    assert several.endswith("several options: --system zero_shot_labels --system zero_shot_speech_tiny")
     assert workflow.targets == []
     workflow.lines = []
     nobody = "nothing for --system zero_shot_speech_tiny to compare: 1 video in which nobody speaks"

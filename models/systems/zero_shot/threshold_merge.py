@@ -48,9 +48,16 @@ def _normalised(scores: np.ndarray) -> np.ndarray | None:
 
 def _spans(scores: np.ndarray, options: ThresholdMerge) -> np.ndarray:
     """Return first clip, last clip and score of the spans of one text, float64 (n, 3)."""
-    kept = np.flatnonzero(scores > _threshold(scores, options))
+    threshold = _threshold(scores, options)
+    kept = np.flatnonzero(scores >= threshold if options.keep_edge else scores > threshold)
     runs = np.split(kept, np.flatnonzero(np.diff(kept) > options.gap) + 1)
-    return np.array([[run[0], run[-1], 0.5 * len(run) / len(kept) + 0.5 * scores[run].mean()] for run in runs])
+    counted = [run if options.mean_of == "kept" else slice(run[0], run[-1] + 1) for run in runs]
+    return np.array(
+        [
+            [run[0], run[-1], 0.5 * len(run) / len(kept) + 0.5 * scores[clips].mean()]
+            for run, clips in zip(runs, counted, strict=True)
+        ]
+    )
 
 
 def _apart(spans: np.ndarray, threshold: float) -> np.ndarray:

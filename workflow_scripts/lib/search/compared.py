@@ -67,6 +67,11 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
         )
     streams = {stream: content.names[0] for stream, content in described.streams.items()}
     text = streams.pop("text")
+    if len(streams) > 1:
+        raise UserError(
+            f"--system {system}: compares {' and '.join(streams)}; a search fuses systems of one of them each, by "
+            f"several options: --system {' --system '.join(OFFLINE)}"
+        )
     [(stream, feature)] = streams.items()
     named = configuration.feature(dataset, feature)
     features = [feature, text, *([named.of] if isinstance(named, TranscriptFeature) else [])]
