@@ -19,7 +19,9 @@ class ThresholdMerge(BaseModel):
     gap: int = Field(
         6, gt=0, description="a clip above the threshold joins a span that ends at most so many clips before it"
     )
-    keep_edge: bool = Field(False, description="clips whose score is the threshold itself are kept, too")
+    mean_wording: bool = Field(
+        False, description="the mean of the scores that several wordings give counts as one wording more"
+    )
     mean_of: Literal["kept", "span"] = Field(
         "kept", description="clips of a span whose mean is half of its score: those that are kept, or all"
     )

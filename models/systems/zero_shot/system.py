@@ -10,13 +10,11 @@ import torch
 from models.systems import interface
 from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, FeatureRows, Item, Ranked, Saliency, Span, at_hand
 from models.systems.zero_shot.fusion import fused_clips, fused_names, fused_spans
-from models.systems.zero_shot.moments import in_seconds, merged_moments
+from models.systems.zero_shot.moments import localised
 from models.systems.zero_shot.ranking import best_videos, directions, mean_row
-from models.systems.zero_shot.segments import ranked, segment_spans
 from models.systems.zero_shot.temporal_clusters import smoothed
 from models.systems.zero_shot.threshold_merge import saliency
 from models.systems.zero_shot.timed_scores import timed_scores, usable_rows
-from models.systems.zero_shot.watershed import watershed_spans
 
 TEXT = "text"
 
@@ -90,24 +88,14 @@ class System(interface.System):
             yield from answer(item)
 
     def _moments(self, item: Item) -> Iterable[Span]:
-        localise = {"threshold_merge": self._merged, "segments": self._segments, "watershed": self._watershed}
-        found = [localise[self.config.localiser](item, source) for source in self._telling(item)]
+        found = [self._found(item, source) for source in self._telling(item)]
         spans = found[0] if len(self._text_of) == 1 else fused_spans(found)
         for rank, (start, end, score) in enumerate(spans[: self.config.max_spans].tolist()):
             yield Span(item.id, item.video_id, rank, start, min(end, item.duration_s), score)
 
-    def _merged(self, item: Item, source: str) -> np.ndarray:
-        return merged_moments(self._scored(item, source), item.duration_s, self.config)
-
-    def _segments(self, item: Item, source: str) -> np.ndarray:
-        rows = self._rows(item, source)
-        spans = [segment_spans(rows.values[:, None], text, self.config.segments) for text in self._texts(item, source)]
-        return in_seconds(ranked(np.concatenate(spans)), rows.times)
-
-    def _watershed(self, item: Item, source: str) -> np.ndarray:
-        rows = self._rows(item, source)
-        scored = timed_scores(self._texts(item, source), rows)
-        return in_seconds(watershed_spans(rows.values, scored.scores, self.config.watershed), rows.times)
+    def _found(self, item: Item, source: str) -> np.ndarray:
+        texts, rows = self._texts(item, source), self._rows(item, source)
+        return localised(texts, rows.values, timed_scores(texts, rows), item.duration_s, self.config)
 
     def _saliency(self, item: Item) -> Iterable[Saliency]:
         n_clips = max(1, int(item.duration_s / SALIENCY_CLIP_S))

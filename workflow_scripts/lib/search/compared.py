@@ -51,8 +51,12 @@ class Compared:
         return f"; {', '.join(lost)} cannot be had. Without any download: {instead}" if lost else ""
 
 
-def compared_by(configuration: Configuration, dataset: str, system: str) -> Compared:
+def compared_by(configuration: Configuration, dataset: str, system: str, localiser: str | None = None) -> Compared:
     """Return what a system compares on a dataset.
+
+    Parameters
+    ----------
+    localiser : instead of the system's own
 
     Raises
     ------
@@ -84,4 +88,5 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
     files = {weight_path(entry, configuration.root.paths.weights): None for entry in entries if not shipped_path(entry)}
     missing = [str(file) for file in files if not file.is_file()]
     recipes = [settings[name]["recipe"] for name in features]
-    return Compared(system, stream, feature, settings[text], recipes, missing, config)
+    own = config if localiser is None else config.model_copy(update={"localiser": localiser})
+    return Compared(system, stream, feature, settings[text], recipes, missing, own)
