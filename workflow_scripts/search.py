@@ -6,7 +6,9 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
+from models.systems.zero_shot.config import Config
 from models.systems.zero_shot.fusion import fused
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import read_yaml
@@ -48,6 +50,11 @@ def main() -> None:
         "into one order by rank",
     )
     parser.add_argument("--top", type=_at_least_one, default=5, help="most moments of a query (default 5)")
+    parser.add_argument(
+        "--localiser",
+        choices=get_args(Config.model_fields["localiser"].annotation),
+        help="how moments are made of scores; default: as the system's settings say",
+    )
     parser.add_argument("--least", type=float, help="score that a moment needs; default: what chance does not give")
     args = parser.parse_args()
     require_words(args.queries)
@@ -55,7 +62,8 @@ def main() -> None:
     extensions = Dataset.model_fields["extensions"].default
     name = dataset_of(folder, ROOT / "config" / "datasets", extensions, os.cpu_count() or 1)
     configuration = Configuration(read_yaml(ROOT / "config" / "config.yaml"), ROOT / "config")
-    searchers = [Searcher(configuration, name, system, make) for system in dict.fromkeys(args.system or ["zero_shot"])]
+    systems = dict.fromkeys(args.system or ["zero_shot"])
+    searchers = [Searcher(configuration, name, system, make, args.localiser) for system in systems]
     streams, files = [each.stream for each in searchers], searchers[0].files
     found = [each.search(args.queries, args.top, args.least) for each in searchers]
     for query, answers in zip(args.queries, zip(*found, strict=True), strict=True):

@@ -1,4 +1,4 @@
-"""Memory of decoding a two-hour film at one frame per second: `python -m tests.benchmarks.long_video`.
+"""Memory of decoding a film of hours at one frame per second: `python -m tests.benchmarks.long_video`.
 
 A short 1080p clip is made and its packets are repeated without coding them again. It is a still picture: what is seen
 decides how long it takes, not how much memory. Each decoder works in a process of its own without torch; its memory and
@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from tests.benchmarks.made_video import make_video
+from tests.benchmarks.made_video import RATE, make_video
 from tests.decoded import decoded
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.probe import frame_times
@@ -26,9 +26,10 @@ SAMPLE_EVERY_S = 0.02
 RESIZE = {"rule": "hero", "size": 224}
 
 
-def make_film(folder: Path, seconds: int) -> Path:
+def make_film(folder: Path, seconds: int, rate: int) -> Path:
     """Repeat a clip of 1920 x 1080 pixels until the film is long enough, by copying its packets."""
-    clip, film = make_video(folder / "clip.mp4", 1920, 1080, CLIP_S, still=True), folder / "film.mp4"
+    film = folder / "film.mp4"
+    clip = make_video(folder / "clip.mp4", 1920, 1080, CLIP_S, still=True, rate=rate)
     command = [
         ffmpeg_exe(),
         "-hide_banner",
@@ -82,6 +83,7 @@ def decode_all(film: Path, decoder: str) -> dict[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=7200, help="length of the film (default: %(default)s)")
+    parser.add_argument("--rate", type=int, default=RATE, help="frames per second of the film (default: %(default)s)")
     parser.add_argument("--decoders", nargs="+", default=["auto", "pyav"], help="whom to measure (default: auto pyav)")
     parser.add_argument("--film", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -90,14 +92,15 @@ def main() -> int:
         return 0
     is_over = False
     with tempfile.TemporaryDirectory() as temporary:
-        film = make_film(Path(temporary), args.seconds)
+        film = make_film(Path(temporary), args.seconds, args.rate)
         for decoder in args.decoders:
             command = [sys.executable, "-m", "tests.benchmarks.long_video", "--film", str(film), "--decoders", decoder]
             took = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
             is_over |= took["added_mb"] > MAX_ADDED_MB or bool(took["torch"])
             print(
-                f"{args.seconds} s of 1080p at 1 fps, decoder {decoder}: {took['frames']:.0f} frames in "
-                f"{took['seconds']:.0f} s, {took['added_mb']:.0f} MB added (child processes included)",
+                f"{args.seconds} s of 1080p, {args.rate} frames per second, at 1 fps, decoder {decoder}: "
+                f"{took['frames']:.0f} frames in {took['seconds']:.0f} s, {took['added_mb']:.0f} MB added "
+                "(child processes included)",
                 flush=True,
             )
     print(f"asked: at most {MAX_ADDED_MB} MB: {'OVER' if is_over else 'held'}")

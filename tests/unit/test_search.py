@@ -59,17 +59,33 @@ def test_a_moment_ends_where_rows_end():
     assert (found.start_s, found.end_s) == (3.5, 5.0)
 
 
+@pytest.mark.parametrize(
+    ("localiser", "expected"),
+    [("threshold_merge", [(2, 7)]), ("watershed", [(2, 4), (5, 7)]), ("segments", [(2, 8)])],
+)
+def test_the_settings_say_how_moments_of_a_search_are_made(localiser, expected):
+    values = [[0, 1], [0, 1], [1, 0], [1, 0], [0, 1], [1, 0], [1, 0], [0, 1]]
+    shapes = {
+        "threshold_merge": {"min_clips": 1, "gap": 2},
+        "watershed": {"cut": 0.5},
+        "segments": {"smoothing": 1, "window": 1, "longest": 0.9},
+    }
+    config = Config(clip_s=None, localiser=localiser, **shapes)
+    found = Corpus({"a": rows(values)}, config).moments(np.array([1.0, 0.0]), keep=9, least=0.5)
+    assert [(moment.start_s, moment.end_s) for moment in found][: len(expected)] == expected
+
+
 def test_few_videos_are_looked_into_and_nothing_is_lost(monkeypatch):
     rng = np.random.default_rng(0)
     corpus = Corpus({f"{n:02d}": rows(rng.normal(size=(30, 8))) for n in range(40)}, ROW_PER_CLIP)
-    text, looked_into, merged = rng.normal(size=8), [], corpus_module.merged_moments
+    text, looked_into, merged = rng.normal(size=8), [], corpus_module.localised
 
     def counting(*arguments):
         looked_into.append(arguments)
         return merged(*arguments)
 
     every = corpus.moments(text, keep=10_000, least=-1.0)
-    monkeypatch.setattr(corpus_module, "merged_moments", counting)
+    monkeypatch.setattr(corpus_module, "localised", counting)
     assert corpus.moments(text, keep=5, least=-1.0) == every[:5]
     assert 5 <= len(looked_into) < 20
     assert len({moment.video_id for moment in every}) == 40
@@ -186,6 +202,8 @@ def test_a_folder_and_a_sentence_are_enough_and_a_second_one_takes_no_new_extrac
     again = ask("weather", "--least", "-1", "--top", "1", *SPEECH)
     assert len(again) == 2
     assert again[1].endswith("trip/bunny.mp4")
+    [_, shots] = ask("the dog wants to eat", "--top", "1", "--localiser", "watershed", *SPEECH)
+    assert shots.split("  ")[2:] == ["0:00.0 - 0:30.0", "trip/bunny.mp4"]
     assert len(workflow.targets) == 1
     assert sorted(path.name for path in (checkout / "checkout/config/datasets").glob("my_*")) == ["my_videos.yaml"]
 
@@ -236,6 +254,10 @@ def test_what_cannot_be_searched_is_said_in_one_line(checkout, workflow, ask):
     assert 'did you mean "zero_shot_speech' in error_of(ask, "rain", "--system", "zero_shot_speach")
     for system in ("img", "zero_shot_eva"):
         assert "does not find moments without training; take zero_shot" in error_of(ask, "rain", "--system", system)
+    with pytest.raises(SystemExit, match="2"):
+        ask("rain", *SPEECH, "--localiser", "no")
+    several = error_of(ask, "rain", "--system", "zero_shot_fused_offline")
+    assert several.endswith("several options: --system zero_shot_labels --system zero_shot_speech_tiny")
     assert workflow.targets == []
     workflow.lines = []
     nobody = "nothing for --system zero_shot_speech_tiny to compare: 1 video in which nobody speaks"

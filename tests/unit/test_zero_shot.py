@@ -12,6 +12,8 @@ from models.systems.zero_shot.system import System
 from models.systems.zero_shot.timed_scores import TimedScores, usable_rows
 
 DIM = 6
+UP, ACROSS = [0, 1], [1, 0]
+MERGE = ThresholdMerge(min_clips=1)
 
 
 def made(name, values, stream, is_video=False, text=""):
@@ -92,18 +94,103 @@ def test_what_has_no_rows_is_left_out(system):
 
 
 @pytest.mark.parametrize(
-    "dims",
+    ("dims", "text_of"),
     [
-        {"visual": [2], "text": [3]},
-        {"visual": [2]},
-        {"text": [2]},
-        {"visual": [1, 1], "text": [2]},
-        {"visual": [2], "speech": [2], "text": [2]},
+        ({"visual": [2], "text": [3]}, {}),
+        ({"visual": [2]}, {}),
+        ({"text": [2]}, {}),
+        ({"visual": [1, 1], "text": [2]}, {}),
+        ({"visual": [2], "speech": [3], "text": [2]}, {}),
+        ({"visual": [2], "speech": [3], "text": [2, 3]}, {}),
+        ({"visual": [2], "speech": [3], "text": [2, 3]}, {"visual": 1}),
+        ({"visual": [2], "text": [2, 2]}, {}),
+        ({"visual": [2], "text": [2]}, {"speech": 0}),
+        ({"visual": [2], "text": [2]}, {"visual": 1}),
     ],
 )
-def test_rows_of_different_encoders_are_refused(dims):
+def test_rows_of_different_encoders_are_refused(dims, text_of):
     with pytest.raises(ValueError, match="both by the same encoder"):
-        System(Config(), {}, dims)
+        System(Config(text_of=text_of), {}, dims)
+
+
+# Several sources
+
+
+def of_sources(texts, sources, task, text_of=None, duration_s=8.0, **settings):
+    """Ask for one query: `texts` are those of each feature, `sources` rows of 2 s."""
+    config = Config(tasks=["moments", "highlights"], text_of=text_of or {}, **settings)
+    dims = {name: [len(rows[0])] for name, rows in sources.items()} | {"text": [len(rows[0]) for rows in texts]}
+    system = System(config, {}, dims)
+    rows = {name: [timed(values)] for name, values in sources.items()} | {"text": [timed(values) for values in texts]}
+    item = Item("q", "v", "", duration_s, rows)
+    assert system.skip_reason(item, False) is None
+    return list(system.predict(system.network(), {"items": [item]}, None, task))
+
+
+def timed(values):
+    values = np.array(values, np.float32)
+    starts = 2.0 * np.arange(len(values))
+    return FeatureRows(values, np.stack([starts, starts + 2], axis=1))
+
+
+def test_what_two_sources_find_is_put_into_one_order_by_rank():
+    seen, said = [ACROSS, UP, ACROSS, ACROSS], [ACROSS, UP, ACROSS, UP]
+    merge = ThresholdMerge(min_clips=1, gap=1)
+    spans = of_sources([[UP]], {"visual": seen, "speech": said}, "moments", threshold_merge=merge)
+    assert [(span.rank, span.start_s, span.end_s) for span in spans] == [(0, 2, 4), (1, 6, 8)]
+    assert [span.score for span in spans] == pytest.approx([2 / 61, 1 / 62])
+    [highlights] = of_sources([[UP]], {"visual": seen, "speech": said}, "highlights")
+    # Ranks of the pictures: 3, 1, 3, 3 (the mean of 2 to 4); of the speech: 3.5, 1.5, 3.5, 1.5.
+    expected = [1 / 63 + 1 / 63.5, 1 / 61 + 1 / 61.5, 1 / 63 + 1 / 63.5, 1 / 63 + 1 / 61.5]
+    np.testing.assert_allclose(highlights.scores, expected)
+
+
+def test_sources_of_other_encoders_have_a_text_of_their_own():
+    texts, text_of = [[[1, 0]], [[0, 0, 1]]], {"speech": 1}
+    sources = {"visual": [UP, UP, ACROSS, UP], "speech": [[0, 1, 0], [0, 1, 0], [0, 0, 1], [0, 1, 0]]}
+    [span] = of_sources(texts, sources, "moments", text_of, threshold_merge=MERGE)
+    assert (span.start_s, span.end_s, span.score) == (4, 6, pytest.approx(2 / 61))
+
+
+@pytest.mark.parametrize("silent", [np.zeros((0, 2)), np.zeros((4, 2)), [UP] * 4])
+def test_a_source_that_tells_nothing_leaves_the_answer_to_the_others(silent):
+    sources = {"visual": [ACROSS, ACROSS, UP, ACROSS], "captions": np.reshape(silent, (-1, 2))}
+    rows = {name: [timed(np.reshape(values, (-1, 2)))] for name, values in sources.items()}
+    system = System(
+        Config(tasks=["moments", "highlights"], threshold_merge=MERGE),
+        {},
+        {"visual": [2], "captions": [2], "text": [2]},
+    )
+    item = Item("q", "v", "", 8.0, {**rows, "text": [timed([UP])]})
+    [span] = system.predict(system.network(), {"items": [item]}, None, "moments")
+    assert (span.start_s, span.end_s, span.score) == (4, 6, pytest.approx(1 / 61))
+    [highlights] = system.predict(system.network(), {"items": [item]}, None, "highlights")
+    assert np.argmax(highlights.scores) == 2
+
+
+def test_a_video_of_which_no_source_tells_anything_is_one_moment_or_left_out():
+    sources = {"visual": [UP] * 4, "captions": [ACROSS] * 4}
+    [span] = of_sources([[UP]], sources, "moments")
+    assert (span.start_s, span.end_s) == (0, 8)
+    system = System(Config(tasks=["moments"]), {}, {"visual": [2], "captions": [2], "text": [2]})
+    none = timed(np.zeros((0, 2)))
+    item = Item("q", "v", "", 8.0, {"visual": [none], "captions": [none], "text": [timed([UP])]})
+    assert system.skip_reason(item, False) == "no captions or visual rows"
+
+
+def test_videos_are_ranked_by_several_sources_and_one_may_miss_some():
+    def video(name, seen, said):
+        return Item(name, name, "", 5.0, {"visual": [timed([seen])], "speech": [timed(said)]}, is_video=True)
+
+    system = System(Config(keep=2), {}, {"visual": [2], "speech": [2], "text": [2]})
+    corpus = [video("a", [1, 0.1], np.zeros((0, 2))), video("b", [1, 1], [[1, 0]]), video("c", [0, 1], [[0, 1]])]
+    assert all(system.skip_reason(item, False) is None for item in corpus)
+    query = Item("q", "", "", 5.0, {"text": [timed([ACROSS])]})
+    [unit] = system.units([query, *corpus], "videos")
+    found = list(system.predict(system.network(), system.collate([system.sample(unit, None)]), None, "videos"))
+    # Pictures: a, b, c, of which two are kept; speech: b, c.
+    assert [(r.rank, r.video_id) for r in found] == [(0, "b"), (1, "a")]
+    assert [r.score for r in found] == pytest.approx([1 / 62 + 1 / 61, 1 / 61])
 
 
 def scored(scores, times):
@@ -150,10 +237,6 @@ def asked(texts, rows, times, duration_s=8.0, stream="captions", task="moments",
     return list(system.predict(system.network(), system.collate([system.sample(unit, None)]), None, task))
 
 
-UP, ACROSS = [0, 1], [1, 0]
-MERGE = ThresholdMerge(min_clips=1)
-
-
 @pytest.mark.parametrize("stream", ["visual", "captions", "labels", "speech"])
 def test_a_moment_is_where_the_rows_are_like_the_query(stream):
     rows, times = [ACROSS, UP, UP, ACROSS], [[0, 2], [2, 4], [4, 6], [6, 8]]
@@ -171,6 +254,13 @@ def test_rows_are_brought_to_clips_unless_they_are_the_clips():
     assert (span.start_s, span.end_s) == (2, 3)
     [highlights] = asked([UP], rows, times, 7.0, task="highlights", clip_s=None)
     assert highlights.scores == (0, 1, 0)
+
+
+def test_saliency_may_be_the_mean_over_neighbouring_clips():
+    rows, times = [UP, ACROSS, ACROSS, UP, ACROSS, ACROSS], [[2 * i, 2 * i + 2] for i in range(6)]
+    [highlights] = asked([UP], rows, times, 12.0, task="highlights", saliency_clips=3)
+    # The first and the last clip stand for those beyond.
+    np.testing.assert_allclose(highlights.scores, [2 / 3, 1 / 3, 1 / 3, 1 / 3, 1 / 3, 0], atol=1e-7)
 
 
 def test_a_moment_ends_with_its_video():

@@ -36,6 +36,22 @@ def test_the_gap_is_counted_from_the_last_clip_of_the_span():
     assert merged([1.0, 0.0, 1.0, 0.0, 1.0], min_clips=3, gap=2)[0] == [[0, 5, 1.0]]
 
 
+def test_a_span_may_be_judged_by_all_its_clips():
+    scores = [0.0, 0.65, 0.0, 1.0, 0.0]
+    assert merged(scores, min_clips=2)[0] == [[1, 4, pytest.approx(0.5 + 0.5 * 0.825)]]
+    assert merged(scores, min_clips=2, mean_of="span")[0] == [[1, 4, pytest.approx(0.5 + 0.5 * 0.55)]]
+
+
+def test_the_mean_of_the_wordings_may_count_as_one_more():
+    scores = [[1.0, 0.8, 0.0, 0.0], [0.0, 0.8, 1.0, 0.0]]
+    options = {"min_clips": 1, "gap": 1}
+    assert merged(scores, **options)[0] == [[0, 1, 1.0], [2, 3, 1.0]]
+    spans, salient = merged(scores, **options, mean_wording=True)
+    assert spans == [[0, 1, 1.0], [2, 3, 1.0], [1, 2, 1.0]]
+    assert salient == merged(scores)[1]
+    assert merged(scores[0], **options, mean_wording=True) == merged(scores[0], **options)
+
+
 def test_texts_are_pooled_and_what_overlaps_a_better_span_as_much_as_allowed_is_dropped():
     scores = [[1.0, 1.0, 1.0, 1.0, 1.0, 0.0], [0.0, 1.0, 1.0, 1.0, 0.68, 0.0]]
     spans, salient = merged(scores, min_clips=4, nms_threshold=0.76)

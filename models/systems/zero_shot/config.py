@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt
 
 
 class ThresholdMerge(BaseModel):
@@ -18,6 +18,12 @@ class ThresholdMerge(BaseModel):
     )
     gap: int = Field(
         6, gt=0, description="a clip above the threshold joins a span that ends at most so many clips before it"
+    )
+    mean_wording: bool = Field(
+        False, description="the mean of the scores that several wordings give counts as one wording more"
+    )
+    mean_of: Literal["kept", "span"] = Field(
+        "kept", description="clips of a span whose mean is half of its score: those that are kept, or all"
     )
     nms_threshold: float = Field(0.95, gt=0, le=1, description="IoU with a better span from which a span is dropped")
 
@@ -80,6 +86,16 @@ class Config(BaseModel):
         gt=0,
         description="`threshold_merge`: seconds of the clips that scores are averaged over, by time; clips without a "
         "row get the worst score; null: the rows are the clips",
+    )
+    saliency_clips: int = Field(
+        1,
+        gt=0,
+        description="highlights: the score of a clip of 2 s is the mean over so many (odd), it in their middle",
+    )
+    text_of: dict[str, NonNegativeInt] = Field(
+        default_factory=dict,
+        description="which feature of the stream `text`, from 0, a stream is compared with, where several streams need "
+        "different encoders; 0 where nothing is said",
     )
     max_spans: int | None = Field(10, gt=0, description="most moments of a query, the best first; null: all")
     threshold_merge: ThresholdMerge = ThresholdMerge()

@@ -7,7 +7,7 @@ import numpy as np
 
 from models.systems.interface import FeatureRows
 from models.systems.zero_shot.config import Config
-from models.systems.zero_shot.moments import merged_moments
+from models.systems.zero_shot.moments import localised
 from models.systems.zero_shot.ranking import directions
 from models.systems.zero_shot.timed_scores import TimedScores, usable_rows
 
@@ -33,7 +33,7 @@ class Corpus:
     Parameters
     ----------
     videos : id -> rows; those without any are left out
-    config : how moments are made, by `threshold_merge`
+    config : how moments are made
     """
 
     def __init__(self, videos: Mapping[str, FeatureRows], config: Config) -> None:
@@ -59,7 +59,8 @@ class Corpus:
         keep : most moments
         least : score that a moment must have
         """
-        scores = self._rows @ directions(text[None])[0]
+        [text] = directions(text[None])
+        scores = self._rows @ text
         best = np.maximum.reduceat(scores, self._starts)
         found: list[Moment] = []
         for number in np.argsort(-best, kind="stable"):
@@ -67,7 +68,7 @@ class Corpus:
             worst_kept = found[keep - 1].score if len(found) >= keep else least
             if best[number] < max(worst_kept, least):
                 break
-            found = sorted([*found, *self._in_video(number, scores)], key=lambda moment: -moment.score)
+            found = sorted([*found, *self._in_video(number, text, scores)], key=lambda moment: -moment.score)
         return [moment for moment in found[:keep] if moment.score >= least]
 
     def row_at(self, video_id: str, time_s: float) -> np.ndarray | None:
@@ -81,10 +82,11 @@ class Corpus:
         nearest = np.lexsort((np.abs(times.mean(axis=1) - time_s), away_s))[0]
         return self._rows[rows][nearest] if away_s[nearest] <= REACH_S else None
 
-    def _in_video(self, number: int, scores: np.ndarray) -> list[Moment]:
+    def _in_video(self, number: int, text: np.ndarray, scores: np.ndarray) -> list[Moment]:
         rows = slice(self._starts[number], self._ends[number])
         own, times = scores[rows], self._times[rows]
-        spans = merged_moments(TimedScores(own[None], times), float(times[:, 1].max()), self._config)
+        scored, end_s = TimedScores(own[None], times), float(times[:, 1].max())
+        spans = localised(text[None], self._rows[rows], scored, end_s, self._config)
         found = []
         for start, end, _ in spans:
             inside = (times[:, 0] < end) & (times[:, 1] > start)

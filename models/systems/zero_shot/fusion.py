@@ -1,8 +1,10 @@
-"""One list of moments out of several, by rank: scores of different encoders cannot be compared."""
+"""One list out of several, by rank: scores of different encoders cannot be compared."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+
+import numpy as np
 
 from models.systems.zero_shot.corpus import Moment
 
@@ -44,6 +46,36 @@ def fused(lists: Sequence[Sequence[Moment]]) -> list[FusedMoment]:
                 known.sources.append(source)
                 known.weight += weight
     return sorted(found, key=lambda each: -each.weight)
+
+
+def fused_spans(lists: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the spans of one video, float64 (n, 3): start, end, weight, best first.
+
+    Parameters
+    ----------
+    lists : (n, 3) each: start, end, score, best first
+    """
+    found = fused([[Moment("", *span) for span in spans.tolist()] for spans in lists])
+    return np.array([[each.moment.start_s, each.moment.end_s, each.weight] for each in found])
+
+
+def fused_names(lists: Sequence[Sequence[tuple[str, float]]]) -> list[tuple[str, float]]:
+    """Return the names of all lists, each of name and score, best first, and the weight of each."""
+    weights: dict[str, float] = {}
+    for named in lists:
+        for rank, (name, _) in enumerate(named, 1):
+            weights[name] = weights.get(name, 0.0) + 1 / (DAMPING + rank)
+    return sorted(weights.items(), key=lambda entry: -entry[1])
+
+
+def fused_clips(scores: np.ndarray) -> np.ndarray:
+    """Return a weight for every clip, float64 (T,), of scores (lists, T); equal scores share their mean rank."""
+    return np.sum([1 / (DAMPING + _mean_ranks(row)) for row in scores], axis=0)
+
+
+def _mean_ranks(scores: np.ndarray) -> np.ndarray:
+    _, places, counts = np.unique(-scores, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
 
 
 def _are_one(first: Moment, second: Moment) -> bool:

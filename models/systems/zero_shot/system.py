@@ -1,4 +1,4 @@
-"""Zero-shot answers as the workflow sees them: nothing is trained, rows of one encoder are compared."""
+"""Zero-shot answers as the workflow sees them: nothing is trained, rows of an encoder are compared."""
 
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 
 from models.systems import interface
-from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, Item, Ranked, Saliency, Span, at_hand
-from models.systems.zero_shot.moments import in_seconds, merged_moments
+from models.systems.interface import SALIENCY_CLIP_S, Answer, Batch, FeatureRows, Item, Ranked, Saliency, Span, at_hand
+from models.systems.zero_shot.fusion import fused_clips, fused_names, fused_spans
+from models.systems.zero_shot.moments import localised
 from models.systems.zero_shot.ranking import best_videos, directions, mean_row
-from models.systems.zero_shot.segments import ranked, segment_spans
+from models.systems.zero_shot.temporal_clusters import smoothed
 from models.systems.zero_shot.threshold_merge import saliency
 from models.systems.zero_shot.timed_scores import timed_scores, usable_rows
-from models.systems.zero_shot.watershed import watershed_spans
 
 TEXT = "text"
 
@@ -22,27 +22,35 @@ TEXT = "text"
 class System(interface.System):
     """Compares the rows of a query's texts with those of a video: its pictures, captions, labels or lines of speech.
 
-    The stream that is not `text` is what the videos are known by. Several rows of a query are other wordings of it.
+    Every stream but `text` is a source: what the videos are known by. What several sources answer is fused by rank.
+    Several rows of a query are other wordings of it.
     """
 
     def __init__(self, config: Any, fitted: dict[str, Any], stream_dims: Mapping[str, Sequence[int]]) -> None:
         super().__init__(config, fitted, stream_dims)
-        known_by = sorted(set(self.stream_dims) - {TEXT})
-        widths = [dims for dims in self.stream_dims.values() if len(dims) == 1]
-        if len(known_by) != 1 or len(widths) != 2 or widths[0] != widths[1]:
+        texts = list(self.stream_dims.get(TEXT, ()))
+        self._text_of = {name: self.config.text_of.get(name, 0) for name in sorted(set(self.stream_dims) - {TEXT})}
+        is_comparable = all(
+            list(self.stream_dims[source]) == texts[number : number + 1] for source, number in self._text_of.items()
+        )
+        named = (
+            set(self._text_of.values()) == set(range(len(texts))) and self.config.text_of.keys() <= self._text_of.keys()
+        )
+        if not (is_comparable and named and texts):
             raise ValueError(
-                "zero_shot compares rows of queries (stream text) with rows of videos (one other stream: visual, "
-                "captions, labels or speech), one feature of each and both by the same encoder; found the widths "
-                f"{self.stream_dims}"
+                "zero_shot compares rows of queries (stream text) with rows of videos (other streams: visual, "
+                "captions, labels or speech), one feature of each and both by the same encoder; where streams need "
+                f"several encoders, `text_of` says which feature of text is whose; found the widths {self.stream_dims} "
+                f"and text_of {dict(self.config.text_of)}"
             )
-        [self.known_by] = known_by
 
     def skip_reason(self, item: Item, training: bool) -> str | None:
         """Return why an item cannot be used: a query without a row, a video without rows that would be looked into."""
-        needed = [self.known_by] if item.is_video else [TEXT]
-        if not item.is_video and set(self.tasks) - {"videos"}:
-            needed.append(self.known_by)
-        return next((f"no {stream} rows" for stream in needed if not item.streams[stream][0].n_rows), None)
+        if not item.is_video and not all(rows.n_rows for rows in item.streams[TEXT]):
+            return f"no {TEXT} rows"
+        if (item.is_video or set(self.tasks) - {"videos"}) and not self._sources_of(item):
+            return f"no {' or '.join(self._text_of)} rows"
+        return None
 
     def units(self, items: Sequence[Item], task: str | None = None) -> list[Any]:
         """Return the items; all queries and videos as one where they are ranked against one another."""
@@ -54,11 +62,11 @@ class System(interface.System):
             return {"query": at_hand([unit])[0]}
         queries = [item for item in unit if not item.is_video]
         corpus = [item for item in unit if item.is_video]
-        rows = np.zeros((len(corpus), self.stream_dims[self.known_by][0]), dtype=np.float32)
-        for number, video in enumerate(corpus):
-            rows[number] = mean_row(video.streams[self.known_by][0].read(), self.config.frames)
-        texts = [item.streams[TEXT][0].read(slice(1))[0] for item in queries]
-        return {"queries": queries, "corpus": corpus, "texts": directions(np.stack(texts)), "rows": rows}
+        texts = {
+            source: directions(np.stack([item.streams[TEXT][number].read(slice(1))[0] for item in queries]))
+            for source, number in self._text_of.items()
+        }
+        return {"queries": queries, "texts": texts, "corpora": {name: self._corpus(corpus, name) for name in texts}}
 
     def collate(self, samples: Sequence[dict[str, Any]]) -> Batch:
         """Return the queries, or the one sample of a ranking."""
@@ -80,38 +88,66 @@ class System(interface.System):
             yield from answer(item)
 
     def _moments(self, item: Item) -> Iterable[Span]:
-        localise = {"threshold_merge": self._merged, "segments": self._segments, "watershed": self._watershed}
-        spans = localise[self.config.localiser](item)
+        found = [self._found(item, source) for source in self._telling(item)]
+        spans = found[0] if len(self._text_of) == 1 else fused_spans(found)
         for rank, (start, end, score) in enumerate(spans[: self.config.max_spans].tolist()):
             yield Span(item.id, item.video_id, rank, start, min(end, item.duration_s), score)
 
-    def _merged(self, item: Item) -> np.ndarray:
-        return merged_moments(self._scored(item), item.duration_s, self.config)
-
-    def _segments(self, item: Item) -> np.ndarray:
-        rows, texts = self._rows(item), item.streams[TEXT][0].read()
-        spans = [segment_spans(rows.values[:, None], text, self.config.segments) for text in texts]
-        return in_seconds(ranked(np.concatenate(spans)), rows.times)
-
-    def _watershed(self, item: Item) -> np.ndarray:
-        rows = self._rows(item)
-        scored = timed_scores(item.streams[TEXT][0].read(), rows)
-        return in_seconds(watershed_spans(rows.values, scored.scores, self.config.watershed), rows.times)
+    def _found(self, item: Item, source: str) -> np.ndarray:
+        texts, rows = self._texts(item, source), self._rows(item, source)
+        return localised(texts, rows.values, timed_scores(texts, rows), item.duration_s, self.config)
 
     def _saliency(self, item: Item) -> Iterable[Saliency]:
         n_clips = max(1, int(item.duration_s / SALIENCY_CLIP_S))
-        scores = saliency(self._scored(item).on_clips(SALIENCY_CLIP_S, n_clips).scores)
+        of_sources = np.stack(
+            [
+                saliency(self._scored(item, source).on_clips(SALIENCY_CLIP_S, n_clips).scores)
+                for source in self._telling(item)
+            ]
+        )
+        smooth = smoothed(of_sources.T, self.config.saliency_clips).T
+        scores = smooth[0] if len(self._text_of) == 1 else fused_clips(smooth)
         yield Saliency(item.id, item.video_id, tuple(scores.tolist()))
 
-    def _scored(self, item: Item) -> Any:
-        return timed_scores(item.streams[TEXT][0].read(), self._rows(item))
+    def _scored(self, item: Item, source: str) -> Any:
+        return timed_scores(self._texts(item, source), self._rows(item, source))
 
-    def _rows(self, item: Item) -> interface.FeatureRows:
-        return usable_rows(item.streams[self.known_by][0], item.duration_s)
+    def _texts(self, item: Item, source: str) -> np.ndarray:
+        return item.streams[TEXT][self._text_of[source]].read()
+
+    def _rows(self, item: Item, source: str) -> FeatureRows:
+        return usable_rows(item.streams[source][0], item.duration_s)
+
+    def _sources_of(self, item: Item) -> list[str]:
+        return [source for source in self._text_of if item.streams[source][0].n_rows]
+
+    def _telling(self, item: Item) -> list[str]:
+        """Return the sources whose scores differ in the video, or the first that has rows: one answer is given."""
+        known = self._sources_of(item)
+        if len(known) == 1:
+            return known
+        return [name for name in known if np.ptp(self._scored(item, name).scores, axis=1).any()] or known[:1]
+
+    def _corpus(self, videos: Sequence[Item], source: str) -> tuple[list[str], np.ndarray]:
+        """Return the ids of the videos that have rows, and the direction of each, (N, D)."""
+        known = [video for video in videos if video.streams[source][0].n_rows]
+        rows = np.zeros((len(known), self.stream_dims[source][0]), dtype=np.float32)
+        for number, video in enumerate(known):
+            rows[number] = mean_row(video.streams[source][0].read(), self.config.frames)
+        return [video.video_id for video in known], rows
 
     def _ranking(self, batch: Batch) -> Iterator[Ranked]:
-        names = [video.video_id for video in batch["corpus"]]
-        best_of = best_videos(batch["texts"], batch["rows"], names, self.config.keep, self.config.block)
-        for query, (best, scores) in zip(batch["queries"], best_of, strict=True):
-            for rank, (number, score) in enumerate(zip(best.tolist(), scores.tolist(), strict=True)):
-                yield Ranked(query.id, rank, names[number], score)
+        corpora = {source: corpus for source, corpus in batch["corpora"].items() if corpus[0]}
+        lists = [
+            _named(best_videos(batch["texts"][source], rows, names, self.config.keep, self.config.block), names)
+            for source, (names, rows) in corpora.items()
+        ]
+        for query, *found in zip(batch["queries"], *lists, strict=bool(lists)):
+            best = found[0] if len(self._text_of) == 1 else fused_names(found)[: self.config.keep]
+            for rank, (name, score) in enumerate(best):
+                yield Ranked(query.id, rank, name, score)
+
+
+def _named(found: Iterable[tuple[np.ndarray, np.ndarray]], names: Sequence[str]) -> Iterator[list[tuple[str, float]]]:
+    for best, scores in found:
+        yield [(names[number], score) for number, score in zip(best.tolist(), scores.tolist(), strict=True)]

@@ -21,6 +21,8 @@ def merged_spans(scores: np.ndarray, options: ThresholdMerge) -> np.ndarray:
     Source: YoucanBaby/VTG-GPT, `infer_qvhighlights.py`. A text whose scores are all equal says nothing and is left out;
     if all are like that, the whole video is the one span. The published code divides by zero there.
     """
+    if options.mean_wording and len(scores) > 1:
+        scores = np.concatenate([scores, np.mean(scores, axis=0, keepdims=True)])
     telling = _telling(scores)
     if not telling:
         return np.array([[0.0, np.shape(scores)[1], FLAT]])
@@ -50,7 +52,13 @@ def _spans(scores: np.ndarray, options: ThresholdMerge) -> np.ndarray:
     """Return first clip, last clip and score of the spans of one text, float64 (n, 3)."""
     kept = np.flatnonzero(scores > _threshold(scores, options))
     runs = np.split(kept, np.flatnonzero(np.diff(kept) > options.gap) + 1)
-    return np.array([[run[0], run[-1], 0.5 * len(run) / len(kept) + 0.5 * scores[run].mean()] for run in runs])
+    counted = [run if options.mean_of == "kept" else slice(run[0], run[-1] + 1) for run in runs]
+    return np.array(
+        [
+            [run[0], run[-1], 0.5 * len(run) / len(kept) + 0.5 * scores[clips].mean()]
+            for run, clips in zip(runs, counted, strict=True)
+        ]
+    )
 
 
 def _apart(spans: np.ndarray, threshold: float) -> np.ndarray:

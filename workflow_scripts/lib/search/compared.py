@@ -51,8 +51,12 @@ class Compared:
         return f"; {', '.join(lost)} cannot be had. Without any download: {instead}" if lost else ""
 
 
-def compared_by(configuration: Configuration, dataset: str, system: str) -> Compared:
+def compared_by(configuration: Configuration, dataset: str, system: str, localiser: str | None = None) -> Compared:
     """Return what a system compares on a dataset.
+
+    Parameters
+    ----------
+    localiser : instead of the system's own
 
     Raises
     ------
@@ -67,6 +71,11 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
         )
     streams = {stream: content.names[0] for stream, content in described.streams.items()}
     text = streams.pop("text")
+    if len(streams) > 1:
+        raise UserError(
+            f"--system {system}: compares {' and '.join(streams)}; a search fuses systems of one of them each, by "
+            f"several options: --system {' --system '.join(OFFLINE)}"
+        )
     [(stream, feature)] = streams.items()
     named = configuration.feature(dataset, feature)
     features = [feature, text, *([named.of] if isinstance(named, TranscriptFeature) else [])]
@@ -79,4 +88,5 @@ def compared_by(configuration: Configuration, dataset: str, system: str) -> Comp
     files = {weight_path(entry, configuration.root.paths.weights): None for entry in entries if not shipped_path(entry)}
     missing = [str(file) for file in files if not file.is_file()]
     recipes = [settings[name]["recipe"] for name in features]
-    return Compared(system, stream, feature, settings[text], recipes, missing, config)
+    own = config if localiser is None else config.model_copy(update={"localiser": localiser})
+    return Compared(system, stream, feature, settings[text], recipes, missing, own)

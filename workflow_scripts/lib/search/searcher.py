@@ -26,6 +26,7 @@ class Searcher:
     ----------
     dataset, system : names
     make : lets the workflow make files and returns whether it did
+    localiser : how moments are made; None: as the system's settings say
 
     Raises
     ------
@@ -34,9 +35,14 @@ class Searcher:
     """
 
     def __init__(
-        self, configuration: Configuration, dataset: str, system: str, make: Callable[[list[str]], bool]
+        self,
+        configuration: Configuration,
+        dataset: str,
+        system: str,
+        make: Callable[[list[str]], bool],
+        localiser: str | None = None,
     ) -> None:
-        found, compared = configuration.dataset(dataset), compared_by(configuration, dataset, system)
+        found, compared = configuration.dataset(dataset), compared_by(configuration, dataset, system, localiser)
         self.stream = compared.stream
         self._index = SearchIndex(Path("results") / dataset, found, compared)
         self._encode = TextRows(compared.text)
