@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length, wrong_rate
+from workflow_scripts.lib.extraction.imports import (
+    MISSING,
+    implausible_length,
+    import_times,
+    report_lines,
+    wrong_length,
+    wrong_rate,
+)
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source
 from workflow_scripts.lib.store.id_patterns import (
@@ -79,13 +86,18 @@ class ImportedShard:
             except UnreadableFile as error:
                 yield _failed(row_id, f"unreadable: {error}")
                 continue
+            duration_s = self._durations[row_id]
+            implausible = implausible_length(self._recipe, len(values), duration_s)
+            if implausible:
+                yield _failed(row_id, f"wrong length: {implausible}, which is implausible")
+                continue
             dtype, largest = self._recipe["store_dtype"], np.abs(values).max()
             if largest > np.finfo(dtype).max:
                 yield _failed(
                     row_id, f"unreadable: its value {largest:g} does not fit {dtype}; set `store_dtype: float32`"
                 )
                 continue
-            duration_s, self._lengths[row_id] = self._durations[row_id], len(values)
+            self._lengths[row_id] = len(values)
             wrong = wrong_length(self._recipe, len(values), duration_s)
             if wrong and self._recipe["on_wrong_length"] == "fail":
                 yield _failed(row_id, f"wrong length: {wrong}")

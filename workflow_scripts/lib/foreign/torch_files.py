@@ -121,7 +121,7 @@ def state_of(content: Any, path: Path, key: str | None = None) -> dict[str, Any]
 
 
 def tensor_values(tensor: Any, where: str) -> np.ndarray:
-    """Return the numbers of a tensor.
+    """Return the numbers of a tensor, or of an array of numpy in its place.
 
     Raises
     ------
@@ -130,6 +130,8 @@ def tensor_values(tensor: Any, where: str) -> np.ndarray:
     """
     import torch
 
+    if isinstance(tensor, np.ndarray):
+        return tensor
     if not isinstance(tensor, torch.Tensor):
         raise UnreadableFile(f"{where}: expected a tensor, found {type(tensor).__name__}")
     if tensor.is_meta:
