@@ -240,7 +240,7 @@ def npy(
         (npy("(-4, 3)"), r"claims \(-4, 3\) numbers"),
         (npy("(4, 3)", content=b""), "Failed to read all data"),
         (b"\xef\xbb\xbf<!DOCTYPE html>", "a web page instead of the file"),
-        (b"<Error><Code>AccessDenied</Code></Error>", "such as a server's error"),
+        (b"<Error><Code>AccessDenied</Code></Error>", "an XML page, such as a server's error"),
         (b'{"error": "not found"}', "a server's error instead of the file"),
         (b"/annex/objects/SHA256E-s1--a.npy\n", "a pointer of git-annex instead of the file"),
         (pickle.dumps(VALUES), "no file that numpy.save writes"),

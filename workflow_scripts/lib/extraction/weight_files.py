@@ -27,7 +27,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     content = state_of(read_torch(path, mapped=True), path)
     for key in CHECKPOINT_KEYS:
         if isinstance(content.get(key), dict):
-            content = content[key]
+            content = state_of(content, path, key)
             break
     return {name.removeprefix("module."): value for name, value in content.items()}
 

@@ -47,7 +47,9 @@ def read_npy(file: IO[bytes], held: int, where: str) -> np.ndarray:
     file.seek(start)
     try:
         shape, _, dtype = _HEADERS[version](file)
-        claimed = math.prod(map(int, shape)) * dtype.itemsize
+        if any(type(size) is not int for size in shape):
+            raise ValueError("a size that is no number")
+        claimed = math.prod(shape) * dtype.itemsize
     except Exception as error:  # Text is read as Python there, and numpy shows what it is read as.
         raise UnreadableFile(f"{where}: has a damaged header") from error
     if dtype.hasobject:

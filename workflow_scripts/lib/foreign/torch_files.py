@@ -117,6 +117,11 @@ def state_of(content: Any, path: Path, key: str | None = None) -> dict[str, Any]
         content = content[key]
     if not isinstance(content, Mapping):
         raise UnreadableFile(f"{path}: expected a state dict, found {type(content).__name__}. {_REMEDY}.")
+    for name, value in content.items():
+        if not isinstance(name, str):
+            raise UnreadableFile(f"{path}: expected tensors by name, found one called {name!r}. {_REMEDY}.")
+        if getattr(value, "is_meta", False):
+            raise UnreadableFile(f"{path}: {name} is a tensor on the device `meta`, without numbers. {_REMEDY}.")
     return dict(content)
 
 
