@@ -72,9 +72,9 @@ def test_weights_and_checkpoints_that_are_dated_in_the_future_are_refused_while_
         os.utime(path, (0, time.time() + 3600))
     with pytest.raises(UserError, match=rf"{weights}: is dated .* the rows made from it .*`touch {weights}`"):
         Plan({}, CONFIG).features.weights("demo", "cnn14")
-    plan = Plan({"systems": {"img": {"checkpoint_file": "published.pt"}}}, CONFIG)
+    plan = Plan({"systems": {"mrnet": {"checkpoint_file": "published.pt"}}}, CONFIG)
     with pytest.raises(UserError, match=r"published\.pt: is dated .* the checkpoint made from it .*`touch publ"):
-        plan.systems.checkpoint_file("demo", "img")
+        plan.systems.checkpoint_file("charades", "mrnet")
 
 
 def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here):
