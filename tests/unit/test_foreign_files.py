@@ -82,6 +82,26 @@ def test_hostile_weights_are_named_with_what_they_are(name, found, loader):
         assert "weights_only" not in str(raised.value)
 
 
+def test_files_of_word_vectors_are_looked_into_before_their_words_are_known(tmp_path):
+    path, read = tmp_path / "glove.txt", LOADERS["word vectors"]
+    path.write_text("the 0.1 -2e-3\n")
+    assert read(path) == path
+    with zipfile.ZipFile(tmp_path / "glove.zip", "w") as archive:
+        archive.write(path)
+    whole = (tmp_path / "glove.zip").read_bytes()
+    assert read(tmp_path / "glove.zip")
+    for content, found in {
+        b"<!DOCTYPE html>\n<html>": "a web page instead of the file",
+        b"hello\n": "its first line holds no numbers",
+        b"the word comes first\n": "could not convert string to float",
+        whole[:40]: "its first line holds no numbers|could not convert|not UTF-8",
+        b"\x80\x81": "its text is not UTF-8",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"glove\.txt: .*{found}"):
+            read(path)
+
+
 def test_a_file_that_is_not_there_or_empty_is_named(tmp_path):
     (tmp_path / "empty.pt").touch()
     for name, found in {"none.pt": "no such file", "empty.pt": "an empty file"}.items():
