@@ -21,7 +21,7 @@ MEDIA = {
     "frames": ("decode", "decode_program", "decode_pyav", "frame_request", "containers", "ffmpeg"),
     "images": ("image_folder",),
     "sound": ("audio", "containers", "ffmpeg"),
-    "probe": ("probe", "survey", "containers"),
+    "probe": ("probe", "plausible", "survey", "containers"),
 }
 """Part -> modules of `media`. Sampling starts from the times of the frames, which `probe` finds."""
 PREDICTION = ("prediction", "variants", "answer_journal")

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -32,7 +33,9 @@ def main() -> None:
             f"  {video_id}: {status} ({reason})" for video_id, status, reason in bad[:LISTED_IN_MESSAGE]
         )
         more = f"\n  and {len(bad) - LISTED_IN_MESSAGE} more" if len(bad) > LISTED_IN_MESSAGE else ""
-        found = f"{len(bad)} of {len(manifest)} videos cannot be used:\n{listing}{more}\nAll of them: {problems}"
+        # A terminal shows the first line only.
+        counts = ", ".join(f"{n} {status}" for status, n in Counter(status for _, status, _ in bad).items())
+        found = f"{len(bad)} of {len(manifest)} videos cannot be used: {counts}; why: {problems}\n{listing}{more}"
         if args.on_bad_video == "fail":
             raise UserError(
                 f"{found}\nRepair or replace these files, take them out of the annotations, or set `on_bad_video: skip`"

@@ -16,6 +16,7 @@ from workflow_scripts.lib.store.shard_job import Computed, Wanted
 from workflow_scripts.lib.store.shards import is_in_shard
 from workflow_scripts.lib.store.tables import read_table
 
+_LONGEST_QUERY_S = 3600.0
 MISSING_FILE = "missing"
 """Digest of a sound file that is not there: once it is, its query is encoded."""
 
@@ -35,7 +36,9 @@ def main() -> None:
         stalls.enter("compute")
         for query_id in missing:
             try:
-                wave = read_audio(paths[query_id], recipe["sample_rate"], ffmpeg, recipe["resampler"])
+                wave = read_audio(
+                    paths[query_id], recipe["sample_rate"], ffmpeg, recipe["resampler"], longest_s=_LONGEST_QUERY_S
+                )
                 if not len(wave):
                     raise UserError(f"{paths[query_id]}: no sound in it")
             except UserError as error:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from workflow_scripts.lib.datasets.video_folder import located
 from workflow_scripts.lib.errors import run_entry_point
-from workflow_scripts.lib.media.probe import Plausible
+from workflow_scripts.lib.media.plausible import Plausible
 from workflow_scripts.lib.media.survey import Survey, survey_videos
 from workflow_scripts.lib.store.digest import content_digest
 from workflow_scripts.lib.store.settings_files import add_settings_options, read_settings

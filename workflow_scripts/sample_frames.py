@@ -27,11 +27,11 @@ def main() -> None:
     settings = read_settings(args.settings, args.key)
     folder, rule = Path(settings["videos"]), settings["sampling"]
     started = time.monotonic()
-    media = read_table(args.media, ["video_id", "digest", "path", "status"]).to_pylist()
+    media = read_table(args.media, ["video_id", "digest", "path", "status", "stream_index"]).to_pylist()
     usable = [row for row in media if row["status"] == "ok"]
     rows = [
         {"video_id": row["video_id"], "digest": row["digest"]}
-        | plan_row(functools.partial(frame_times, folder / row["path"]), rule)
+        | plan_row(functools.partial(frame_times, folder / row["path"], row["stream_index"]), rule)
         for row in usable
     ]
     for row in rows:

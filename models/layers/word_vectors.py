@@ -36,7 +36,8 @@ def tokenise(sentence: str) -> list[str]:
 
 
 @contextmanager
-def _lines_of(path: Path) -> Iterator[TextIO]:
+def lines_of(path: Path) -> Iterator[TextIO]:
+    """Open a text file, or the first one in a zip."""
     if not zipfile.is_zipfile(path):
         with path.open(encoding="utf-8") as lines:
             yield lines
@@ -65,7 +66,7 @@ def read_word_vectors(path: Path, dim: int, wanted: Collection[str]) -> dict[str
     """
     vectors: dict[str, np.ndarray] = {}
     has_valid_line = False
-    with _lines_of(path) as lines:
+    with lines_of(path) as lines:
         for line in lines:
             stripped = line.strip()
             # Splitting a line into its numbers costs most; it is needed for the wanted words only.

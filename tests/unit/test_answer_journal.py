@@ -105,6 +105,17 @@ def test_half_a_line_is_thrown_away(tmp_path):
     assert answers_of(Drawing(0), path) == answers_of(Drawing(), tmp_path / "again")
 
 
+@pytest.mark.parametrize("rest", [b"\0" * 100, b"\0" * 100 + b"\n", b'{"stage": \n{"stage": "moments"}\n', b"\xff\n"])
+def test_what_a_machine_that_went_down_left_is_thrown_away(tmp_path, rest):
+    path = tmp_path / "killed"
+    with pytest.raises(Killed):
+        answers_of(Drawing(3), path)
+    path.write_bytes(path.read_bytes() + rest)
+    assert answers_of(Drawing(), path) == answers_of(Drawing(), tmp_path / "whole")
+    path.write_bytes(rest)
+    assert answers_of(Drawing(), path) == answers_of(Drawing(), tmp_path / "once more")
+
+
 def test_answers_to_another_question_are_not_taken(tmp_path):
     with pytest.raises(Killed):
         answers_of(Drawing(3), tmp_path / "j", key="old")

@@ -39,6 +39,8 @@ def test_both_layouts_are_read_by_number_or_seconds_and_put_in_time(layout, fiel
         ("jsonl", '{"clip": 0, "text": "x"}', "a:1: no 'caption', only clip, text. Name the field"),
         ("jsonl", '{"clip": 0, "caption": 7}', "caption is 7, not a text"),
         ("jsonl", '{"clip": "x", "caption": "y"}', "clip is 'x', not a number"),
+        ("jsonl", '{"clip": 1' + "0" * 400 + ', "caption": "y"}', "clip is 10{79}, not a number"),
+        ("jsonl", '{"clip": Infinity, "caption": "y"}', "clip is inf, not a number"),
         ("jsonl", '{"clip": -1, "caption": "y"}', "a clip from -1.5 to 0 s"),
         ("csv", "clip,caption\n0,a\n0,b\n", "a:3: a second text for 0 to 1.5 s"),
         ("csv", "clip\n0\n", "a:2: no 'caption'"),

@@ -82,6 +82,26 @@ def test_hostile_weights_are_named_with_what_they_are(name, found, loader):
         assert "weights_only" not in str(raised.value)
 
 
+def test_files_of_word_vectors_are_looked_into_before_their_words_are_known(tmp_path):
+    path, read = tmp_path / "glove.txt", LOADERS["word vectors"]
+    path.write_text("the 0.1 -2e-3\n")
+    assert read(path) == path
+    with zipfile.ZipFile(tmp_path / "glove.zip", "w") as archive:
+        archive.write(path)
+    whole = (tmp_path / "glove.zip").read_bytes()
+    assert read(tmp_path / "glove.zip")
+    for content, found in {
+        b"<!DOCTYPE html>\n<html>": "a web page instead of the file",
+        b"hello\n": "its first line holds no numbers",
+        b"the word comes first\n": "could not convert string to float",
+        whole[:40]: "its first line holds no numbers|could not convert|not UTF-8",
+        b"\x80\x81": "its text is not UTF-8",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=rf"glove\.txt: .*{found}"):
+            read(path)
+
+
 def test_a_file_that_is_not_there_or_empty_is_named(tmp_path):
     (tmp_path / "empty.pt").touch()
     for name, found in {"none.pt": "no such file", "empty.pt": "an empty file"}.items():
@@ -218,6 +238,61 @@ def test_links_and_virtual_arrays_of_hdf5_do_not_leave_their_file(tmp_path):
     source = open_source(for_all, "hdf5", None)
     assert "unreadable: v1: links to another file" in source.digest("v1")
     assert np.array_equal(source.read("v2"), VALUES)
+
+
+def npy(
+    shape: str, version: tuple[int, int] = (1, 0), dtype: str = "'<f4'", content: bytes = VALUES.tobytes()
+) -> bytes:
+    header = f"{{'descr': {dtype}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return (
+        b"\x93NUMPY" + bytes(version) + len(header).to_bytes(2 if version == (1, 0) else 4, "little") + header + content
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (npy("(4, 3)", (9, 0)), "damaged, or of a later version of npy files than 3.0"),
+        (npy("(10**3,)"), "has a damaged header"),
+        (npy("(True, 3)"), "has a damaged header"),
+        (npy("(4,)", dtype="('<f4', (1000000000,))"), "has a damaged header"),
+        (npy("(" + "9" * 3000 + ",)"), r"claims \(9{79} numbers of float32"),
+        (npy("(-4, 3)"), r"claims \(-4, 3\) numbers"),
+        (npy("(4, 3)", content=b""), "Failed to read all data"),
+        (b"\xef\xbb\xbf<!DOCTYPE html>", "a web page instead of the file"),
+        (b"<Error><Code>AccessDenied</Code></Error>", "an XML page, such as a server's error"),
+        (b'{"error": "not found"}', "a server's error instead of the file"),
+        (b"/annex/objects/SHA256E-s1--a.npy\n", "a pointer of git-annex instead of the file"),
+        (pickle.dumps(VALUES), "no file that numpy.save writes"),
+    ],
+)
+def test_what_lies_in_the_place_of_an_array_is_told(tmp_path, content, found):
+    (tmp_path / "v1.npy").write_bytes(content)
+    with pytest.raises(UnreadableFile, match=rf"v1\.npy: {found}") as raised:
+        rows_in(tmp_path / "v1.npy")
+    assert len(str(raised.value)) < 200
+    assert " at 0x" not in str(raised.value)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_arrays_of_every_version_of_the_format_are_read(tmp_path, version):
+    (tmp_path / "v1.npy").write_bytes(npy("(4, 3)", version))
+    assert np.array_equal(rows_in(tmp_path / "v1.npy"), VALUES)
+
+
+def test_arrays_of_numpy_in_torch_files_are_rows(tmp_path):
+    for content in (VALUES, {"rows": VALUES}):
+        torch.save(content, tmp_path / "v1.pt")
+        assert np.array_equal(rows_in(tmp_path / "v1.pt"), VALUES)
+
+
+def test_a_part_of_an_archive_that_lost_bits_is_not_called_cut_off_alone(tmp_path):
+    np.savez(tmp_path / "v1.npz", a=VALUES)
+    content = bytearray((tmp_path / "v1.npz").read_bytes())
+    content[content.index(VALUES.tobytes())] ^= 1
+    (tmp_path / "v1.npz").write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"v1\.npz: it is damaged or cut off"):
+        rows_in(tmp_path / "v1.npz")
 
 
 def test_npz_files_are_bounded_by_what_they_hold(tmp_path):

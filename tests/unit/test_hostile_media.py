@@ -1,6 +1,7 @@
 """Unlucky and hostile media files: playlists, wrong and wrapped clocks, previews, recordings cut in the middle."""
 
 import shutil
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.decoded import found
-from tests.unit.made_clips import make_clip
+from tests.unit.made_clips import make_clip, numbered_picture
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.audio import read_audio
 from workflow_scripts.lib.media.containers import open_media
@@ -16,7 +17,8 @@ from workflow_scripts.lib.media.decode import decode_frames
 from workflow_scripts.lib.media.frame_request import FrameClock, Video
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.plan_table import plan_row
-from workflow_scripts.lib.media.probe import Plausible, frame_times, probe
+from workflow_scripts.lib.media.plausible import Plausible
+from workflow_scripts.lib.media.probe import frame_times, probe
 
 MEDIA = Path(__file__).parents[1] / "hostile" / "media"
 
@@ -112,3 +114,79 @@ def test_sound_that_ends_long_after_the_pictures_is_implausible(tmp_path):
         path = make_clip(tmp_path / name, n_frames=10, rate=10, sound=(0.0, tone))
         assert probe(path).status == "ok"
         assert "its sound is there 4 s longer than its pictures" in probe(path, Plausible(gap_s=2.0)).reason
+    for name in ("late.mp4", "late.mkv"):
+        path = make_clip(tmp_path / name, n_frames=10, rate=10, sound=(6.0, tone[:, :16000]))
+        assert probe(path).status == "ok"
+        assert "its sound is there 6 s longer than its pictures" in probe(path, Plausible(gap_s=2.0)).reason
+
+
+def tracks(path: Path, *tracks: tuple[tuple[int, int], int, int], codec: str = "libx264") -> Path:
+    """Write a file of several tracks of pictures: size, number of pictures, number of the first."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream(codec, rate=10, width=size[0], height=size[1]) for size, _, _ in tracks]
+        for stream, (size, n_frames, first) in zip(streams, tracks, strict=True):
+            stream.options = {"bf": "2"}
+            for number in range(n_frames):
+                frame = av.VideoFrame.from_ndarray(numbered_picture(number, *size), format="rgb24")
+                frame.pts, frame.time_base = first + number, Fraction(1, 10)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_poster_is_not_taken_for_the_film_however_large(tmp_path, name, is_first):
+    film, poster = ((96, 64), 20, 0), ((192, 128), 1, 0)
+    path = tracks(tmp_path / name, *((poster, film) if is_first else (film, poster)))
+    info = probe(path)
+    assert (info.status, info.width, info.n_frames) == ("ok", 96, 20)
+    assert len(frame_times(path, info.stream_index).pts) == 20
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.mp4"])
+def test_pictures_that_begin_long_after_another_stream_are_implausible(tmp_path, name):
+    path = tracks(tmp_path / name, ((96, 64), 20, 50), ((48, 32), 20, 0))
+    assert probe(path).status == "ok"
+    assert "earlier than its pictures: more than 2 s" in probe(path, Plausible(gap_s=2.0)).reason
+
+
+def test_recordings_that_were_put_one_after_the_other_are_told_from_one(tmp_path):
+    for suffix in ("ts", "mpg"):
+        part = tracks(
+            tmp_path / f"part.{suffix}", ((96, 64), 80, 0), codec="mpeg2video" if suffix == "mpg" else "libx264"
+        )
+        assert probe(part).status == "ok"
+        joined = tmp_path / f"joined.{suffix}"
+        joined.write_bytes(part.read_bytes() * 2)
+        info = probe(joined)
+        assert info.status == "unreadable"
+        assert info.reason.startswith("its clock runs back after second 7.9")
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.h264", "libx264"), ("a.m2v", "mpeg2video")])
+def test_pictures_without_a_container_are_counted_and_both_decoders_agree(tmp_path, name, codec):
+    path = tracks(tmp_path / name, ((96, 64), 50, 0), codec=codec)
+    info, media = probe(path), frame_times(path)
+    assert (info.status, info.n_frames, info.duration_s) == ("ok", 50, 5.0)
+    plan = plan_row(lambda: media, {"rule": "ffmpeg_fps", "rate": 5})
+    video, clock = Video.of_row(vars(info) | {"path": name}, tmp_path), FrameClock.of_row(plan)
+    pyav, ffmpeg = (
+        np.stack(list(decode_frames(video, clock, plan["frame_idx"], None, decoder=decoder)))
+        for decoder in ("pyav", "ffmpeg")
+    )
+    assert np.array_equal(pyav, ffmpeg)
+    assert len(pyav) == 25
+
+
+def test_implausibly_large_pictures_are_not_decoded(tmp_path):
+    path = make_clip(tmp_path / "a.mkv", n_frames=5)
+    assert probe(path, Plausible(pixels=96 * 64)).status == "ok"
+    assert probe(path, Plausible(pixels=96 * 64 - 1)).reason.startswith("its pictures have 96 x 64 pixels")
+
+
+def test_no_more_sound_is_read_than_is_believed(tmp_path):
+    path = make_clip(tmp_path / "a.mkv", n_frames=5, sound=(40.0, np.zeros((1, 1600), np.int16)))
+    assert len(read_audio(path, 16000)) > 40 * 16000
+    with pytest.raises(DecodeError, match="its sound lasts more than 3 s: its clock is wrong"):
+        read_audio(path, 16000, longest_s=3.0)

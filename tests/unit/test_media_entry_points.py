@@ -68,7 +68,8 @@ def test_bad_videos_are_listed_and_the_setting_decides(folder, tmp_path, decisio
     arguments = ("--on-bad-video", decision, "--out", out, folder / "0000.parquet", folder / "0001.parquet")
     done = run_forked("collect_manifest", *arguments)
     assert done.returncode == (2 if decision == "fail" else 0)
-    assert "3 of 5 videos cannot be used" in done.stderr
+    counts = "1 missing, 1 unreadable, 1 empty"
+    assert f"3 of 5 videos cannot be used: {counts}; why: {tmp_path / 'problems.tsv'}\n" in done.stderr
     assert "absent: missing (no absent.(mp4|mkv))" in done.stderr
     assert ("on_bad_video: skip" in done.stderr) == (decision == "fail")
     assert [line.split("\t")[:2] for line in (tmp_path / "problems.tsv").read_text().splitlines()] == [

@@ -63,6 +63,33 @@ def test_a_verified_file_is_loaded(checkpoint):
     assert all(torch.equal(found[key], wanted[key]) for key in wanted)
 
 
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda state: state.pop("fc1.weight"), "Missing key"),
+        (lambda state: state.update(other=torch.zeros(1)), "Unexpected key"),
+        (lambda state: state.update({"fc1.weight": torch.zeros(2, 2)}), "size mismatch"),
+        (lambda state: state.update({"fc1.weight": "a text"}), "can't convert"),
+        (lambda state: state.update({"fc1.weight": torch.zeros(1, device="meta")}), "on the device `meta`"),
+        (lambda state: state.update({0: torch.zeros(1)}), "found one called 0"),
+    ],
+)
+def test_weights_of_another_network_that_nobody_verified_are_named(tmp_path, checkpoint, change, found):
+    state = torch.load(checkpoint)["model"]
+    change(state)
+    path = tmp_path / "other.pth"
+    torch.save({"model": state}, path)
+    with pytest.raises(UserError, match=rf"other\.pth: .*{found}"):
+        load_encoder(settings(path))
+
+
+def test_a_verified_file_that_does_not_fit_is_a_fault_of_the_code(tmp_path, checkpoint):
+    path = tmp_path / "other.pth"
+    torch.save({"model": {"a": torch.zeros(1)}}, path)
+    with pytest.raises(RuntimeError, match="Missing key"):
+        load_encoder(settings(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+
+
 def test_the_first_digits_that_a_file_name_states_are_checked(checkpoint):
     sha256 = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     load_encoder(settings(checkpoint, sha256=sha256[:8]))

@@ -222,6 +222,13 @@ def test_a_prediction_that_is_killed_goes_on_with_what_it_had(trained, tmp_path,
     assert not (tmp_path / "killed/answers_so_far.jsonl").exists()
 
 
+@pytest.mark.parametrize("n_trials", [2, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+def test_predictions_that_are_killed_at_any_moment_are_finished_by_the_next_call(n_trials):
+    command = [sys.executable, "-m", "tests.benchmarks.kill_trials", "--predictions", "--trials", str(n_trials)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_predictions_are_the_same_every_time(trained, tmp_path, monkeypatch):
     settings, out = trained
     once, again = (predict(monkeypatch, settings, out / "checkpoint.safetensors", tmp_path / n) for n in "ab")

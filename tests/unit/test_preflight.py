@@ -74,6 +74,20 @@ def test_items_and_predictions_that_are_dated_in_the_future_are_refused_while_pl
         Plan({"datasets": {"clips": mine}}, CONFIG).external.file("clips", "mine")
 
 
+def test_weights_and_checkpoints_that_are_dated_in_the_future_are_refused_while_planning(annotated):
+    weights = Plan({}, CONFIG).features.weights("demo", "cnn14")[0]
+    for name in (weights, "published.pt"):
+        path = annotated / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        os.utime(path, (0, time.time() + 3600))
+    with pytest.raises(UserError, match=rf"{weights}: is dated .* the rows made from it .*`touch {weights}`"):
+        Plan({}, CONFIG).features.weights("demo", "cnn14")
+    plan = Plan({"systems": {"mrnet": {"checkpoint_file": "published.pt"}}}, CONFIG)
+    with pytest.raises(UserError, match=r"published\.pt: is dated .* the checkpoint made from it .*`touch publ"):
+        plan.systems.checkpoint_file("charades", "mrnet")
+
+
 def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here):
     blocking, lines = asked("qvh/calce/metrics.json")
     assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos"]

@@ -203,6 +203,20 @@ def test_a_wrong_length_can_be_a_failure(tmp_path, monkeypatch):
     assert made.report()["a"][1] == "wrong length"
 
 
+@pytest.mark.parametrize(
+    ("times", "found"), [(2.0, "90000 rows of 2 s are 180,000 s"), ("proportional", "90000 rows for 6")]
+)
+def test_more_rows_than_anybody_makes_of_a_video_cost_that_video(tmp_path, monkeypatch, times, found):
+    made = project(tmp_path, "npz", ids="ab", times=times)
+    np.savez_compressed(made.source / "b.npz", features=np.zeros((90_000, DIM), np.float32))
+    store = made.run(monkeypatch)
+    assert [store[v].status for v in "ab"] == ["ok", "failed"]
+    assert store["b"].reason.startswith(f"wrong length: {found}")
+    assert store["b"].reason.endswith("which is implausible")
+    made.videos({"a": 20.0, "b": 180_000.0})
+    assert made.run(monkeypatch)["b"].status == "ok"
+
+
 def test_proportional_times_follow_the_annotated_duration(tmp_path, monkeypatch):
     made = project(tmp_path, times="proportional")
     made.videos({"a": 25.0})

@@ -122,6 +122,14 @@ def test_calces_own_names_of_queries_are_understood(score):
         score(changed(1, qid="QVHighlight_99"))
 
 
+@pytest.mark.parametrize(
+    "qid", ["Charades_0", "charades_0", "val_0", "_0", "QVHighlight_", "qvh/val/0", "x_QVHighlight_0"]
+)
+def test_a_query_of_another_dataset_is_not_taken_for_that_of_the_same_number(score, qid):
+    with pytest.raises(UserError, match=rf"1 predictions are about nothing .* query {qid} \(.*preds\.jsonl:1\)"):
+        score(changed(1, qid=qid))
+
+
 def test_an_empty_answer_is_a_miss_if_that_is_asked_for(score):
     rows = json.loads(json.dumps(score.predictions))
     rows[2]["pred_relevant_windows"] = []

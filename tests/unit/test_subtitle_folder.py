@@ -1,5 +1,7 @@
 """A folder of published subtitle files becomes the transcripts of a shard."""
 
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -49,6 +51,7 @@ def test_a_pattern_that_fits_no_file_is_refused_with_one_that_is_there(project):
         (b"", "no_speech", ""),
         (b"\xff", "failed", "not UTF-8 (invalid start byte at byte 0)"),
         (b"no subtitles", "failed", "unreadable: "),
+        (b"1\n" + b"9" * 5000 + b":00:00,000 --> 00:00:01,000\nx\n", "failed", "a.srt:2: expected `HH:MM:SS,mmm"),
         (None, "failed", "missing: no a.srt"),
     ],
 )
@@ -59,6 +62,24 @@ def test_what_is_wrong_with_a_file_becomes_its_status(tmp_path, content, status,
     assert kept["status"] == status
     assert reason in kept["reason"]
     assert kept["language"] == ("en" if status == "ok" else None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.jsonl", b"[" * 100_000, "a.jsonl: it is nested too deeply"),
+        ("a.jsonl", b'{"start": 0, "end": 1, "text": "\\ud800"}', "a.jsonl: its text is not UTF-8"),
+        ("a.csv", b"start,end,text\n0,1," + b"x" * 200_000, "a.csv: field larger than field limit"),
+        ("a.jsonl", b"version https://git-lfs.github.com/spec/v1", "a.jsonl:1: not JSON"),
+    ],
+)
+def test_whatever_is_wrong_with_texts_of_clips_costs_one_video(tmp_path, name, content, reason):
+    (tmp_path / name).write_bytes(content)
+    kept = read_transcript(tmp_path, name, RECIPE | {"layout": Path(name).suffix[1:]})
+    assert kept["status"] == "failed"
+    assert f"unreadable: {reason}" in kept["reason"]
+    (tmp_path / "folder").mkdir()
+    assert read_transcript(tmp_path / name, "a", RECIPE)["reason"].startswith("unreadable: a: Not a directory")
 
 
 def test_a_video_without_a_name_in_the_pattern_is_missing(tmp_path):

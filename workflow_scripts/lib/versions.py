@@ -15,6 +15,7 @@ from pathlib import Path
 
 UNKNOWN_REVISION = "unknown"
 RAISED: dict[str, int] = {
+    "probe": 2,
     "reader/demo": 2,
     "reader/hirest": 2,
     "reader/plain": 2,

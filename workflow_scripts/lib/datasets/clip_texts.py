@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,7 +46,7 @@ def parse_clip_texts(content: str, layout: str, fields: ClipFields, where: str) 
     for line, record in (_json_lines if layout == "jsonl" else _csv_lines)(content.lstrip("\ufeff"), where):
         text = _field(record, fields.text, line)
         if not isinstance(text, str):
-            raise UserError(f"{line}: {fields.text} is {text!r}, not a text")
+            raise UserError(f"{line}: {fields.text} is {repr(text)[:80]}, not a text")
         if fields.clip is None:
             span = _number(record, "start", line), _number(record, "end", line)
         else:
@@ -67,7 +68,7 @@ def _json_lines(content: str, where: str) -> Iterator[tuple[str, dict[str, Any]]
             except ValueError as error:
                 raise UserError(f"{where}:{number}: not JSON ({error}); one object per line") from None
             if not isinstance(record, dict):
-                raise UserError(f"{where}:{number}: {record!r} is no object; one per line")
+                raise UserError(f"{where}:{number}: {repr(record)[:80]} is no object; one per line")
             yield f"{where}:{number}", record
 
 
@@ -87,6 +88,9 @@ def _field(record: dict[str, Any], name: str, line: str) -> Any:
 def _number(record: dict[str, Any], name: str, line: str) -> float:
     value = _field(record, name, line)
     try:
-        return float(value)
-    except (TypeError, ValueError):
-        raise UserError(f"{line}: {name} is {value!r}, not a number") from None
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{line}: {name} is {repr(value)[:80]}, not a number")
+    return number

@@ -30,6 +30,8 @@ MIN_FITTING_SHARE = 0.8
 """Of the queries that are matched by number alone: nearly all published items are words of their sentence, and a fifth
 of them still is if the numbers are those of other queries."""
 
+_CALCE_NAMES = {"QVHighlight": "qvh", "Charades": "charades"}
+"""What CALCE calls a dataset -> what its keys hold here."""
 _NUMBERING = (
     "CALCE numbers Charades-STA as charades_tvr does; its annotation files, which hold the sentences, go with either."
 )
@@ -125,6 +127,12 @@ def _entries(value: Any, where: str) -> Iterator[tuple[str, str, dict[str, Any]]
 def official_number(qid: str) -> str:
     """Return `7` of `QVHighlight_7`: CALCE puts the dataset's name before the official number."""
     return qid.rsplit("_", 1)[-1]
+
+
+def number_in(qid: str, dataset: str) -> str | None:
+    """Return the official number of a query that CALCE names, None if it names one of another dataset."""
+    name, _, number = qid.rpartition("_")
+    return number if name in _CALCE_NAMES and _CALCE_NAMES[name] in dataset else None
 
 
 def _require_texts(entry: dict[str, Any], where: str) -> None:

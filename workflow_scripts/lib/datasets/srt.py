@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from workflow_scripts.lib.errors import UserError
 
-_TIME = r"(\d+):([0-5]\d):([0-5]\d)[,.](\d{3})"
+_TIME = r"(\d{1,4}):([0-5]\d):([0-5]\d)[,.](\d{3})"
 _SPAN = re.compile(rf"\s*{_TIME}\s*-->\s*{_TIME}")
 
 
@@ -59,7 +59,7 @@ def parse_srt(text: str, where: str) -> list[Subtitle]:
         if match:
             found.append((_seconds(match.groups()[:4]), _seconds(match.groups()[4:]), []))
         elif "-->" in line:
-            raise UserError(f"{where}:{number}: expected `HH:MM:SS,mmm --> HH:MM:SS,mmm`, found {line!r}")
+            raise UserError(f"{where}:{number}: expected `HH:MM:SS,mmm --> HH:MM:SS,mmm`, found {line[:80]!r}")
         elif line and not is_entry_number:
             if not found:
                 raise UserError(f"{where}:{number}: text before the first times; this is not a .srt file")

@@ -8,6 +8,7 @@ from workflow_scripts.lib.datasets.clip_texts import ClipFields, parse_clip_text
 from workflow_scripts.lib.datasets.srt import Subtitle, parse_srt
 from workflow_scripts.lib.datasets.transcript_files import NO_SPEECH, OK
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.foreign.boundary import reading
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
 from workflow_scripts.lib.store.id_patterns import (
     VIDEO_FIELDS,
@@ -75,11 +76,17 @@ def read_transcript(folder: Path, name: str | None, recipe: Mapping[str, Any]) -
     status, reason, segments, content = FAILED, "", [], b""
     try:
         content = (folder / (name or "")).read_bytes()
-        entries = _entries(content.decode("utf-8"), recipe, name or "")
+        text = content.decode("utf-8")
+        with reading(name or "", path=folder / (name or "")):
+            entries = _entries(text, recipe, name or "")
+            for entry in entries:
+                entry.text.encode()  # Halves of characters, which JSON may hold and a table may not.
         segments = [{**entry._asdict(), "words": None} for entry in entries]
         status = OK if segments else NO_SPEECH
     except (FileNotFoundError, IsADirectoryError):
         reason = f"missing: no {name}"
+    except OSError as error:
+        reason = f"unreadable: {name}: {error.strerror}"
     except UnicodeDecodeError as error:
         reason = f"unreadable: {name}: not UTF-8 ({error.reason} at byte {error.start}); convert the file"
     except UserError as error:

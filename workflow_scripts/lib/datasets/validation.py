@@ -26,6 +26,8 @@ _STRICT_ERRORS = {
 }
 MOST_S = 1e7
 """Longest duration that is believed, four months: what lies above was meant in another unit, or is damaged."""
+_SHOWN = 80
+"""Characters of a value that a message shows."""
 _FPS_TOLERANCE_S = 1e-9
 _TRANSCRIPT_TOLERANCE_S = 1.0
 _CAPTION_KINDS = ("reference", "sound", "visual")
@@ -233,12 +235,16 @@ def _check_saliency(annotations: Annotations) -> None:
         if row["query_id"] not in video_of_query:
             raise errors.UnknownQuery(where, repr(row["query_id"]), "one of the table of queries")
         scores = row["scores"]
-        if not (isinstance(scores, list) and len(scores) == 3 and all(score in (0, 1, 2, 3, 4) for score in scores)):
-            raise errors.BadSaliency(where, f"{scores}", "three whole numbers from 0 to 4")
+        # A boolean is equal to a number.
+        are_ratings = isinstance(scores, list) and all(s in range(5) and not isinstance(s, bool) for s in scores)
+        if not (are_ratings and len(scores) == 3):
+            raise errors.BadSaliency(where, f"{scores}"[:_SHOWN], "three whole numbers from 0 to 4")
         clip, length = row["clip_index"], row["clip_length_s"]
         n_clips = math.floor(durations[video_of_query[row["query_id"]]] / length)
         if isinstance(clip, bool) or not isinstance(clip, int) or not 0 <= clip < n_clips:
-            raise errors.ClipOutOfRange(where, f"clip {clip}", f"0 to {n_clips - 1}, the video's complete clips")
+            raise errors.ClipOutOfRange(
+                where, f"clip {clip}"[:_SHOWN], f"0 to {n_clips - 1}, the video's complete clips"
+            )
         # On the 2 s grid of QVHighlights, to overlap a window is to lie in it.
         if not any(
             clip * length < end and start < (clip + 1) * length for start, end in windows.get(row["query_id"], [])

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from workflow_scripts.lib.extraction.imports import MISSING, import_times, report_lines, wrong_length, wrong_rate
+from workflow_scripts.lib.extraction.imports import (
+    MISSING,
+    implausible_length,
+    import_times,
+    report_lines,
+    wrong_length,
+    wrong_rate,
+)
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.feature_files import UnreadableFile, open_source
 from workflow_scripts.lib.store.id_patterns import (
@@ -80,6 +87,11 @@ class ImportedShard:
             except UnreadableFile as error:
                 yield _failed(row_id, f"unreadable: {error}")
                 continue
+            duration_s = self._durations[row_id]
+            implausible = implausible_length(self._recipe, len(values), duration_s)
+            if implausible:
+                yield _failed(row_id, f"wrong length: {implausible}, which is implausible")
+                continue
             dtype = self._recipe["store_dtype"]
             unfitting = unfitting_value(values, np.dtype(dtype))
             if unfitting is not None:
@@ -87,7 +99,7 @@ class ImportedShard:
                     row_id, f"unreadable: its value {unfitting:g} does not fit {dtype}; set `store_dtype: float32`"
                 )
                 continue
-            duration_s, self._lengths[row_id] = self._durations[row_id], len(values)
+            self._lengths[row_id] = len(values)
             wrong = wrong_length(self._recipe, len(values), duration_s)
             if wrong and self._recipe["on_wrong_length"] == "fail":
                 yield _failed(row_id, f"wrong length: {wrong}")

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from workflow_scripts.lib.media.plausible import PLAUSIBLE
 from workflow_scripts.lib.store.shard_store import VideoRows
 
+_MOST_ROWS_PER_S = 1000
 MISSING = "missing"
 SAME_RATE = 0.1
 """Spread of the seconds per row that counts as one rate, as a part of them."""
@@ -36,6 +38,22 @@ def wrong_length(recipe: Mapping[str, Any], n_rows: int, duration_s: float | Non
     if abs(difference_s) <= tolerance_s:
         return None
     return f"{n_rows} rows of {stride_s:g} s for {duration_s:.3f} s ({difference_s:+.3f} s)"
+
+
+def implausible_length(recipe: Mapping[str, Any], n_rows: int, duration_s: float | None) -> str | None:
+    """Return why nobody can have made so many rows of a video; None if somebody can.
+
+    Notes
+    -----
+    A file of a few bytes may hold a million equal rows. Rows of text belong to no time.
+    """
+    stride_s = recipe["times"]
+    if isinstance(stride_s, float):
+        stated_s, longest_s = n_rows * stride_s, max(PLAUSIBLE.duration_s, 2 * (duration_s or 0.0))
+        return f"{n_rows} rows of {stride_s:g} s are {stated_s:,.0f} s" if stated_s > longest_s else None
+    if stride_s == "proportional" and duration_s and n_rows > _MOST_ROWS_PER_S * (duration_s + 1):
+        return f"{n_rows} rows for {duration_s:.3f} s"
+    return None
 
 
 def wrong_rate(recipe: Mapping[str, Any], videos: Iterable[tuple[int, float | None]]) -> str | None:

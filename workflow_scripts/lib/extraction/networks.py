@@ -12,6 +12,8 @@ from workflow_scripts.lib.extraction.gpus import take_gpus
 from workflow_scripts.lib.extraction.weight_files import LOADERS
 from workflow_scripts.lib.store.digest import UNVERIFIED, verify_sha256, verify_unchanged
 
+_REASON_CHARACTERS = 300
+
 
 def load_encoder(settings: dict[str, Any]) -> Encoder:
     """Build the encoder of a feature with its weights loaded strictly.
@@ -23,7 +25,8 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     Raises
     ------
     UserError
-        the weights file is missing or is not the published one, or nobody knows how to read it
+        the weights file is missing, is not the published one or that of another network, or nobody knows how to read
+        it
     """
     recipe, weights = settings["recipe"], settings["weights"]
     module = importlib.import_module(f"models.encoders.{recipe['encoder']}")
@@ -31,7 +34,17 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
     if not weights:
         return module.load(config, None, "cpu")
     more = {role: read_weights(found) for role, found in settings.get("more_weights", {}).items()}
-    return module.load(config, read_weights(weights), resolve_device(settings["device"]), **more)
+    content, device = read_weights(weights), resolve_device(settings["device"])
+    try:
+        return module.load(config, content, device, **more)
+    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
+        # A file that is the published one is not to blame, nor is any file for a memory that is full.
+        if weights.get("sha256") != UNVERIFIED or "out of memory" in str(error):
+            raise
+        reason = " ".join(str(error).split())[:_REASON_CHARACTERS]
+        raise UserError(
+            f"{weights['path']}: these are no weights of the encoder {recipe['encoder']!r} with its `params`: {reason}"
+        ) from error
 
 
 def read_weights(weights: dict[str, Any]) -> Weights:

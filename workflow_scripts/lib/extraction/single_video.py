@@ -40,7 +40,7 @@ def encode_video(settings: dict[str, Any], path: Path) -> Computed:
     if recipe["kind"] == "audio":
         shown: Pictures | Sounds = Sounds(settings, media)
     else:
-        plan = plan_row(partial(frame_times, path), recipe["sampling"])
+        plan = plan_row(partial(frame_times, path, info.stream_index), recipe["sampling"])
         shown = Pictures(settings, {path.stem: plan}, media)
     [rows] = shown.encode([path.stem], Stalls())
     return rows._replace(values=rows.values.astype(recipe["store_dtype"]).astype(np.float32))

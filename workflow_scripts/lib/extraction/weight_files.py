@@ -4,12 +4,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from models.layers.word_vectors import lines_of
 from workflow_scripts.lib.foreign.boundary import reading
 from workflow_scripts.lib.foreign.model_folders import check_folder
 from workflow_scripts.lib.foreign.pickles import as_array, read_pickle
 from workflow_scripts.lib.foreign.torch_files import read_safetensors, read_torch, read_torchscript, state_of
 
 CHECKPOINT_KEYS = ("model", "module", "state_dict")
+_LONGEST_LINE = 2**20
 
 
 def read_model_entry(path: Path) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def read_tensors(path: Path) -> dict[str, Any]:
     content = state_of(read_torch(path, mapped=True), path)
     for key in CHECKPOINT_KEYS:
         if isinstance(content.get(key), dict):
-            content = content[key]
+            content = state_of(content, path, key)
             break
     return {name.removeprefix("module."): value for name, value in content.items()}
 
@@ -49,6 +51,22 @@ def read_caffe2(path: Path) -> dict[str, Any]:
         return {name: as_array(blob, path.stat().st_size) for name, blob in read_pickle(path)["blobs"].items()}
 
 
+def check_word_vectors(path: Path) -> Path:
+    """Return a file of word vectors, which is read when its words are known, after a look at its first line.
+
+    Raises
+    ------
+    UserError
+        it is damaged, or no such file
+    """
+    with reading(path, "file of word vectors, a word and its numbers per line", "Download or copy it again"):
+        with lines_of(path) as lines:
+            numbers = lines.readline(_LONGEST_LINE).split(" ")[1:]
+        if not list(map(float, numbers)):
+            raise ValueError("its first line holds no numbers")
+    return path
+
+
 LOADERS: dict[str, Callable[[Path], Any]] = {
     "TorchScript archive": read_torchscript,
     "torch checkpoint, key `model`": read_model_entry,
@@ -60,7 +78,7 @@ LOADERS: dict[str, Callable[[Path], Any]] = {
     "sentence-transformers folder": lambda path: check_folder(path.parent),
     "openai-whisper checkpoint": read_state_dict,
     "transformers folder": lambda path: check_folder(path.parent),
-    "word vectors": lambda path: path,
+    "word vectors": check_word_vectors,
     "CTranslate2 folder": lambda path: check_folder(path.parent),
     "part of a folder": lambda path: {},
 }

@@ -8,11 +8,14 @@ import numpy as np
 
 from workflow_scripts.lib.foreign.boundary import UnreadableFile, check_claim
 
+# Version 3 differs from 2 in the coding of names of fields, which rows do not have.
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
+    (3, 0): np.lib.format.read_array_header_2_0,
 }
-_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4}
+_LENGTH_BYTES = {(1, 0): 2, (2, 0): 4, (3, 0): 4}
+_MAGIC = np.lib.format.MAGIC_PREFIX
 _LONGEST_HEADER = 4096
 
 
@@ -31,22 +34,28 @@ def read_npy(file: IO[bytes], held: int, where: str) -> np.ndarray:
     ValueError
         If it is damaged or holds objects.
     """
-    version = np.lib.format.read_magic(file)
-    if version in _HEADERS:  # Version 3 differs in the names of fields, which rows do not have.
-        start = file.tell()
-        n_bytes = int.from_bytes(file.read(_LENGTH_BYTES[version]), "little")
-        # numpy's own words about long headers and objects advise to read them without its checks.
-        if n_bytes > _LONGEST_HEADER:
-            raise UnreadableFile(f"{where}: has a header of {n_bytes:,} bytes, expected that of one array of numbers")
-        file.seek(start)
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise ValueError("no file that numpy.save writes")
+    version = (*file.read(2),)
+    if version not in _HEADERS:
+        raise UnreadableFile(f"{where}: damaged, or of a later version of npy files than 3.0")
+    start = file.tell()
+    n_bytes = int.from_bytes(file.read(_LENGTH_BYTES[version]), "little")
+    # numpy's own words about long headers and objects advise to read them without its checks.
+    if n_bytes > _LONGEST_HEADER:
+        raise UnreadableFile(f"{where}: has a header of {n_bytes:,} bytes, expected that of one array of numbers")
+    file.seek(start)
+    try:
         shape, _, dtype = _HEADERS[version](file)
-        if dtype.hasobject:
-            raise UnreadableFile(f"{where}: holds Python objects, expected numbers; save it as an array of numbers")
-        claimed = math.prod(map(int, shape)) * dtype.itemsize
-        if min(shape, default=0) < 0 or claimed > held:
-            raise UnreadableFile(f"{where}: claims {shape} numbers of {dtype}, but has {held:,} bytes for them")
-    else:
-        raise UnreadableFile(f"{where}: has named fields, expected one array of numbers")
+        if any(type(size) is not int for size in shape):
+            raise ValueError("a size that is no number")
+        claimed = math.prod(shape) * dtype.itemsize
+    except Exception as error:  # Text is read as Python there, and numpy shows what it is read as.
+        raise UnreadableFile(f"{where}: has a damaged header") from error
+    if dtype.hasobject:
+        raise UnreadableFile(f"{where}: holds Python objects, expected numbers; save it as an array of numbers")
+    if min(shape, default=0) < 0 or claimed > held:
+        raise UnreadableFile(f"{where}: claims {str(shape)[:80]} numbers of {dtype}, but has {held:,} bytes for them")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)
 

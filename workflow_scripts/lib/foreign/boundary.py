@@ -1,5 +1,6 @@
 """The boundary that every foreign file crosses: whatever its reader raises becomes one sentence about the file."""
 
+import codecs
 import contextlib
 import os
 import zipfile
@@ -16,13 +17,19 @@ _STARTS = {
     b"version https://git-lfs": "a pointer of Git LFS instead of the file: fetch the file with `git lfs pull`",
     b"<!doctype": "a web page instead of the file: download it again, logged in where its page asks for that",
     b"<html": "a web page instead of the file: download it again, logged in where its page asks for that",
-    b"<?xml": "an XML page, such as a server's error, instead of the file: download it again",
+    **dict.fromkeys(
+        (b"<?xml", b"<error"), "an XML page, such as a server's error, instead of the file: download it again"
+    ),
+    b'{"error"': "a server's error instead of the file: download it again",
+    b"/annex/objects/": "a pointer of git-annex instead of the file: fetch the file with `git annex get`",
 }
+_DAMAGED = "it is damaged, or of another kind"
 _SENTENCES: tuple[tuple[type[BaseException], str], ...] = (
     (MemoryError, "it claims more memory than there is"),
     (RecursionError, "it is nested too deeply"),
     (EOFError, "it ends too early"),
-    (zipfile.BadZipFile, "it is cut off, or no archive at all"),
+    (zipfile.BadZipFile, "it is damaged or cut off, or no archive at all"),
+    (IndexError, _DAMAGED),
     (UnicodeError, "its text is not UTF-8"),
 )
 """What errors mean whose own words do not help."""
@@ -59,6 +66,8 @@ def reading(where: Path | str, what: str = "", remedy: str = "", path: Path | No
 
 def _reason(error: Exception) -> str:
     """Return the first lines of an error, or what it means."""
+    if isinstance(error, KeyError) and not isinstance(error.args[0], str):
+        return _DAMAGED
     known = next((sentence for kind, sentence in _SENTENCES if isinstance(error, kind)), None)
     return known or " ".join(str(error).split())[:_REASON_CHARACTERS] or type(error).__name__
 
@@ -67,7 +76,7 @@ def what_it_is(path: Path) -> str | None:
     """Return what a file is that commonly lies in the place of another one, None if it looks like neither."""
     try:
         with path.open("rb") as file:
-            start = file.read(64).lstrip().lower()
+            start = file.read(64).removeprefix(codecs.BOM_UTF8).lstrip().lower()
             is_empty = not file.tell()
     except OSError:
         return None

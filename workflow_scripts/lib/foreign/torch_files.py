@@ -117,11 +117,16 @@ def state_of(content: Any, path: Path, key: str | None = None) -> dict[str, Any]
         content = content[key]
     if not isinstance(content, Mapping):
         raise UnreadableFile(f"{path}: expected a state dict, found {type(content).__name__}. {_REMEDY}.")
+    for name, value in content.items():
+        if not isinstance(name, str):
+            raise UnreadableFile(f"{path}: expected tensors by name, found one called {name!r}. {_REMEDY}.")
+        if getattr(value, "is_meta", False):
+            raise UnreadableFile(f"{path}: {name} is a tensor on the device `meta`, without numbers. {_REMEDY}.")
     return dict(content)
 
 
 def tensor_values(tensor: Any, where: str) -> np.ndarray:
-    """Return the numbers of a tensor.
+    """Return the numbers of a tensor, or of an array of numpy in its place.
 
     Raises
     ------
@@ -130,6 +135,8 @@ def tensor_values(tensor: Any, where: str) -> np.ndarray:
     """
     import torch
 
+    if isinstance(tensor, np.ndarray):
+        return tensor
     if not isinstance(tensor, torch.Tensor):
         raise UnreadableFile(f"{where}: expected a tensor, found {type(tensor).__name__}")
     if tensor.is_meta:

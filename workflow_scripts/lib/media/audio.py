@@ -1,5 +1,6 @@
 """Sound of a video on the clock of its pictures, and sliding windows over it."""
 
+import contextlib
 import math
 from collections.abc import Iterator
 from fractions import Fraction
@@ -13,6 +14,7 @@ import numpy as np
 from workflow_scripts.lib.media.containers import OPTIONS, open_media
 from workflow_scripts.lib.media.ffmpeg import file_url, read_blocks
 from workflow_scripts.lib.media.media_error import DecodeError, NoAudioStream
+from workflow_scripts.lib.media.plausible import PLAUSIBLE
 from workflow_scripts.lib.media.sampling import as_rational
 
 _BLOCK_BYTES = 2**20
@@ -31,6 +33,7 @@ def read_audio(
     ffmpeg: str | None = None,
     resampler: Resampler = "ffmpeg",
     channels: Channels = "mono",
+    longest_s: float = PLAUSIBLE.duration_s,
 ) -> np.ndarray:
     """Read the first sound stream.
 
@@ -46,6 +49,8 @@ def read_audio(
         As `resample`; `ffmpeg` is its own, in the decoding process.
     channels : {"mono", "all"}
         Whether channels are mixed or kept.
+    longest_s : float
+        Longest sound that is believed: a wrong clock states more, and silence would be read for all of it.
 
     Returns
     -------
@@ -58,7 +63,7 @@ def read_audio(
     NoAudioStream
         If the file has no sound.
     DecodeError
-        If the file or its sound cannot be read.
+        If the file or its sound cannot be read, or is longer than that.
 
     Notes
     -----
@@ -83,8 +88,12 @@ def read_audio(
     n_kept = 1 if channels == "mono" else n_channels
     sink = ffmpeg_python.output(resampled, "pipe:1", format="f32le", acodec="pcm_f32le", ac=n_kept)
     samples = bytearray()
-    for block in read_blocks(sink, _BLOCK_BYTES, ffmpeg):
-        samples += block
+    most_bytes = longest_s * decoded_rate * n_kept * np.dtype("<f4").itemsize
+    with contextlib.closing(read_blocks(sink, _BLOCK_BYTES, ffmpeg)) as blocks:
+        for block in blocks:
+            samples += block
+            if len(samples) > most_bytes:
+                raise DecodeError(f"{path}: its sound lasts more than {longest_s:,.0f} s: its clock is wrong.")
     sound = np.frombuffer(samples, "<f4")
     if channels == "all":
         sound = sound.reshape(-1, n_kept).T

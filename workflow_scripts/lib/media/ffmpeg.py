@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ def file_url(path: Path | str) -> str:
     return f"file:{path}"
 
 
-def read_blocks(stream: Any, block_bytes: int, program: str | None = None) -> Iterator[bytearray]:
+def read_blocks(stream: Any, block_bytes: int, program: str | None = None) -> Generator[bytearray, None, None]:
     """Run an ffmpeg-python stream and yield what it writes to its standard output in blocks.
 
     Parameters

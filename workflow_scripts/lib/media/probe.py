@@ -1,6 +1,6 @@
 """What a media file holds, found without decoding it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +11,15 @@ import numpy as np
 
 from workflow_scripts.lib.media.containers import open_media
 from workflow_scripts.lib.media.media_error import DecodeError
+from workflow_scripts.lib.media.plausible import (
+    PLAUSIBLE,
+    Plausible,
+    gap,
+    outlasted,
+    second_beginning,
+    too_large,
+    too_long,
+)
 from workflow_scripts.lib.media.sampling import FrameTimes
 
 # A container may state a little more than its last packet shows; more than this is missing data.
@@ -23,23 +32,6 @@ _CONTAINERS_WITHOUT_TIMES = ("avi", "asf")
 # The duration that is stated there is guessed from the last times in the file.
 _CONTAINERS_WITHOUT_DURATION = ("mpeg",)
 _STILL_IMAGE_CONTAINERS = ("image2", "tty", "gif", "apng")
-
-
-@dataclass(frozen=True)
-class Plausible:
-    """What is believed of a file; a wrong clock states more, and rows would be planned for all of it.
-
-    Attributes
-    ----------
-    gap_s : longest time without a picture, and by which sound may outlast the pictures
-    duration_s : longest video
-    """
-
-    gap_s: float = 3600.0
-    duration_s: float = 172800.0
-
-
-PLAUSIBLE = Plausible()
 
 
 @dataclass(frozen=True)
@@ -109,12 +101,26 @@ def probe(path: Path | str, plausible: Plausible = PLAUSIBLE) -> MediaInfo:
             return MediaInfo("unreadable", "not a file")
         if n_bytes == 0:
             return MediaInfo("empty", "the file has no bytes")
-        with open_media(path) as container:
-            return _plausible(_describe(container, n_bytes, plausible), plausible)
+        return _look(path, n_bytes, plausible)
     except FileNotFoundError:
         return MediaInfo("missing", "no such file")
     except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
         return MediaInfo("unreadable", _reason(error))
+
+
+def _look(path: Path | str, n_bytes: int, plausible: Plausible) -> MediaInfo:
+    with open_media(path) as container:
+        info = _describe(container, _largest_first(container), n_bytes, plausible)
+        others = [stream.index for stream in _largest_first(container)[1:]]
+    if info.n_frames != 1 and info.status != "empty":
+        return info
+    # A track of one picture, or of none, is a poster of another one.
+    for index in others:
+        with open_media(path) as container:
+            other = _describe(container, [container.streams[index]], n_bytes, plausible)
+        if (other.n_frames or 0) > 1:
+            return other
+    return info
 
 
 def open_video(path: Path | str) -> av.container.InputContainer:
@@ -137,9 +143,13 @@ def open_video(path: Path | str) -> av.container.InputContainer:
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the video stream with the largest pictures that is not a cover picture; previews are smaller."""
+    return next(iter(_largest_first(container)), None)
+
+
+def _largest_first(container: av.container.InputContainer) -> list[av.VideoStream]:
     cover = av.stream.Disposition.attached_pic
     streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-    return max(streams, key=_n_pixels, default=None)
+    return sorted(streams, key=_n_pixels, reverse=True)
 
 
 def _n_pixels(stream: av.VideoStream) -> int:
@@ -147,8 +157,12 @@ def _n_pixels(stream: av.VideoStream) -> int:
     return context.width * context.height if context else 0
 
 
-def frame_times(path: Path | str) -> FrameTimes:
+def frame_times(path: Path | str, stream_index: int | None = None) -> FrameTimes:
     """Return the presentation times of all frames of a video, by demuxing only.
+
+    Parameters
+    ----------
+    stream_index : that of the probe; None: the one of the largest pictures
 
     Raises
     ------
@@ -156,7 +170,7 @@ def frame_times(path: Path | str) -> FrameTimes:
         If the file cannot be opened, has no video stream, or has no frame.
     """
     with open_video(path) as container:
-        stream = video_stream(container)
+        stream = video_stream(container) if stream_index is None else container.streams[stream_index]
         assert stream is not None, "open_video refuses such files"
         picture = _FirstPicture(stream)
         ticks, end, _ = _demux(container, stream, picture=picture)
@@ -167,13 +181,23 @@ def frame_times(path: Path | str) -> FrameTimes:
         if container.start_time is not None:
             start = int(Fraction(container.start_time, av.time_base) / stream.time_base + Fraction(1, 2))
         duration_s = _stated_s(container, stream)
-        is_timed = container.format.name not in _CONTAINERS_WITHOUT_TIMES
+        is_timed = container.format.name not in _CONTAINERS_WITHOUT_TIMES and not _is_bare(container)
         if not is_timed:
             delay = int(pts[0]) - start
             pts, end = pts - delay, end - delay
         # Pictures before the first that can be decoded were made from ones that are not in the file.
         n_leading = int(np.searchsorted(pts, picture.tick)) if is_timed and picture.tick is not None else 0
-        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed, stream.average_rate, n_leading)
+        return FrameTimes(pts, stream.time_base, start, end, duration_s, is_timed, _rate(container, stream), n_leading)
+
+
+def _is_bare(container: av.container.InputContainer) -> bool:
+    """Whether the file is a stream without a container (.m2v, .h264), in which pictures have no times."""
+    return bool(container.format.flags & av.format.Flags.no_timestamps.value)
+
+
+def _rate(container: av.container.InputContainer, stream: av.VideoStream) -> Fraction | None:
+    # ffmpeg's average of a bare stream is a default of its own.
+    return stream.guessed_rate if _is_bare(container) else stream.average_rate
 
 
 def _stated_s(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
@@ -195,12 +219,16 @@ def _demux(
     """
     ticks: list[int] = []
     last, end, latest_s = -(2**62), 0, 0.0
-    typical = 0 if not stream.average_rate else round(1 / (stream.average_rate * stream.time_base))
+    is_bare = _is_bare(container)
+    rate = _rate(container, stream)
+    typical = 0 if not rate else round(1 / (rate * stream.time_base))
     try:
         for packet in container.demux(stream, *others):
             if picture is not None and packet.stream.index == stream.index:
                 picture.look_at(packet)
             tick = packet.dts if packet.pts is None else packet.pts
+            if is_bare:
+                tick = len(ticks) * typical
             if tick is None or packet.size == 0:
                 continue
             latest_s = max(latest_s, float((tick + (packet.duration or 0)) * packet.time_base))
@@ -215,7 +243,10 @@ def _demux(
     return ticks, end, latest_s
 
 
-def _describe(container: av.container.InputContainer, n_bytes: int, plausible: Plausible) -> MediaInfo:
+def _describe(
+    container: av.container.InputContainer, streams: Sequence[av.VideoStream], n_bytes: int, plausible: Plausible
+) -> MediaInfo:
+    """Describe the first of the streams with pictures."""
     names = container.format.name
     sound = container.streams.audio
     info = MediaInfo(
@@ -231,12 +262,12 @@ def _describe(container: av.container.InputContainer, n_bytes: int, plausible: P
         return replace(info, status="unreadable", reason=f"not a video: its content is {names}")
     if len(container.streams) == 0:
         return replace(info, status="unreadable", reason="its header announces no stream")
-    stream = video_stream(container)
-    if stream is None:
+    if not streams:
         return replace(info, status="no_video_stream", reason="no video stream")
+    stream = streams[0]
     if stream.codec_context is None:
         return replace(info, status="unreadable", reason="no decoder for its video codec")
-    rate = stream.average_rate or stream.guessed_rate
+    rate = _rate(container, stream) or stream.guessed_rate
     info = replace(
         info,
         codec=stream.codec_context.name,
@@ -247,9 +278,20 @@ def _describe(container: av.container.InputContainer, n_bytes: int, plausible: P
         height=stream.codec_context.height,
         video_start_s=None if stream.start_time is None else float(stream.start_time * stream.time_base),
     )
+    info = _refused(info, too_large(info.width, info.height, plausible.pixels))
+    if info.status != "ok":
+        return info
     picture = _FirstPicture(stream)
     info = _extent(info, container, stream, picture, (n_bytes, plausible.gap_s))
-    return replace(info, **picture.found()) if info.status == "ok" else info
+    info = _refused(info, too_long(info.duration_s, plausible.duration_s))
+    info = replace(info, **picture.found()) if info.status == "ok" else info
+    return _refused(info, too_large(info.width, info.height, plausible.pixels))
+
+
+def _refused(info: MediaInfo, *faults: str | None) -> MediaInfo:
+    """Refuse a video for the first of its faults, if it has any."""
+    reason = next(filter(None, faults), None) if info.status == "ok" else None
+    return replace(info, status="unreadable", reason=reason) if reason else info
 
 
 def _extent(
@@ -268,10 +310,11 @@ def _extent(
         for packet in container.demux(stream):
             if not picture.look_at(packet):
                 break
-        info = _without_gaps(info, [entry.timestamp for entry in index], stream.time_base, longest_gap_s)
-        sound_s = max((_stated_s(container, other) or 0.0 for other in container.streams.audio), default=0.0)
-        info = _not_outlasted(info, sound_s - stated_s, longest_gap_s)
-        return replace(info, duration_s=stated_s, n_frames=sum(not entry.is_discard for entry in index))
+        shown = [entry.timestamp for entry in index if not entry.is_discard]
+        info = replace(info, duration_s=stated_s, n_frames=len(shown))
+        by_s = max((_end_s(other) for other in container.streams.audio), default=0.0) - _end_s(stream)
+        before_s = _before_s(info, shown, stream.time_base)
+        return _refused(info, gap(shown, stream.time_base, longest_gap_s), outlasted(by_s, before_s, longest_gap_s))
     others = [other for other in container.streams if other is not stream]
     ticks, end, latest_s = _demux(container, stream, others, picture)
     if not ticks:
@@ -279,8 +322,15 @@ def _extent(
     first_s = min(ticks) * stream.time_base if info.container in _CONTAINERS_WITHOUT_DURATION else info.start_s or 0.0
     seen_s = float(end * stream.time_base - first_s)
     info = replace(info, n_frames=len(set(ticks)), duration_s=stated_s or seen_s)
-    info = _without_gaps(info, ticks, stream.time_base, longest_gap_s)
-    info = _not_outlasted(info, latest_s - float(end * stream.time_base), longest_gap_s)
+    by_s, before_s = latest_s - float(end * stream.time_base), _before_s(info, ticks, stream.time_base)
+    info = _refused(
+        info,
+        gap(ticks, stream.time_base, longest_gap_s),
+        None if info.container in _CONTAINERS_WITHOUT_TIMES else second_beginning(ticks, stream.time_base),
+        outlasted(by_s, before_s, longest_gap_s),
+    )
+    if info.status != "ok":
+        return info
     if index:
         return replace(info, status="truncated", reason=f"data end at {seen_s:.2f} s of {stated_s:.2f} s")
     # Matroska counts its duration from zero, others from the container's start: take what is kinder to the file. Where
@@ -292,34 +342,14 @@ def _extent(
     return info
 
 
-def _without_gaps(info: MediaInfo, ticks: Iterable[int], time_base: Fraction, longest_s: float) -> MediaInfo:
-    """Refuse a video whose pictures are implausibly far apart."""
-    times = np.unique(np.array(list(ticks), np.int64))
-    gaps_s = np.diff(times) * float(time_base)
-    if not gaps_s.size or gaps_s.max() <= longest_s:
-        return info
-    widest = int(gaps_s.argmax())
-    at_s = float((times[widest] - times[0]) * time_base)
-    found = f"no picture for {gaps_s[widest]:,.0f} s after second {at_s:,.2f}"
-    return replace(info, status="unreadable", reason=f"{found}: more than {longest_s:,.0f} s is implausible")
+def _end_s(stream: av.stream.Stream) -> float:
+    """Return the second at which a stream ends, as its header states."""
+    return float(((stream.start_time or 0) + (stream.duration or 0)) * stream.time_base)
 
 
-def _not_outlasted(info: MediaInfo, by_s: float, longest_s: float) -> MediaInfo:
-    """Refuse a video whose sound, or another stream, ends implausibly long after its pictures or begins before them."""
-    before_s = (info.video_start_s or 0.0) - (info.start_s or 0.0)
-    if max(by_s, before_s) <= longest_s:
-        return info
-    where = f"{by_s:,.0f} s longer" if by_s > longest_s else f"{before_s:,.0f} s earlier"
-    reason = f"its sound is there {where} than its pictures: more than {longest_s:,.0f} s is implausible"
-    return replace(info, status="unreadable", reason=reason)
-
-
-def _plausible(info: MediaInfo, plausible: Plausible) -> MediaInfo:
-    """Refuse a video that lasts implausibly long."""
-    if info.status != "ok" or info.duration_s is None or info.duration_s <= plausible.duration_s:
-        return info
-    reason = f"lasts {info.duration_s:,.0f} s: more than {plausible.duration_s:,.0f} s is implausible"
-    return replace(info, status="unreadable", reason=reason)
+def _before_s(info: MediaInfo, ticks: Sequence[int], time_base: Fraction) -> float:
+    """Return the seconds from the begin of the first stream to the first picture."""
+    return float(min(ticks, default=0) * time_base) - (info.start_s or 0.0)
 
 
 class _FirstPicture:

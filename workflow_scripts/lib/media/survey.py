@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.lib.media.probe import PLAUSIBLE, MediaInfo, Plausible, probe
+from workflow_scripts.lib.media.plausible import PLAUSIBLE, Plausible
+from workflow_scripts.lib.media.probe import MediaInfo, probe
 from workflow_scripts.lib.media.video_files import require_folder
 
 log = logging.getLogger(__name__)

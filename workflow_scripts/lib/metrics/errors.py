@@ -18,6 +18,9 @@ from workflow_scripts.lib.errors import NonFiniteSpan as NonFiniteSpan
 from workflow_scripts.lib.errors import ReversedSpan as ReversedSpan
 from workflow_scripts.lib.errors import UnknownQuery as UnknownQuery
 
+_SHOWN = 300
+"""Characters of an id that a message shows, with its place."""
+
 
 class PredictionError(DataError):
     """Predictions that an evaluator must not put a number on; a fault that annotations cannot have."""
@@ -74,7 +77,7 @@ def caution(name: str, count: int, ids: Iterable[str]) -> tuple[Caution, ...]:
 
 def name_some(ids: Sequence[str], n_shown: int = 5) -> str:
     """Return the first few ids as text, with the number of those left out."""
-    shown = ", ".join(str(i) for i in ids[:n_shown])
+    shown = ", ".join(str(i)[:_SHOWN] for i in ids[:n_shown])
     return shown if len(ids) <= n_shown else f"{shown} and {len(ids) - n_shown} more"
 
 

@@ -20,6 +20,7 @@ from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.costs import memory_needed
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.id_patterns import pattern_fields
@@ -94,12 +95,19 @@ class Features:
         return digest_json(feature_recipe(self._configuration, self._configuration.whole_feature(dataset, feature)))
 
     def weights(self, dataset: str, feature: str) -> list[str]:
-        """Return the weights files that a rule downloads for this feature, or that a person must put in place."""
+        """Return the weights files that a rule downloads for this feature, or that a person must put in place.
+
+        Raises
+        ------
+        UserError
+            one of them is dated in the future
+        """
         names = published_weights(self._configuration, self._feature(dataset, feature))
         entries = [self._configuration.weight(name) for name in names]
-        return [
-            str(weight_path(entry, self._downloads.weights_folder())) for entry in entries if not shipped_path(entry)
-        ]
+        folder = self._downloads.weights_folder()
+        paths = [weight_path(entry, folder) for entry in entries if not shipped_path(entry)]
+        refuse_future_dates(paths, "rows")
+        return list(map(str, paths))
 
     def runtime(self, dataset: str, feature: str) -> FeatureRuntime:
         """Return threads, memory, GPUs and time limit of a feature's jobs."""

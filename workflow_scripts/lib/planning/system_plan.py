@@ -21,6 +21,7 @@ from workflow_scripts.lib.metrics.rule_sets import RULE_SETS
 from workflow_scripts.lib.planning import missing_files
 from workflow_scripts.lib.planning.benchmarks import published_rows, scoring
 from workflow_scripts.lib.planning.feature_plan import Features
+from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.versions import versions_of
@@ -157,7 +158,9 @@ class Systems:
 
     def fit_files(self, dataset: str, name: str) -> list[str]:
         """Return the files of the weights registry that a system reads before it is trained."""
-        return sorted(self._fit_files(dataset, name).values())
+        files = sorted(self._fit_files(dataset, name).values())
+        refuse_future_dates(map(Path, files), "training")
+        return files
 
     def _fit_files(self, dataset: str, name: str) -> dict[str, str]:
         configuration = self._configuration
@@ -171,7 +174,7 @@ class Systems:
         Raises
         ------
         UserError
-            none is named, or it is not there
+            none is named, it is not there, or is dated in the future
         """
         file = self._system(dataset, name).checkpoint_file
         if file is None:
@@ -180,6 +183,7 @@ class Systems:
             )
         if not Path(file).is_file():
             raise UserError(missing_files.published_checkpoint(dataset, name, file))
+        refuse_future_dates([Path(file)], "checkpoint")
         return file
 
     def metric_models(self, dataset: str, name: str) -> list[str]:

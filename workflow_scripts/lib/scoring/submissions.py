@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.datasets.item_files import official_number
+from workflow_scripts.lib.datasets.item_files import number_in
 from workflow_scripts.lib.datasets.source_files import read_json, require_object, without_suffix
 from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics.calce import parse_windows
@@ -302,6 +302,7 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
     """Return a function from what names a query in a file to its id; None for a query that is not there."""
     rows = split.queries.select(["query_id", "source_query_id", "video_id", "ordinal", "text"]).to_pylist()
     ids = {row["query_id"] for row in rows}
+    dataset = next(iter(ids), "").partition("/")[0]
     by_number = {row["source_query_id"]: row["query_id"] for row in rows if row["source_query_id"] is not None}
     by_place = {(row["video_id"], row["ordinal"]): row["query_id"] for row in rows}
     by_prompt = {(row["text"], row["video_id"]): row["query_id"] for row in rows}
@@ -314,7 +315,7 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
         qid = str(record["qid"])
         if qid in by_number:
             return by_number[qid]
-        query = by_number.get(official_number(qid))
+        query = by_number.get(number_in(qid, dataset))
         # Of CALCE's `Charades_7` there are two numberings: a sentence tells whether it is this one.
         said = record.get("query")
         sentence = said.removeprefix(_PROMPT_PREFIX).strip() if isinstance(said, str) else said

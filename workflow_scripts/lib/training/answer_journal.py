@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -65,13 +66,21 @@ class AnswerJournal:
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the lines of the file, and cut off what a kill left of the last one."""
+    """Return the lines of the file, and cut off what a kill, or a machine that went down, left of the last ones."""
     if not path.is_file():
         return []
-    whole, _, rest = path.read_text(encoding="utf-8").rpartition("\n")
-    if rest:
-        path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
-    return [json.loads(line) for line in whole.splitlines()]
+    content, lines, n_whole = path.read_bytes(), [], 0
+    for line in content.splitlines(keepends=True):
+        try:
+            if not line.endswith(b"\n"):
+                break
+            lines.append(json.loads(line))
+        except ValueError:
+            break
+        n_whole += len(line)
+    if n_whole < len(content):
+        os.truncate(path, n_whole)
+    return lines
 
 
 def _answer(kind: str, fields: dict[str, Any]) -> Any:

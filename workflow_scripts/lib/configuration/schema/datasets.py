@@ -142,6 +142,7 @@ class PlausibleMedia(Section):
 
     gap_s: PositiveFloat = Field(3600.0, description="longest time without a picture")
     duration_s: PositiveFloat = Field(172800.0, description="longest video")
+    pixels: PositiveInt = Field(2**27, description="largest picture, width times height")
 
 
 class Dataset(Section):
