@@ -16,6 +16,8 @@ rule report:
             labels={"file": "report"},
         ),
         pictures=directory("results/{dataset}/{system}/report_files"),
+    params:
+        clips=lambda wc: PLAN.systems.clip_options(),
     log:
         "results/{dataset}/logs/{system}/report.log",
     conda:
@@ -23,7 +25,7 @@ rule report:
     shell:
         "python -m workflow_scripts.report --metrics {input.metrics:q}"
         " --run results/{wildcards.dataset}/{wildcards.system} --out {output.page:q}"
-        " --pictures {output.pictures:q} > {log:q} 2>&1"
+        " --pictures {output.pictures:q} {params.clips:q} > {log:q} 2>&1"
 
 
 rule compare_systems:

@@ -1,5 +1,6 @@
 """The page on this machine: who is let in, what is sent, what is kept; asked of a server that runs."""
 
+import contextlib
 import http.client
 import json
 import threading
@@ -45,6 +46,18 @@ class MadeSearcher:
         return self._corpus.moments(row, keep, -1.0)
 
 
+@contextlib.contextmanager
+def serving(made):
+    """Yield a server of a site that runs, with its token and host."""
+    server = Server(made)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield SimpleNamespace(server=server, token=made.token, host=server.hosts[0])
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.fixture
 def site(tmp_path):
     """A server that runs."""
@@ -54,14 +67,10 @@ def site(tmp_path):
     (folder / "b.mp4").write_bytes(b"0123456789")
     (tmp_path / "secret").write_text("secret")
     answers = Answers([MadeSearcher()])
-    made = Site("trips", folder, answers, Corrections(tmp_path / "kept.jsonl", answers.files))
-    server = Server(made)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield SimpleNamespace(server=server, token=made.token, host=server.hosts[0], kept=tmp_path / "kept.jsonl")
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    kept = tmp_path / "kept.jsonl"
+    with serving(Site("trips", folder, answers, Corrections(kept, answers.files))) as made:
+        made.kept = kept
+        yield made
 
 
 def ask(site, path, method="GET", body=None, token=None, **headers):

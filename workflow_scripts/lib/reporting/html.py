@@ -29,7 +29,7 @@ class Shown:
     ----------
     entries : of all seeds, the worst first
     seeds : their names
-    videos : id -> `src` (link to the file) or `reason`, and what is known of it; `speech`: lines; `pictures`: by time
+    videos : id -> `src` (link to the file) or `reason`, and what is known of it; `speech`: lines; `clips`: small copies
     histories : seed -> a row per epoch
     coverage : a row per feature
     cut : sentences about what is left out
