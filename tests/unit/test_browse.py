@@ -14,7 +14,7 @@ from models.systems.interface import FeatureRows
 from models.systems.zero_shot.config import Config
 from models.systems.zero_shot.corpus import Corpus
 from tests.markdown_pages import ROOT
-from workflow_scripts.lib.browsing.answers import Answers, signed_parts
+from workflow_scripts.lib.browsing.answers import MOST, Answers, signed_parts
 from workflow_scripts.lib.browsing.corrections import Corrections
 from workflow_scripts.lib.browsing.ranges import byte_range
 from workflow_scripts.lib.browsing.server import LARGEST_BODY, PAGES, Server, Site
@@ -228,6 +228,17 @@ def test_sentences_are_added_and_subtracted(site):
     assert search(site, "a dog + water - snow")[0]["score"] == pytest.approx(3**-0.5, abs=1e-4)
     for nothing in ("", "- snow", "!"):
         assert "nothing to look for" in search(site, nothing)["error"]
+
+
+def test_as_many_moments_as_are_asked_for(site):
+    def found(n):
+        status, _, content = ask(site, f"search?q=water&n={n}")
+        return len(json.loads(content)) if status == 200 else status
+
+    n_all = len(json.loads(ask(site, "search?q=water")[2]))
+    assert (found(1), found(MOST)) == (1, n_all)
+    assert len(json.loads(ask(site, "like?id=b&t=1&n=1")[2])) == 1
+    assert [found(n) for n in ("0", MOST + 1, "x", "", "-1")] == [400] * 5
 
 
 def test_signs_stand_between_blanks():

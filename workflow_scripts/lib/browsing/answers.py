@@ -10,7 +10,8 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.search.queries import require_words
 from workflow_scripts.lib.search.searcher import Searcher
 
-MOST = 60
+FIRST, MOST = 60, 600
+"""Moments of an answer, unless more are asked for, and at most."""
 _SIGN = re.compile(r"(?:^|\s)([+-])\s")
 
 
@@ -43,8 +44,13 @@ class Answers:
         """Return what is searched."""
         return [each.stream for each in self._searchers]
 
-    def to(self, query: str) -> list[dict[str, Any]]:
-        """Return the moments for sentences that are added and subtracted.
+    def to(self, query: str, keep: int = FIRST) -> list[dict[str, Any]]:
+        """Return the best moments for sentences that are added and subtracted.
+
+        Parameters
+        ----------
+        query : as it was typed
+        keep : most moments
 
         Raises
         ------
@@ -57,14 +63,14 @@ class Answers:
         require_words([text for _, text in parts])
         # Networks are not made to be asked by several threads at once.
         with self._lock:
-            found = [each.moments(each.row_of(parts), MOST) for each in self._searchers]
-        return self._told(fused(found), self._least if len(parts) == 1 else [])
+            found = [each.moments(each.row_of(parts), keep) for each in self._searchers]
+        return self._told(fused(found)[:keep], self._least if len(parts) == 1 else [])
 
-    def like(self, video_id: str, time_s: float) -> list[dict[str, Any]]:
-        """Return the moments that are like what is at a time of a video, in each stream that has a row there."""
+    def like(self, video_id: str, time_s: float, keep: int = FIRST) -> list[dict[str, Any]]:
+        """Return the best moments that are like what is at a time of a video, in each stream that has a row there."""
         rows = [(number, each.row_at(video_id, time_s)) for number, each in enumerate(self._searchers)]
-        found = [[] if row is None else self._searchers[number].moments(row, MOST) for number, row in rows]
-        return self._told(fused(found), [])
+        found = [[] if row is None else self._searchers[number].moments(row, keep) for number, row in rows]
+        return self._told(fused(found)[:keep], [])
 
     def _told(self, moments: Sequence[FusedMoment], least: Sequence[float]) -> list[dict[str, Any]]:
         """Return what a page shows; `is_chance` where unrelated sentences score as much."""
@@ -77,5 +83,5 @@ class Answers:
                 "streams": [self.streams[source] for source in each.sources],
                 "is_chance": bool(least) and each.moment.score < least[each.sources[0]],
             }
-            for each in moments[:MOST]
+            for each in moments
         ]

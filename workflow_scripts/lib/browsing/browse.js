@@ -4,6 +4,8 @@
 (() => {
   const at = (id) => document.getElementById(id);
   const player = at("player");
+  const FIRST = 60;
+  const MOST = 600;
   const MARGIN_S = 5;
   const unplayed = new Set();
   let current = null;
@@ -27,15 +29,20 @@
   const parameters = (values) => new URLSearchParams(values).toString();
   const clock = (s) => `${Math.floor(s / 60)}:${(s % 60).toFixed(1).padStart(4, "0")}`;
 
-  async function show(what, address) {
+  async function show(what, address, n = FIRST) {
     say("searching …");
+    at("more").hidden = true;
     try {
-      const moments = await ask(address);
+      const moments = await ask(`${address}&n=${n}`);
       const n_sure = moments.filter((moment) => !moment.is_chance).length;
       if (!moments.length) say(`${what}: nothing is known of it by the streams that are searched`);
-      else say(`${what}: ${moments.length} moments${n_sure < moments.length ? `, ${n_sure} above what any sentence gets` : ""}`);
+      else say(`${what}: ${moments.length < n ? "" : "the best "}${moments.length} moments${n_sure < moments.length ? `, ${n_sure} above what any sentence gets` : ""}`);
+      const top = at("found").scrollTop;
       at("found").replaceChildren(...moments.map((moment) => row(moment)));
-      if (moments.length) open(moments[0], at("found").querySelector("button"), false);
+      if (n > FIRST) at("found").scrollTop = top;
+      else if (moments.length) open(moments[0], at("found").querySelector("button"), false);
+      at("more").hidden = moments.length < n || n >= MOST;
+      at("more").onclick = () => show(what, address, n + FIRST);
     } catch (error) {
       say(error.message, true);
     }

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
-from workflow_scripts.lib.browsing.answers import Answers
+from workflow_scripts.lib.browsing.answers import FIRST, MOST, Answers
 from workflow_scripts.lib.browsing.clips import LONGEST_S, Clips
 from workflow_scripts.lib.browsing.corrections import Corrections
 from workflow_scripts.lib.browsing.ranges import byte_range
@@ -118,8 +118,8 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(
             {
                 "about": self._about,
-                "search": lambda asked: self.server.site.answers.to(_one(asked, "q")),
-                "like": lambda asked: self.server.site.answers.like(_one(asked, "id"), _seconds(asked, "t")),
+                "search": lambda asked: self.server.site.answers.to(_one(asked, "q"), _number(asked)),
+                "like": self._like,
                 "video": self._send_video,
                 "clip": self._send_clip,
                 "picture": self._send_picture,
@@ -163,6 +163,9 @@ class Handler(BaseHTTPRequestHandler):
         if not slash or not hmac.compare_digest(token.encode(), self.server.site.token.encode()):
             raise Refusal(HTTPStatus.FORBIDDEN, "the address lacks the token that was printed at the start")
         return route
+
+    def _like(self, asked: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+        return self.server.site.answers.like(_one(asked, "id"), _seconds(asked, "t"), _number(asked))
 
     def _about(self, _: Mapping[str, list[str]]) -> dict[str, Any]:
         site = self.server.site
@@ -268,6 +271,13 @@ def _one(asked: Mapping[str, list[str]], name: str) -> str:
     if len(values) != 1:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"{name}: one value is needed")
     return values[0]
+
+
+def _number(asked: Mapping[str, list[str]]) -> int:
+    number = int(_one(asked, "n")) if "n" in asked else FIRST
+    if not 0 < number <= MOST:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"n: 1 to {MOST} moments can be asked for")
+    return number
 
 
 def _seconds(asked: Mapping[str, list[str]], name: str) -> float:
