@@ -294,7 +294,8 @@
     const span1 = () => (entry ? first(entry) || (entry.annotated || [])[0] || entry.step || entry.window : null);
     return {
       open, play, scrub, lock,
-      playFirst: () => play(span1()),
+      // What is about a whole video is played from its start.
+      playFirst: () => play(span1() || [0, Infinity]),
       playAnnotated: () => entry && play((entry.annotated || [])[0]),
       playRank: (rank) => entry && entry.predicted && play(entry.predicted[state.seed][rank]),
       span: () => span || span1(),
