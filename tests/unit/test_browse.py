@@ -153,6 +153,12 @@ def test_the_server_listens_on_this_machine_only(site):
     assert site.server.address == f"http://127.0.0.1:{site.server.server_port}/{site.token}/"
 
 
+def test_a_port_that_cannot_be_had_is_told(site):
+    for port in (site.server.server_port, 99999):
+        with pytest.raises(UserError, match=f"--port {port}: .*leave it out"):
+            Server(site.server.site, port)
+
+
 # What is sent
 
 

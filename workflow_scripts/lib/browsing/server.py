@@ -89,12 +89,20 @@ class Server(ThreadingHTTPServer):
     ----------
     site : what is served
     port : 0: any that is free
+
+    Raises
+    ------
+    UserError
+        the port cannot be had
     """
 
     daemon_threads = True
 
     def __init__(self, site: Site, port: int = 0) -> None:
-        super().__init__((LOOPBACK, port), Handler)
+        try:
+            super().__init__((LOOPBACK, port), Handler)
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--port {port}: {error}; leave it out for one that is free") from error
         self.site = site
         self.hosts = tuple(f"{name}:{self.server_port}" for name in (LOOPBACK, "localhost"))
 
