@@ -12,7 +12,7 @@ import pytest
 
 from models.systems.interface import FeatureRows
 from models.systems.zero_shot.config import Config
-from models.systems.zero_shot.corpus import Corpus
+from models.systems.zero_shot.corpus import Corpus, Moment
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.browsing.answers import MOST, Answers, signed_parts
 from workflow_scripts.lib.browsing.corrections import Corrections
@@ -234,6 +234,32 @@ def test_sentences_are_added_and_subtracted(site):
     assert search(site, "a dog + water - snow")[0]["score"] == pytest.approx(3**-0.5, abs=1e-4)
     for nothing in ("", "- snow", "!"):
         assert "nothing to look for" in search(site, nothing)["error"]
+
+
+class Listed:
+    """Finds the same moments whatever is asked."""
+
+    def __init__(self, stream, *moments):
+        self.stream, self.least, self._moments = stream, 0.5, list(moments)
+
+    def row_of(self, parts):
+        return None
+
+    def moments(self, row, keep):
+        return self._moments[:keep]
+
+
+def test_what_any_sentence_gets_comes_after_what_is_found():
+    ignorant = Listed("visual", Moment("a", 0.0, 9.0, 0.4), Moment("b", 0.0, 9.0, 0.3), Moment("c", 0.0, 1.0, 0.2))
+    knowing = Listed("captions", Moment("b", 2.0, 4.0, 0.9), Moment("d", 0.0, 1.0, 0.1))
+    answers = Answers([ignorant, knowing])
+    found = [(each["video"], each["streams"], each["is_chance"]) for each in answers.to("a dog")]
+    # Of the moment that is found, the other stream says nothing more.
+    chance = [("a", ["visual"], True), ("d", ["captions"], True), ("c", ["visual"], True)]
+    assert found == [("b", ["captions"], False), *chance]
+    assert [each["video"] for each in answers.to("a dog", 2)] == ["b", "a"]
+    assert answers.to("a dog + water")[0]["video"] == "b"
+    assert not any(each["is_chance"] for each in answers.to("a dog + water"))
 
 
 def test_as_many_moments_as_are_asked_for(site):

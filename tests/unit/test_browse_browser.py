@@ -94,7 +94,7 @@ def test_a_moment_is_played_corrected_and_kept(opened):
 def test_what_the_browser_does_not_play_is_said_and_a_copy_is_shown(opened):
     search(opened, "water")
     choose(opened, "old")
-    until(opened, f"{MESSAGE}.includes('a small copy is shown')")
+    until(opened, "document.getElementById('note').textContent.includes('a small copy is shown')")
     until(opened, f"{PLAYER}.readyState >= 2")
     assert "/clip?id=old&start=0&" in opened.run(f"return {PLAYER}.currentSrc")
     assert until(opened, "document.querySelector('#found img[src]')")

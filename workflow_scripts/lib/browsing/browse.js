@@ -7,6 +7,7 @@
   const FIRST = 60;
   const MOST = 600;
   const MARGIN_S = 5;
+  const UNPLAYED = "This browser cannot play the file";
   const unplayed = new Set();
   let current = null;
   let clip = null;
@@ -21,9 +22,9 @@
     return found;
   }
 
-  function say(text, isBad = false) {
-    at("message").textContent = text;
-    at("message").className = isBad ? "bad" : "";
+  function say(text, isBad = false, where = "message") {
+    at(where).textContent = text;
+    at(where).className = isBad ? "bad" : "";
   }
 
   const parameters = (values) => new URLSearchParams(values).toString();
@@ -55,6 +56,7 @@
     start = Math.max(start - MARGIN_S, 0);
     clip = { id: current.video, start, end: Math.min(end + MARGIN_S, start + clipSeconds) };
     player.src = `clip?${parameters(clip)}`;
+    say(`${UNPLAYED}: a small copy is shown.`, false, "note");
   }
 
   function seek(time) {
@@ -92,7 +94,11 @@
     current = moment;
     player.poster = pictureOf(moment);
     if (unplayed.has(moment.video)) copy(moment.start, moment.end);
-    else if (isOther) { clip = null; player.src = `video?${parameters({ id: moment.video })}`; }
+    else if (isOther) {
+      clip = null;
+      say("", false, "note");
+      player.src = `video?${parameters({ id: moment.video })}`;
+    }
     player.hidden = at("moment").hidden = false;
     at("name").textContent = moment.video;
     at("start").value = moment.start;
@@ -108,10 +114,11 @@
     if (at("lock").checked && !player.paused && now() >= end) seek(Number(at("start").value));
   });
   player.addEventListener("error", () => {
-    const why = `${current.video}: this browser cannot play the file`;
-    if (clip || !clipSeconds) { say(clip ? `${why}, and no copy can be made` : `${why}; small copies are made with --proxy-clips`, true); return; }
+    if (clip || !clipSeconds) {
+      say(clip ? `${UNPLAYED}, and no copy can be made.` : `${UNPLAYED}; --proxy-clips makes small copies.`, true, "note");
+      return;
+    }
     unplayed.add(current.video);
-    say(`${why}: a small copy is shown`);
     copy(Number(at("start").value), Number(at("end").value));
     seek(Number(at("start").value));
     if (isToPlay) play();
