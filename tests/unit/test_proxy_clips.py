@@ -66,6 +66,12 @@ def test_parts_hold_their_moments_and_what_is_there_is_not_copied_twice():
     assert n_without == 0
 
 
+def test_parts_that_touch_are_one_unless_it_is_too_long():
+    spans = [30.0, 31.0], [2.0, 4.0], [5.0, 9.0], [9.0, 28.0], [20.0, 40.0]
+    wanted, _ = shown_clips.wanted_clips([entry("a", *spans[:2]), entry("a", *spans[2:])])
+    assert wanted == {"a": [(1.0, 10.0), (8.0, 32.0), (19.0, 41.0)]}
+
+
 def test_there_are_no_more_seconds_of_copies_than_a_report_may_have():
     entries = [entry("a", [5.0, 9.0]), entry("b", [5.0, 29.0]), entry("a", [20.0, 22.0])]
     wanted, n_without = shown_clips.wanted_clips(entries, most_s=10.0)

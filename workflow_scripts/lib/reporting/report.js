@@ -244,7 +244,8 @@
     // Tells whether the time can be shown.
     function seek(time) {
       if (clips) {
-        const wanted = clips.find(([start, end]) => start <= time && time < end);
+        // In order: of two that overlap the later one goes on longer.
+        const wanted = clips.findLast(([start, end]) => start <= time && time < end);
         if (!wanted) return false;
         if (wanted !== clip) { clip = wanted; video.src = clip[2]; }
       }

@@ -30,20 +30,31 @@ def wanted_clips(entries: Sequence[Entry], most_s: float = MAX_SECONDS) -> tuple
     wanted: dict[str, list[Span]] = {}
     n_without = 0
     for entry in entries:
-        own = wanted.setdefault(entry["video"], [])
-        new: list[Span] = []
+        known = joined = wanted.get(entry["video"], [])
         for _, (start_s, end_s) in moments_of(entry):
             last_s = min(end_s, start_s + LONGEST_S - 2 * MARGIN_S)
-            part = round(max(start_s - MARGIN_S, 0.0), 1), round(last_s + MARGIN_S, 1)
-            if not any(start <= part[0] and part[1] <= end for start, end in [*own, *new]):
-                new.append(part)
-        seconds = sum(end - start for start, end in new)
+            joined = _with(joined, (round(max(start_s - MARGIN_S, 0.0), 1), round(last_s + MARGIN_S, 1)))
+        seconds = _seconds(joined) - _seconds(known)
         if seconds > most_s:
             n_without += 1
             continue
         most_s -= seconds
-        own += new
-    return {video_id: parts for video_id, parts in wanted.items() if parts}, n_without
+        if joined:
+            wanted[entry["video"]] = sorted(joined)
+    return wanted, n_without
+
+
+def _with(parts: Sequence[Span], new: Span) -> list[Span]:
+    """Return parts and a new one, as one with each that it touches unless that is too long."""
+    for old in parts:
+        both = min(old[0], new[0]), max(old[1], new[1])
+        if old[0] <= new[1] and new[0] <= old[1] and both[1] - both[0] <= LONGEST_S:
+            return _with([part for part in parts if part is not old], both)
+    return [*parts, new]
+
+
+def _seconds(parts: Sequence[Span]) -> float:
+    return sum(end - start for start, end in parts)
 
 
 def add_clips(
