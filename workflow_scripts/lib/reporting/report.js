@@ -344,7 +344,7 @@
 
     const place = (t) => {
       cursor.hidden = false;
-      cursor.style.left = `${axis.offsetLeft - lanes.offsetLeft + (axis.clientWidth * Math.min(t, duration)) / duration}px`;
+      cursor.style.left = `${axis.offsetLeft + (axis.clientWidth * Math.min(t, duration)) / duration}px`;
     };
     lanes.addEventListener("pointermove", (event) => {
       const box = axis.getBoundingClientRect();

@@ -28,6 +28,7 @@ from workflow_scripts.lib.reporting.shown_videos import (
     address,
     speech_lines,
     transcript_of,
+    unusable_videos,
     video_files,
 )
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
@@ -101,6 +102,7 @@ def collect_shown(settings_path: Path, metrics: Mapping[str, Any], page: Path, b
         covered,
         cut,
         name if speech else "",
+        unusable_videos(videos),
     )
 
 
