@@ -16,12 +16,12 @@ rule report:
             labels={"file": "report"},
         ),
         pictures=directory("results/{dataset}/{system}/report_files"),
-    params:
-        clips=lambda wc: PLAN.systems.clip_options(),
     log:
         "results/{dataset}/logs/{system}/report.log",
     conda:
         "../envs/media.yaml"
+    params:
+        clips=lambda wc: PLAN.systems.clip_options(),
     shell:
         "python -m workflow_scripts.report --metrics {input.metrics:q}"
         " --run results/{wildcards.dataset}/{wildcards.system} --out {output.page:q}"
