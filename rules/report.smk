@@ -20,10 +20,12 @@ rule report:
         "results/{dataset}/logs/{system}/report.log",
     conda:
         "../envs/media.yaml"
+    params:
+        clips=lambda wc: PLAN.systems.clip_options(),
     shell:
         "python -m workflow_scripts.report --metrics {input.metrics:q}"
         " --run results/{wildcards.dataset}/{wildcards.system} --out {output.page:q}"
-        " --pictures {output.pictures:q} > {log:q} 2>&1"
+        " --pictures {output.pictures:q} {params.clips:q} > {log:q} 2>&1"
 
 
 rule compare_systems:

@@ -14,8 +14,8 @@ FLAGS = (
 
 
 @contextlib.contextmanager
-def browser(page: Path, width: int) -> Iterator[Any]:
-    """Yield a Selenium driver that shows a file in a window of so many pixels; None where there is no browser."""
+def browser(page: Path | str, width: int) -> Iterator[Any]:
+    """Yield a Selenium driver that shows a file or an address in a window of so many pixels; None without a browser."""
     chromium, driver_file = shutil.which("chromium"), shutil.which("chromedriver")
     try:
         from selenium import webdriver
@@ -33,7 +33,7 @@ def browser(page: Path, width: int) -> Iterator[Any]:
         try:
             size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
             driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            driver.get(page.resolve().as_uri())
+            driver.get(page.resolve().as_uri() if isinstance(page, Path) else page)
             yield driver
         finally:
             driver.quit()

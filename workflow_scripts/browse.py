@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 from workflow_scripts.lib.browsing.answers import Answers
+from workflow_scripts.lib.browsing.clips import Clips
 from workflow_scripts.lib.browsing.corrections import Corrections
 from workflow_scripts.lib.browsing.server import Server, Site
 from workflow_scripts.lib.configuration.compose import Configuration
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--system", action="append", help="what is compared, as of workflow_scripts.search")
     parser.add_argument("--keep", type=Path, help="file for moments (default: <dataset>_moments.jsonl)")
     parser.add_argument("--port", type=int, default=0, help="default: any that is free")
+    parser.add_argument("--proxy-clips", action="store_true", help="show small copies where the browser does not play")
     args = parser.parse_args()
     config = ROOT / "config"
     name = args.dataset
@@ -48,7 +50,8 @@ def main() -> None:
         searcher.row_of([(1, name)])
     answers = Answers(searchers)
     corrections = Corrections(args.keep or Path(f"{name}_moments.jsonl"), answers.files)
-    server = Server(Site(name, Path(configuration.dataset(name).videos), answers, corrections), args.port)
+    clips = Clips(configuration.root.paths.ffmpeg) if args.proxy_clips else None
+    server = Server(Site(name, Path(configuration.dataset(name).videos), answers, corrections, clips), args.port)
     # The address goes to who started this, not into a log.
     print(f"Open {server.address}\nMoments are kept in {corrections.path.resolve()}. Ctrl-C ends.", flush=True)
     try:

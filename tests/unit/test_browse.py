@@ -1,5 +1,6 @@
 """The page on this machine: who is let in, what is sent, what is kept; asked of a server that runs."""
 
+import contextlib
 import http.client
 import json
 import threading
@@ -11,9 +12,9 @@ import pytest
 
 from models.systems.interface import FeatureRows
 from models.systems.zero_shot.config import Config
-from models.systems.zero_shot.corpus import Corpus
+from models.systems.zero_shot.corpus import Corpus, Moment
 from tests.markdown_pages import ROOT
-from workflow_scripts.lib.browsing.answers import Answers, signed_parts
+from workflow_scripts.lib.browsing.answers import MOST, Answers, signed_parts
 from workflow_scripts.lib.browsing.corrections import Corrections
 from workflow_scripts.lib.browsing.ranges import byte_range
 from workflow_scripts.lib.browsing.server import LARGEST_BODY, PAGES, Server, Site
@@ -45,6 +46,18 @@ class MadeSearcher:
         return self._corpus.moments(row, keep, -1.0)
 
 
+@contextlib.contextmanager
+def serving(made):
+    """Yield a server of a site that runs, with its token and host."""
+    server = Server(made)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield SimpleNamespace(server=server, token=made.token, host=server.hosts[0])
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
 @pytest.fixture
 def site(tmp_path):
     """A server that runs."""
@@ -54,14 +67,10 @@ def site(tmp_path):
     (folder / "b.mp4").write_bytes(b"0123456789")
     (tmp_path / "secret").write_text("secret")
     answers = Answers([MadeSearcher()])
-    made = Site("trips", folder, answers, Corrections(tmp_path / "kept.jsonl", answers.files))
-    server = Server(made)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield SimpleNamespace(server=server, token=made.token, host=server.hosts[0], kept=tmp_path / "kept.jsonl")
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    kept = tmp_path / "kept.jsonl"
+    with serving(Site("trips", folder, answers, Corrections(kept, answers.files))) as made:
+        made.kept = kept
+        yield made
 
 
 def ask(site, path, method="GET", body=None, token=None, **headers):
@@ -144,6 +153,12 @@ def test_the_server_listens_on_this_machine_only(site):
     assert site.server.address == f"http://127.0.0.1:{site.server.server_port}/{site.token}/"
 
 
+def test_a_port_that_cannot_be_had_is_told(site):
+    for port in (site.server.server_port, 99999):
+        with pytest.raises(UserError, match=f"--port {port}: .*leave it out"):
+            Server(site.server.site, port)
+
+
 # What is sent
 
 
@@ -219,6 +234,43 @@ def test_sentences_are_added_and_subtracted(site):
     assert search(site, "a dog + water - snow")[0]["score"] == pytest.approx(3**-0.5, abs=1e-4)
     for nothing in ("", "- snow", "!"):
         assert "nothing to look for" in search(site, nothing)["error"]
+
+
+class Listed:
+    """Finds the same moments whatever is asked."""
+
+    def __init__(self, stream, *moments):
+        self.stream, self.least, self._moments = stream, 0.5, list(moments)
+
+    def row_of(self, parts):
+        return None
+
+    def moments(self, row, keep):
+        return self._moments[:keep]
+
+
+def test_what_any_sentence_gets_comes_after_what_is_found():
+    ignorant = Listed("visual", Moment("a", 0.0, 9.0, 0.4), Moment("b", 0.0, 9.0, 0.3), Moment("c", 0.0, 1.0, 0.2))
+    knowing = Listed("captions", Moment("b", 2.0, 4.0, 0.9), Moment("d", 0.0, 1.0, 0.1))
+    answers = Answers([ignorant, knowing])
+    found = [(each["video"], each["streams"], each["is_chance"]) for each in answers.to("a dog")]
+    # Of the moment that is found, the other stream says nothing more.
+    chance = [("a", ["visual"], True), ("d", ["captions"], True), ("c", ["visual"], True)]
+    assert found == [("b", ["captions"], False), *chance]
+    assert [each["video"] for each in answers.to("a dog", 2)] == ["b", "a"]
+    assert answers.to("a dog + water")[0]["video"] == "b"
+    assert not any(each["is_chance"] for each in answers.to("a dog + water"))
+
+
+def test_as_many_moments_as_are_asked_for(site):
+    def found(n):
+        status, _, content = ask(site, f"search?q=water&n={n}")
+        return len(json.loads(content)) if status == 200 else status
+
+    n_all = len(json.loads(ask(site, "search?q=water")[2]))
+    assert (found(1), found(MOST)) == (1, n_all)
+    assert len(json.loads(ask(site, "like?id=b&t=1&n=1")[2])) == 1
+    assert [found(n) for n in ("0", MOST + 1, "x", "", "-1")] == [400] * 5
 
 
 def test_signs_stand_between_blanks():

@@ -13,7 +13,7 @@ from workflow_scripts.lib.versions import RAISED
 
 RECORDED = json.loads(RECORD.read_text())
 CURRENT = current()
-DECIDES_NO_NUMBER = {"__init__", "media_error", "thumbnails", "video_files"}
+DECIDES_NO_NUMBER = {"__init__", "media_error", "proxy_clips", "thumbnails", "video_files"}
 """Modules of `media` that find files, say what is wrong with them, or draw for people."""
 
 

@@ -101,6 +101,16 @@ def test_a_video_that_is_gone_is_told_with_its_codec(opened):
     assert "the file is gone since this page was made, or this browser cannot play it (hevc)" in told
 
 
+def test_the_time_that_is_pointed_at_is_marked_there(opened):
+    off_by = opened.execute_script("""
+    const axis = document.querySelector('.axis').getBoundingClientRect();
+    const at = { clientX: axis.left + axis.width / 4, clientY: axis.top, bubbles: true };
+    document.querySelector('.lanes').dispatchEvent(new PointerEvent('pointermove', at));
+    return document.querySelector('.cursor').getBoundingClientRect().left - at.clientX;
+    """)
+    assert abs(off_by) <= 1
+
+
 def test_nothing_runs_off_a_narrow_screen(opened):
     assert run(opened, "document.documentElement.scrollWidth <= window.innerWidth")
     assert not [entry for entry in opened.get_log("browser") if "Content Security Policy" in entry["message"]]

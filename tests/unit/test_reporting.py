@@ -19,11 +19,13 @@ from workflow_scripts.lib.predictions.references import Reference
 from workflow_scripts.lib.reporting.entries import SeedAnswers, caption_entries, query_entries, ranking_entries
 from workflow_scripts.lib.reporting.html import Shown, chosen_epochs, render_report
 from workflow_scripts.lib.reporting.shown_captions import caption_scores
+from workflow_scripts.lib.reporting.shown_videos import unusable_videos
 from workflow_scripts.lib.reporting.table import metrics_table, tables_of
 from workflow_scripts.lib.reporting.training_curves import training_curves
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 from workflow_scripts.lib.scoring.results import Result, counts, group_means, sections
 from workflow_scripts.lib.scoring.scored_baselines import best_constant
+from workflow_scripts.lib.store.tables import write_table
 
 GROUPS = {"q0": "picture", "q1": "sound"}
 QUESTION = moments([[[0.0, 10.0]], [[5.0, 10.0]]], [20.0, 20.0])
@@ -373,3 +375,19 @@ def test_every_term_of_the_loss_has_a_picture_of_its_own_and_the_chosen_epoch_is
     assert text.count("chosen, seed0: epoch 2") == 3
     assert "chosen, seed0" not in page([], histories={"seed0": history})
     assert chosen_epochs({"seeds": {"seed1": {"provenance": {"checkpoint": {"epoch": 7}}}}}) == {"seed1": 7}
+
+
+def test_videos_that_cannot_be_used_are_named_up_to_a_number_that_is_said():
+    text = page([], unusable=[f"<b>{n}: unreadable (why)" for n in range(21)])
+    assert "the first 20 of 21" in text
+    assert text.count("<li>&lt;b&gt;") == 20
+    assert "cannot be used" not in page([])
+    assert "the first" not in page([], unusable=["a: missing"])
+
+
+def test_a_manifest_tells_which_videos_cannot_be_used_and_why(tmp_path):
+    assert unusable_videos(tmp_path) == []
+    rows = [("a", "ok", ""), ("b <", "unreadable", "no header"), ("c", "missing", "no file")]
+    table = pa.Table.from_pylist([dict(zip(("video_id", "status", "reason"), row, strict=True)) for row in rows])
+    write_table(tmp_path / "media" / "manifest.parquet", table)
+    assert unusable_videos(tmp_path) == ["b <: unreadable (no header)", "c: missing (no file)"]

@@ -5,12 +5,14 @@ from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import Any
 
+from models.systems.zero_shot.corpus import Moment
 from models.systems.zero_shot.fusion import FusedMoment, fused
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.search.queries import require_words
 from workflow_scripts.lib.search.searcher import Searcher
 
-MOST = 60
+FIRST, MOST = 60, 600
+"""Moments of an answer, unless more are asked for, and at most."""
 _SIGN = re.compile(r"(?:^|\s)([+-])\s")
 
 
@@ -43,8 +45,16 @@ class Answers:
         """Return what is searched."""
         return [each.stream for each in self._searchers]
 
-    def to(self, query: str) -> list[dict[str, Any]]:
-        """Return the moments for sentences that are added and subtracted.
+    def to(self, query: str, keep: int = FIRST) -> list[dict[str, Any]]:
+        """Return the best moments for sentences that are added and subtracted.
+
+        Those of one sentence that unrelated sentences score as much for come last: a stream that knows nothing of it
+        has a first rank, too.
+
+        Parameters
+        ----------
+        query : as it was typed
+        keep : most moments
 
         Raises
         ------
@@ -57,17 +67,24 @@ class Answers:
         require_words([text for _, text in parts])
         # Networks are not made to be asked by several threads at once.
         with self._lock:
-            found = [each.moments(each.row_of(parts), MOST) for each in self._searchers]
-        return self._told(fused(found), self._least if len(parts) == 1 else [])
+            found = [each.moments(each.row_of(parts), keep) for each in self._searchers]
+        if len(parts) > 1:
+            # Nobody knows what sums of unrelated sentences score.
+            return self._told(fused(found)[:keep])
+        known = list(zip(found, self._least, strict=True))
+        sure = fused([[each for each in moments if each.score >= least] for moments, least in known])
+        rest = fused([[each for each in moments if each.score < least] for moments, least in known])
+        rest = [each for each in rest if not any(_overlap(each.moment, own.moment) for own in sure)]
+        return [*self._told(sure[:keep]), *self._told(rest[: max(keep - len(sure), 0)], is_chance=True)]
 
-    def like(self, video_id: str, time_s: float) -> list[dict[str, Any]]:
-        """Return the moments that are like what is at a time of a video, in each stream that has a row there."""
+    def like(self, video_id: str, time_s: float, keep: int = FIRST) -> list[dict[str, Any]]:
+        """Return the best moments that are like what is at a time of a video, in each stream that has a row there."""
         rows = [(number, each.row_at(video_id, time_s)) for number, each in enumerate(self._searchers)]
-        found = [[] if row is None else self._searchers[number].moments(row, MOST) for number, row in rows]
-        return self._told(fused(found), [])
+        found = [[] if row is None else self._searchers[number].moments(row, keep) for number, row in rows]
+        return self._told(fused(found)[:keep])
 
-    def _told(self, moments: Sequence[FusedMoment], least: Sequence[float]) -> list[dict[str, Any]]:
-        """Return what a page shows; `is_chance` where unrelated sentences score as much."""
+    def _told(self, moments: Sequence[FusedMoment], is_chance: bool = False) -> list[dict[str, Any]]:
+        """Return what a page shows."""
         return [
             {
                 "video": each.moment.video_id,
@@ -75,7 +92,11 @@ class Answers:
                 "end": round(each.moment.end_s, 2),
                 "score": round(each.moment.score, 4),
                 "streams": [self.streams[source] for source in each.sources],
-                "is_chance": bool(least) and each.moment.score < least[each.sources[0]],
+                "is_chance": is_chance,
             }
-            for each in moments[:MOST]
+            for each in moments
         ]
+
+
+def _overlap(first: Moment, second: Moment) -> bool:
+    return first.video_id == second.video_id and first.start_s < second.end_s and second.start_s < first.end_s

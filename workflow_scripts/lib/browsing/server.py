@@ -14,11 +14,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import parse_qs, urlsplit
 
-from workflow_scripts.lib.browsing.answers import Answers
+from workflow_scripts.lib.browsing.answers import FIRST, MOST, Answers
+from workflow_scripts.lib.browsing.clips import LONGEST_S, Clips
 from workflow_scripts.lib.browsing.corrections import Corrections
 from workflow_scripts.lib.browsing.ranges import byte_range
 from workflow_scripts.lib.errors import UserError
@@ -61,6 +63,7 @@ class Site:
     folder : of the videos
     answers : finds moments
     corrections : keeps them
+    clips : makes small copies of what a browser does not play; None: nobody asked for that
     token : part of every address
     """
 
@@ -68,6 +71,7 @@ class Site:
     folder: Path
     answers: Answers
     corrections: Corrections
+    clips: Clips | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
     def video(self, video_id: str) -> Path:
@@ -85,12 +89,20 @@ class Server(ThreadingHTTPServer):
     ----------
     site : what is served
     port : 0: any that is free
+
+    Raises
+    ------
+    UserError
+        the port cannot be had
     """
 
     daemon_threads = True
 
     def __init__(self, site: Site, port: int = 0) -> None:
-        super().__init__((LOOPBACK, port), Handler)
+        try:
+            super().__init__((LOOPBACK, port), Handler)
+        except (OSError, OverflowError) as error:
+            raise UserError(f"--port {port}: {error}; leave it out for one that is free") from error
         self.site = site
         self.hosts = tuple(f"{name}:{self.server_port}" for name in (LOOPBACK, "localhost"))
 
@@ -114,9 +126,10 @@ class Handler(BaseHTTPRequestHandler):
         self._answer(
             {
                 "about": self._about,
-                "search": lambda asked: self.server.site.answers.to(_one(asked, "q")),
-                "like": lambda asked: self.server.site.answers.like(_one(asked, "id"), _seconds(asked)),
+                "search": lambda asked: self.server.site.answers.to(_one(asked, "q"), _number(asked)),
+                "like": self._like,
                 "video": self._send_video,
+                "clip": self._send_clip,
                 "picture": self._send_picture,
                 **dict.fromkeys(PAGES, self._send_page),
             }
@@ -159,11 +172,15 @@ class Handler(BaseHTTPRequestHandler):
             raise Refusal(HTTPStatus.FORBIDDEN, "the address lacks the token that was printed at the start")
         return route
 
+    def _like(self, asked: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+        return self.server.site.answers.like(_one(asked, "id"), _seconds(asked, "t"), _number(asked))
+
     def _about(self, _: Mapping[str, list[str]]) -> dict[str, Any]:
         site = self.server.site
-        videos = [video_id for video_id, file in site.answers.files.items() if file]
+        n_videos = sum(file is not None for file in site.answers.files.values())
         kept = {"file": str(site.corrections.path), "moments": len(site.corrections.rows())}
-        return {"dataset": site.dataset, "streams": site.answers.streams, "videos": videos, "kept": kept}
+        known = {"dataset": site.dataset, "streams": site.answers.streams, "videos": n_videos}
+        return known | {"kept": kept, "clip_s": LONGEST_S if site.clips else 0}
 
     def _body(self) -> Mapping[str, Any]:
         length = self.headers.get("Content-Length", "")
@@ -187,7 +204,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _send_picture(self, asked: Mapping[str, list[str]]) -> None:
         try:
-            pictures = list(thumbnails(self.server.site.video(_one(asked, "id")), [_seconds(asked)]))
+            pictures = list(thumbnails(self.server.site.video(_one(asked, "id")), [_seconds(asked, "t")]))
         except MediaError as error:
             raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
         if not pictures:
@@ -197,24 +214,38 @@ class Handler(BaseHTTPRequestHandler):
     def _send_video(self, asked: Mapping[str, list[str]]) -> None:
         path = self.server.site.video(_one(asked, "id"))
         with path.open("rb") as file:
-            size = path.stat().st_size
-            try:
-                part = byte_range(self.headers.get("Range"), size)
-            except ValueError:
-                whole = {"Content-Range": f"bytes */{size}"}
-                self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "no such bytes", whole)
-                return
-            start, end = part or (0, size)
-            headers = {"Accept-Ranges": "bytes"}
-            headers |= {"Content-Range": f"bytes {start}-{end - 1}/{size}"} if part else {}
             kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-            self._head(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK, kind, end - start, headers)
-            file.seek(start)
-            left = 0 if self.command == "HEAD" else end - start
-            while left and (piece := file.read(min(PIECE, left))):
-                self.wfile.write(piece)
-                left -= len(piece)
-            self.close_connection = self.close_connection or left > 0
+            self._send_part(file, path.stat().st_size, kind)
+
+    def _send_clip(self, asked: Mapping[str, list[str]]) -> None:
+        site = self.server.site
+        if site.clips is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, "small copies are made with --proxy-clips")
+        path = site.video(_one(asked, "id"))
+        try:
+            content = site.clips.of(path, _seconds(asked, "start"), _seconds(asked, "end"))
+        except MediaError as error:
+            raise Refusal(HTTPStatus.NOT_FOUND, str(error)) from error
+        self._send_part(BytesIO(content), len(content), "video/webm")
+
+    def _send_part(self, file: BinaryIO, size: int, kind: str) -> None:
+        """Send the bytes that are asked for."""
+        try:
+            part = byte_range(self.headers.get("Range"), size)
+        except ValueError:
+            whole = {"Content-Range": f"bytes */{size}"}
+            self._refuse(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "no such bytes", whole)
+            return
+        start, end = part or (0, size)
+        headers = {"Accept-Ranges": "bytes"}
+        headers |= {"Content-Range": f"bytes {start}-{end - 1}/{size}"} if part else {}
+        self._head(HTTPStatus.PARTIAL_CONTENT if part else HTTPStatus.OK, kind, end - start, headers)
+        file.seek(start)
+        left = 0 if self.command == "HEAD" else end - start
+        while left and (piece := file.read(min(PIECE, left))):
+            self.wfile.write(piece)
+            left -= len(piece)
+        self.close_connection = self.close_connection or left > 0
 
     def _refuse(self, status: HTTPStatus, why: str, headers: Mapping[str, str] | None = None) -> None:
         if self.command == "POST":
@@ -250,8 +281,15 @@ def _one(asked: Mapping[str, list[str]], name: str) -> str:
     return values[0]
 
 
-def _seconds(asked: Mapping[str, list[str]]) -> float:
-    value = float(_one(asked, "t"))
+def _number(asked: Mapping[str, list[str]]) -> int:
+    number = int(_one(asked, "n")) if "n" in asked else FIRST
+    if not 0 < number <= MOST:
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"n: 1 to {MOST} moments can be asked for")
+    return number
+
+
+def _seconds(asked: Mapping[str, list[str]], name: str) -> float:
+    value = float(_one(asked, name))
     if not 0 <= value < float("inf"):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "t: seconds from 0 on are needed")
+        raise Refusal(HTTPStatus.BAD_REQUEST, f"{name}: seconds from 0 on are needed")
     return value

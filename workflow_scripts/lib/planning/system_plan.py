@@ -272,6 +272,12 @@ class Systems:
         folder = f"{RESULTS}/{dataset}/{name}"
         return [f"{folder}/seed{seed}/{split}/metrics.json" for seed in system.seeds for split in system.splits.test]
 
+    def clip_options(self) -> list[str]:
+        """Return what a report is told about small copies of videos."""
+        root = self._configuration.root
+        program = ["--ffmpeg", root.paths.ffmpeg] if root.paths.ffmpeg else []
+        return ["--proxy-clips", *program] if root.proxy_clips else []
+
     @staticmethod
     def finished(dataset: str) -> list[str]:
         """Return the metrics files of the systems and prediction files that are scored on a dataset.

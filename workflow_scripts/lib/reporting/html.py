@@ -29,11 +29,12 @@ class Shown:
     ----------
     entries : of all seeds, the worst first
     seeds : their names
-    videos : id -> `src` (link to the file) or `reason`, and what is known of it; `speech`: lines; `pictures`: by time
+    videos : id -> `src` (link to the file) or `reason`, and what is known of it; `speech`: lines; `clips`: small copies
     histories : seed -> a row per epoch
     coverage : a row per feature
     cut : sentences about what is left out
     speech : whose words
+    unusable : videos of the dataset that cannot be used, with the reason
     """
 
     entries: Sequence[Entry] = ()
@@ -43,6 +44,7 @@ class Shown:
     coverage: Sequence[Mapping[str, Any]] = ()
     cut: Sequence[str] = ()
     speech: str = ""
+    unusable: Sequence[str] = ()
 
 
 def render_report(title: str, metrics: Mapping[str, Any], shown: Shown) -> str:
@@ -68,6 +70,7 @@ def render_report(title: str, metrics: Mapping[str, Any], shown: Shown) -> str:
         shown=shown,
         skipped=skipped.most_common(LISTED_REASONS),
         n_reasons=len(skipped),
+        unusable=shown.unusable[:LISTED_REASONS],
         random_weights=random_weights,
         left_out=left_out_notes(metrics),
         provenance=json.dumps(metrics["provenance"], indent=2, sort_keys=True),

@@ -203,12 +203,15 @@
     else drawRows();
   }
 
-  // The player: plays one span, again and again while it is locked
+  // The player: plays one span, again and again while it is locked. Where the browser does not play the video, small
+  // copies of its moments take its place; times are those of the video everywhere else.
 
   const player = (() => {
     let video = null;
     let span = null;
     let entry = null;
+    let clips = null;
+    let clip = null;
     let drawCursor = () => {};
     const lock = el("input", { type: "checkbox", checked: true });
     const note = el("p", { class: "note", "aria-live": "polite" });
@@ -223,7 +226,7 @@
       if (!known.src) return el("p", { class: "warn" }, `The video is not there: ${known.reason || "no file of this name was found"}.`);
       video = el("video", { controls: true, preload: "metadata", playsinline: true, tabindex: 0, "aria-label": `video ${id}`, timeupdate: onTick, play: follow, error: () => onError(id, known) });
       video.src = known.src;
-      video.addEventListener("loadedmetadata", () => { if (!span && span1()) video.currentTime = span1()[0]; });
+      video.addEventListener("loadedmetadata", () => { if (!span && span1()) seek(span1()[0]); });
       if (known.speech && window.VTTCue) {
         const track = video.addTextTrack("captions", "speech", "");
         for (const [start, end, text] of known.speech) if (end > start) track.addCue(new VTTCue(start, end, text));
@@ -233,11 +236,31 @@
 
     function close() {
       if (video) { video.pause(); video.removeAttribute("src"); video.load(); }
-      video = span = entry = null;
+      video = span = entry = clips = clip = null;
+    }
+
+    const now = () => video.currentTime + (clip ? clip[0] : 0);
+
+    // Tells whether the time can be shown.
+    function seek(time) {
+      if (clips) {
+        // In order: of two that overlap the later one goes on longer.
+        const wanted = clips.findLast(([start, end]) => start <= time && time < end);
+        if (!wanted) return false;
+        if (wanted !== clip) { clip = wanted; video.src = clip[2]; }
+      }
+      video.currentTime = time - (clip ? clip[0] : 0);
+      return true;
     }
 
     function onError(id, known) {
       if (!video || !video.error) return;
+      if (known.clips && !clips) {
+        clips = known.clips;
+        note.textContent = `This browser does not play ${id}${known.codec ? ` (${known.codec})` : ""}: small copies of its moments are shown.`;
+        if (span1() && seek((span || span1())[0]) && span) video.play().catch(() => {});
+        return;
+      }
       const codec = known.codec ? ` (${known.codec})` : "";
       const why = video.error.code === 4 ? `the file is gone since this page was made, or this browser cannot play it${codec}` : `this browser cannot decode it${codec}`;
       note.className = "warn";
@@ -252,31 +275,32 @@
 
     function onTick() {
       if (!video) return;
-      if (span && lock.checked && !video.paused && video.currentTime >= span[1]) video.currentTime = span[0];
-      drawCursor(video.currentTime);
+      if (span && lock.checked && !video.paused && now() >= span[1]) seek(span[0]);
+      drawCursor(now());
     }
 
     function play(wanted) {
       if (!video || !wanted) return;
       span = wanted;
-      video.currentTime = wanted[0];
-      video.play().catch(() => {});
+      if (seek(wanted[0])) video.play().catch(() => {});
+      else note.textContent = "Of this moment there is no small copy.";
     }
 
     function scrub(time) {
       if (!video || !video.paused) return;
-      if (!video.seeking) video.currentTime = time;
+      if (!video.seeking) seek(time);
       drawCursor(time);
     }
 
     const span1 = () => (entry ? first(entry) || (entry.annotated || [])[0] || entry.step || entry.window : null);
     return {
       open, play, scrub, lock,
-      playFirst: () => play(span1()),
+      // What is about a whole video is played from its start.
+      playFirst: () => play(span1() || [0, Infinity]),
       playAnnotated: () => entry && play((entry.annotated || [])[0]),
       playRank: (rank) => entry && entry.predicted && play(entry.predicted[state.seed][rank]),
       span: () => span || span1(),
-      duration: () => (video && Number.isFinite(video.duration) ? video.duration : null),
+      duration: () => (video && !clips && Number.isFinite(video.duration) ? video.duration : null),
       whenKnown: (then) => video && video.addEventListener("loadedmetadata", then),
     };
   })();
@@ -320,7 +344,7 @@
 
     const place = (t) => {
       cursor.hidden = false;
-      cursor.style.left = `${axis.offsetLeft - lanes.offsetLeft + (axis.clientWidth * Math.min(t, duration)) / duration}px`;
+      cursor.style.left = `${axis.offsetLeft + (axis.clientWidth * Math.min(t, duration)) / duration}px`;
     };
     lanes.addEventListener("pointermove", (event) => {
       const box = axis.getBoundingClientRect();

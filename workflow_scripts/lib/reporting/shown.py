@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,12 +21,14 @@ from workflow_scripts.lib.reporting.entries import (
 )
 from workflow_scripts.lib.reporting.html import Shown
 from workflow_scripts.lib.reporting.shown_captions import caption_scores
+from workflow_scripts.lib.reporting.shown_clips import MAX_SECONDS, add_clips
 from workflow_scripts.lib.reporting.shown_pictures import MAX_PICTURES, add_pictures
 from workflow_scripts.lib.reporting.shown_videos import (
     VideoFile,
     address,
     speech_lines,
     transcript_of,
+    unusable_videos,
     video_files,
 )
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
@@ -34,7 +38,23 @@ from workflow_scripts.lib.store.settings_files import window_seconds
 from workflow_scripts.lib.store.tables import read_table
 
 
-def collect_shown(settings_path: Path, metrics: Mapping[str, Any], page: Path, pictures: Path | None) -> Shown:
+@dataclass(frozen=True)
+class Beside:
+    """Files beside a page.
+
+    Attributes
+    ----------
+    folder : to write thumbnails into
+    has_clips : whether to write small copies of what browsers do not play, too
+    ffmpeg : as of `ffmpeg_exe`
+    """
+
+    folder: Path
+    has_clips: bool = False
+    ffmpeg: str | None = None
+
+
+def collect_shown(settings_path: Path, metrics: Mapping[str, Any], page: Path, beside: Beside | None) -> Shown:
     """Return what the report of a run shows.
 
     Parameters
@@ -42,7 +62,7 @@ def collect_shown(settings_path: Path, metrics: Mapping[str, Any], page: Path, p
     settings_path : `results/<dataset>/<system>/settings.json`
     metrics : content of the system's metrics.json
     page : the report
-    pictures : folder beside it to write thumbnails into; None: none
+    beside : what is written beside it; None: nothing
     """
     settings = json.loads(settings_path.read_text(encoding="utf-8"))
     run, config, split_name = settings_path.parent, settings["config"], metrics["split"]
@@ -61,23 +81,28 @@ def collect_shown(settings_path: Path, metrics: Mapping[str, Any], page: Path, p
     _add_reasons(entries, lost, without_empty(split.table("moments"), read_table(annotations / "videos.parquet"))[1])
     shown_ids = _video_ids(entries)
     files = video_files(videos, shown_ids)
-    n_without = add_pictures(pictures, entries, files) if pictures else 0
+    n_without = add_pictures(beside.folder, entries, files) if beside else 0
+    clips, n_unplayed = {}, 0
+    if beside and beside.has_clips:
+        clips, n_unplayed = add_clips(beside.folder, entries, files, beside.ffmpeg)
     name, transcript = transcript_of(videos, annotations, settings)
     speech, n_silent = speech_lines(transcript, shown_ids)
     cut = [f"{n_without} queries have no thumbnails: a report makes {MAX_PICTURES} at most."] if n_without else []
+    if n_unplayed:
+        cut.append(f"{n_unplayed} queries have no small copies: a report makes {MAX_SECONDS:.0f} seconds at most.")
     cut += [f"What is said is left out for {n_silent} videos: the page would be too long."] if n_silent else []
-    folder = pictures.name if pictures else ""
-    for entry in entries:
-        for picture in entry.get("pictures", ()):
-            picture[2] = f"{folder}/{picture[2]}"
+    if beside:
+        for file in chain(*(entry.get("pictures", ()) for entry in entries), *clips.values()):
+            file[2] = f"{beside.folder.name}/{file[2]}"
     return Shown(
         entries,
         [own.seed for own in seeds],
-        {video_id: _shown_video(files[video_id], page, speech.get(video_id)) for video_id in shown_ids},
+        {name: _shown_video(files[name], page, speech.get(name), clips.get(name)) for name in shown_ids},
         {own.seed: _history(run / own.seed / "history.jsonl") for own in seeds},
         covered,
         cut,
         name if speech else "",
+        unusable_videos(videos),
     )
 
 
@@ -119,9 +144,11 @@ def _video_ids(entries: Sequence[Entry]) -> list[str]:
     return list(dict.fromkeys([*(entry["video"] for entry in entries if entry["video"]), *ranked]))
 
 
-def _shown_video(file: VideoFile, page: Path, speech: Sequence[Any] | None) -> dict[str, Any]:
+def _shown_video(
+    file: VideoFile, page: Path, speech: Sequence[Any] | None, clips: Sequence[Any] | None
+) -> dict[str, Any]:
     place = {"reason": file.reason} if file.path is None else {"src": address(file.path, page)}
-    known = {"codec": file.codec, "duration": file.duration_s, "speech": speech}
+    known = {"codec": file.codec, "duration": file.duration_s, "speech": speech, "clips": clips}
     return place | {name: value for name, value in known.items() if value}
 
 

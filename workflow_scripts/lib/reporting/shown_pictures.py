@@ -28,7 +28,7 @@ def wanted_times(entries: Sequence[Entry], most: int = MAX_PICTURES) -> tuple[di
     wanted: dict[str, set[float]] = {}
     n_wanted = n_without = 0
     for entry in entries:
-        times = {time_s for _, time_s in moments_of(entry)} - wanted.get(entry["video"], set())
+        times = {middle(span) for _, span in moments_of(entry)} - wanted.get(entry["video"], set())
         if n_wanted + len(times) > most:
             n_without += 1
             continue
@@ -37,11 +37,25 @@ def wanted_times(entries: Sequence[Entry], most: int = MAX_PICTURES) -> tuple[di
     return wanted, n_without
 
 
-def moments_of(entry: Entry) -> list[tuple[str, float]]:
-    """Return the middles, in seconds, of the annotated moments and of the seeds' first answers, and what each is."""
+def moments_of(entry: Entry) -> list[tuple[str, tuple[float, float]]]:
+    """Return start and end of what an entry is about, and what each is.
+
+    These are the annotated moments and the seeds' first answers; of a caption the step or window that it describes.
+    """
     firsts = [rows[0] for rows in entry.get("predicted", ()) if rows]
     spans = [*(("annotated", span) for span in entry.get("annotated", ())), *(("predicted", span) for span in firsts)]
-    return [(label, round((span[0] + span[1]) / 2, 1)) for label, span in spans]
+    spans += [(name, entry[name]) for name in ("step", "window") if entry.get(name)]
+    return [(label, (span[0], span[1])) for label, span in spans]
+
+
+def middle(span: tuple[float, float]) -> float:
+    """Return the time, in seconds, at which a moment is seen."""
+    return round((span[0] + span[1]) / 2, 1)
+
+
+def file_stem(video_id: str) -> str:
+    """Return how files of a video are called: ids may hold what is no name of a file everywhere."""
+    return hashlib.sha256(video_id.encode()).hexdigest()[:16]
 
 
 def add_pictures(folder: Path, entries: Sequence[Entry], files: Mapping[str, VideoFile]) -> int:
@@ -67,18 +81,17 @@ def add_pictures(folder: Path, entries: Sequence[Entry], files: Mapping[str, Vid
     }
     for entry in with_file:
         # Seeds that agree need one picture.
-        own = dict.fromkeys(moment for moment in moments_of(entry) if (entry["video"], moment[1]) in written)
+        seen = dict.fromkeys((label, middle(span)) for label, span in moments_of(entry))
+        own = [moment for moment in seen if (entry["video"], moment[1]) in written]
         if own:
             entry["pictures"] = [[label, time_s, written[entry["video"], time_s]] for label, time_s in own]
     return n_without
 
 
 def _written(folder: Path, video_id: str, path: Path, times_s: Collection[float]) -> Iterator[tuple[float, str]]:
-    # Ids may hold what is no name of a file everywhere.
-    stem = hashlib.sha256(video_id.encode()).hexdigest()[:16]
     try:
         for time_s, picture in thumbnails(path, sorted(times_s)):
-            name = f"{stem}_{time_s:.1f}.jpg"
+            name = f"{file_stem(video_id)}_{time_s:.1f}.jpg"
             write_bytes(folder / name, picture)
             yield time_s, name
     except MediaError as error:

@@ -69,6 +69,18 @@ def video_files(results: Path, video_ids: Sequence[str]) -> dict[str, VideoFile]
     }
 
 
+def unusable_videos(results: Path) -> list[str]:
+    """Return the videos of a dataset that cannot be used, each with the reason.
+
+    Parameters
+    ----------
+    results : folder of the results of the dataset that has the videos
+    """
+    manifest = results / "media" / "manifest.parquet"
+    rows = read_table(manifest, ["video_id", "status", "reason"]).to_pylist() if manifest.is_file() else []
+    return [f"{row['video_id']}: {row['status']} ({row['reason']})" for row in rows if row["status"] != "ok"]
+
+
 def address(file: Path, page: Path) -> str:
     """Return a file as a link of a page that lies on the same disk: relative, so that both can be moved together."""
     # As bytes: names on a disk need not be text.

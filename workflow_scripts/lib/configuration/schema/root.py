@@ -38,6 +38,11 @@ class Root(Section):
     youtube_height: PositiveInt = Field(
         480, description="largest height of videos that are fetched from YouTube, pixels"
     )
+    proxy_clips: bool = Field(
+        False,
+        description="put small copies of the moments that it shows beside a report, where browsers do not play the "
+        "video: 10 minutes or 19 MB at most",
+    )
     needed_by: str | None = Field(
         None, description="a target such as results/qvh/img/metrics.json: list only what it needs (`snakemake weights`)"
     )
