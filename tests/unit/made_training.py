@@ -124,7 +124,7 @@ def rows_of(number: int, item: Item) -> dict[str, dict[str, Any]]:
         "moments": shared
         | {"query_id": item.id, "window_index": 0, "raw_unit": "s", "flags": []}
         | {"start_raw": start_s, "end_raw": end_s, "start_s": start_s, "end_s": end_s},
-        "manifest": {"video_id": item.video_id, "status": "ok", "duration_s": item.duration_s},
+        "manifest": {"video_id": item.video_id, "status": "ok", "reason": "", "duration_s": item.duration_s},
     }
 
 

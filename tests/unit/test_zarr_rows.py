@@ -38,7 +38,7 @@ def made(shape: tuple[int, ...], dtype: str) -> np.ndarray:
     return (1000 * np.random.default_rng(0).standard_normal(shape)).astype(dtype)
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64"])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int32", "int64", "uint8"])
 @pytest.mark.parametrize("file_chunks", [None, 1, 3, 100])
 @pytest.mark.parametrize("shape", [(0, 4), (1, 4), (8, 4), (23, 4), (24, 1), (50,), (17, 3, 2), (5, 0)])
 def test_rows_are_those_that_zarr_reads(tmp_path, shape, file_chunks, dtype):
@@ -111,7 +111,7 @@ def test_what_is_stored_in_another_way_is_read_by_zarr(tmp_path, change):
 
 
 def test_a_number_format_that_is_not_ours_is_read_by_zarr(tmp_path):
-    data = np.arange(50).astype("uint8")
+    data = np.arange(50).astype("uint16")
     rows = open_rows(write(tmp_path, data, 8, 3))
     assert isinstance(rows, _ByZarr)
     assert np.array_equal(rows.read(), data)
