@@ -14,6 +14,7 @@ from tests.unit.made_benchmarks import (
     write_lines,
 )
 from tests.unit.made_predictions import qvh_answers, qvh_question
+from workflow_scripts.lib.datasets.item_files import calce_number
 from workflow_scripts.lib.datasets.source_files import read_json
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.metrics.errors import MalformedRow
@@ -128,6 +129,16 @@ def test_calces_own_names_of_queries_are_understood(score):
 def test_a_query_of_another_dataset_is_not_taken_for_that_of_the_same_number(score, qid):
     with pytest.raises(UserError, match=rf"1 predictions are about nothing .* query {qid} \(.*preds\.jsonl:1\)"):
         score(changed(1, qid=qid))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "own"), [("qvh", "QVHighlight"), ("qvh_mine", "QVHighlight"), ("charades_tvr", "Charades")]
+)
+def test_a_key_tells_which_names_of_calce_are_its_own_and_any_other_key_takes_both(dataset, own):
+    [other] = {"QVHighlight", "Charades"} - {own}
+    assert calce_number(f"{own}_7", dataset) == calce_number(f"{own}_7", "mine") == "7"
+    assert calce_number(f"{other}_7", dataset) is None
+    assert calce_number("7", dataset) is calce_number("val_7", "mine") is None
 
 
 def test_an_empty_answer_is_a_miss_if_that_is_asked_for(score):

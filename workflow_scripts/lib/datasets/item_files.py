@@ -129,10 +129,14 @@ def official_number(qid: str) -> str:
     return qid.rsplit("_", 1)[-1]
 
 
-def number_in(qid: str, dataset: str) -> str | None:
-    """Return the official number of a query that CALCE names, None if it names one of another dataset."""
+def calce_number(qid: str, dataset: str) -> str | None:
+    """Return the official number of a query that CALCE names; None if it has no such name, or one of another dataset.
+
+    What a dataset is called says which it is only where the key holds one of the names that it has here.
+    """
     name, _, number = qid.rpartition("_")
-    return number if name in _CALCE_NAMES and _CALCE_NAMES[name] in dataset else None
+    others = [key for other, key in _CALCE_NAMES.items() if other != name]
+    return number if name in _CALCE_NAMES and not any(key in dataset for key in others) else None
 
 
 def _require_texts(entry: dict[str, Any], where: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from workflow_scripts.lib.datasets.item_files import number_in
+from workflow_scripts.lib.datasets.item_files import calce_number
 from workflow_scripts.lib.datasets.source_files import read_json, require_object, without_suffix
 from workflow_scripts.lib.errors import DataError
 from workflow_scripts.lib.metrics.calce import parse_windows
@@ -315,7 +315,7 @@ def _finder(split: AnnotatedSplit) -> Callable[[Mapping[str, Any], str], str | N
         qid = str(record["qid"])
         if qid in by_number:
             return by_number[qid]
-        query = by_number.get(number_in(qid, dataset))
+        query = by_number.get(calce_number(qid, dataset))
         # Of CALCE's `Charades_7` there are two numberings: a sentence tells whether it is this one.
         said = record.get("query")
         sentence = said.removeprefix(_PROMPT_PREFIX).strip() if isinstance(said, str) else said
