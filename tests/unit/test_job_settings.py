@@ -102,6 +102,23 @@ def test_only_the_jobs_of_a_setting_have_another_key(plan):
     assert changed(videos=AWKWARD) == {"probe_media", "fetch_youtube", "clip_tiny", "cnn14_tiny"}
 
 
+def test_only_the_steps_of_a_system_that_a_setting_decides_have_another_key(plan):
+    def keys(**img):
+        systems = plan(systems={"img": img}).systems
+        asked = (systems.train_key, systems.prediction_key, systems.evaluation_key)
+        return dict(zip(("train", "predict", "evaluate"), (key("demo", "img") for key in asked), strict=True))
+
+    def changed(**img):
+        after = keys(**img)
+        return {name for name, key in keys().items() if key != after[name]}
+
+    assert changed(runtime={"num_workers": 2}, title="other words") == set()
+    assert changed(settings={"train": {"epochs": 3}}) == changed(precision="bf16") == {"train"}
+    assert changed(selection={"patience": 3}) == {"train"}
+    assert changed(evaluation={"group_by": None}) == {"evaluate"}
+    assert changed(evaluation={"batch_size": 3}) == {"predict", "evaluate"}
+
+
 def test_a_name_of_any_form_arrives_as_it_was_written(plan):
     files = {"test": f"data/{AWKWARD}/queries 1=2.jsonl"}
     jobs = plan(datasets={"clips": {"videos": AWKWARD, "annotations": {"files": files}}}).jobs

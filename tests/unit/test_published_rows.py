@@ -8,6 +8,7 @@ from tests.markdown_pages import ROOT, table_rows
 from tests.submitted import imported, submit
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.datasets.source_files import stored_path
+from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.scoring.annotated import AnnotatedSplit
 
@@ -79,6 +80,13 @@ def test_a_file_that_can_be_fetched_is_planned_and_announced(tmp_path, monkeypat
     assert offered["data/qvh/predictions/vtg_gpt.jsonl"].ways == (
         "snakemake --cores 1 data/qvh/predictions/vtg_gpt.jsonl",
     )
+
+
+def test_an_unknown_prediction_file_is_answered_with_the_nearest_one_and_with_how_to_name_it():
+    with pytest.raises(
+        UserError, match=r"qvh\.yaml: external: .*cg_dter.* \(did you mean .cg_detr.\?.* external: \{cg_dter: \{file: "
+    ):
+        Plan({}, ROOT / "config").external.file("qvh", "cg_dter")
 
 
 @pytest.mark.parametrize(("dataset", "name"), [name for name in NAMES if {name[1], " ".join(name)} & COPIES.keys()])
