@@ -27,7 +27,7 @@ from workflow_scripts.lib.predictions.answer_tables import SCHEMAS, read_answers
 from workflow_scripts.lib.store.tables import read_table, write_table
 from workflow_scripts.lib.training.answer_journal import AnswerJournal
 from workflow_scripts.lib.training.checkpoint import Trained, read_checkpoint, write_checkpoint
-from workflow_scripts.lib.training.prediction import Asking, batches, predict_items
+from workflow_scripts.lib.training.prediction import Asking, batches, predict_items, without_rows
 from workflow_scripts.lib.versions import code_revision
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -538,3 +538,13 @@ def test_answers_of_an_older_form_say_what_to_run_again(tmp_path):
     write_table(path, read_table(path).drop_columns(["variant"]))
     with pytest.raises(UserError, match=r"moments.parquet: a table of an older form .*variant.*run the rule `predict`"):
         read_answers(tmp_path, "moments")
+
+
+def test_items_that_lack_rows_are_counted_by_stream_and_reason():
+    def lacking(number: int, **reasons: str):
+        item = made_item(number)
+        lost = {stream: [replace(item.streams[stream][0], status=reason)] for stream, reason in reasons.items()}
+        return replace(item, streams=item.streams | lost)
+
+    items = [lacking(0), lacking(1, audio="no_audio"), lacking(2, audio="no_audio", visual="failed")]
+    assert without_rows(items) == {"audio: no_audio": 2, "visual: failed": 1}
