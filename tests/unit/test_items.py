@@ -41,6 +41,16 @@ def test_a_split_holds_its_queries_with_rows_moments_and_durations(tmp_path):
         assert np.array_equal(rows.times, wanted.streams[stream][0].times)
 
 
+def test_the_videos_of_a_corpus_follow_the_queries_under_ids_of_their_own(tmp_path):
+    path = make_results(tmp_path / "made")
+    settings = json.loads(path.read_text())
+    config = settings["config"] | {"streams": {"visual": settings["config"]["streams"]["visual"]}}
+    found = Reader(tmp_path / "made", config, settings["recipes"], tasks=["videos"]).read("val")
+    numbers = range(N_TRAIN, SPLIT_ENDS["val"])
+    assert [item.id for item in found.items] == [f"{kind}{number}" for kind in "qv" for number in numbers]
+    assert [item.is_video for item in found.items] == [False] * len(numbers) + [True] * len(numbers)
+
+
 def test_the_width_of_every_feature_is_told(tmp_path):
     assert reader(tmp_path).stream_dims() == {"visual": [6], "audio": [4], "text": [5]}
 
