@@ -121,7 +121,7 @@ def print_if_disk_is_full():
 def check_preflight():
     """Say before any job what its targets need and lack, and start nothing that cannot succeed."""
     asked = workflow.dag_settings.targets or rules.all.input
-    blocking, lines = PLAN.preflight.message(map(str, asked))
+    blocking, lines = PLAN.preflight.message(map(str, asked), workflow.local_exec)
     if blocking and not workflow.dryrun and PLAN.preflight.refuses():
         raise UserError(refusal(blocking, lines))
     for line in [*blocking, *lines]:

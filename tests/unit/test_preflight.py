@@ -11,7 +11,7 @@ import pytest
 from models.systems.calce import config as calce_config
 from workflow_scripts.lib.configuration.compose import Configuration, module_names
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.planning import training_costs
+from workflow_scripts.lib.planning import devices, training_costs
 from workflow_scripts.lib.planning.costs import (
     MULTIPLY_ADDS,
     RECOGNISED,
@@ -29,6 +29,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "config"
 QUERIES = [{"video": f"{name}.mp4", "query": "a dog", "start": 0.0, "end": 2.0, "duration": 3600.0} for name in "abcd"]
 MINE = {"videos": "videos", "annotations": {"files": {"test": "queries.jsonl"}}}
 """Laid over the dataset `clips`, which has a split `test` only."""
+FOR_TRAINING = {"files": dict.fromkeys(("train", "val", "test"), "queries.jsonl")}
 
 
 @pytest.fixture
@@ -88,9 +89,10 @@ def test_weights_and_checkpoints_that_are_dated_in_the_future_are_refused_while_
         plan.systems.checkpoint_file("charades", "mrnet")
 
 
-def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here):
+def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here, monkeypatch):
+    monkeypatch.setattr(devices, "GPU_NODES", ())
     blocking, lines = asked("qvh/calce/metrics.json")
-    assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos"]
+    assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos", "calce of qvh, calce_stage1 of qvh"]
     assert "`snakemake --cores 1 results/qvh/fetched/videos.json` fetches qvhilights_videos.tar.gz (" in blocking[0]
     assert "`snakemake --cores 1 results/qvh/youtube/missing.tsv` fetches what YouTube still has" in blocking[0]
     assert "read by calce, calce_stage1" in blocking[0]
@@ -295,6 +297,38 @@ def test_a_long_training_is_told_before_it_begins(annotated, monkeypatch):
         "calce_stage1 of clips: very roughly training 107 h, validation included, answers 2.4 h with a GPU",
         "calce of clips: very roughly training 60 h, validation included, answers 0.7 h with a GPU",
     ]
+
+
+def test_a_training_in_fp16_is_not_begun_where_there_is_no_gpu(annotated, monkeypatch):
+    target, given = (
+        "results/clips/calce_stage1/metrics.json",
+        {"datasets": {"clips": MINE | {"annotations": FOR_TRAINING}}},
+    )
+    monkeypatch.setattr(devices, "GPU_NODES", (str(annotated / "card"),))
+
+    def told(runs_here, **config):
+        plan = Plan(given | config, CONFIG)
+        return [text for text in plan.preflight.message([target], runs_here)[0] if "fp16" in text]
+
+    [text] = told(True)
+    assert text == (
+        "calce_stage1 of clips: trained in fp16, whose scaled loss needs a GPU, and this machine has none\n"
+        "     `--config 'systems={calce_stage1: {precision: bf16}}'` needs none"
+    )
+    assert told(True, systems={"calce_stage1": {"precision": "bf16"}}) == []
+    # What the machines of a cluster have is not known.
+    assert told(False) == []
+    [text] = told(False, device="cpu")
+    assert "`device: cpu` allows none" in text
+    # What is trained already is only asked.
+    for seed in Configuration(given, CONFIG).system("clips", "calce_stage1").seeds:
+        checkpoint = annotated / f"results/clips/calce_stage1/seed{seed}/checkpoint.safetensors"
+        checkpoint.parent.mkdir(parents=True)
+        checkpoint.touch()
+    assert told(True) == []
+    checkpoint.unlink()
+    (annotated / "card").touch()
+    assert told(True) == []
 
 
 @pytest.mark.parametrize(("feature", "own", "rows"), [("blip2_frames", 2000, 1652), ("clip_b32", 8000, 41)])

@@ -2,6 +2,7 @@
 
 import ast
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -123,9 +124,42 @@ def test_every_rule_runs_the_entry_point_of_its_name():
                 assert name in entry_points, f"{path.name}: {name}"
 
 
-def test_every_import_of_our_own_names_a_module():
-    for path in sorted(file for top in ("workflow_scripts", "models", "tests") for file in (ROOT / top).rglob("*.py")):
+def defined(body: list[ast.stmt]) -> set[str]:
+    """Return the names that the statements of a module give to something, those within conditions among them."""
+    found: set[str] = set()
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+            continue
+        for inner in ast.walk(node):
+            if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                found.add(inner.id)
+            elif isinstance(inner, ast.ImportFrom | ast.Import):
+                found |= {alias.asname or alias.name for alias in inner.names}
+            elif isinstance(inner, ast.FunctionDef | ast.ClassDef):
+                found.add(inner.name)
+    return found
+
+
+@cache
+def names_of(place: Path) -> set[str] | None:
+    """Return what may be imported from a module or a package, given without its suffix; None if there is none."""
+    file = place.with_suffix(".py") if place.with_suffix(".py").is_file() else place / "__init__.py"
+    if not file.is_file():
+        return None
+    inside = (
+        {path.stem for path in place.iterdir() if names_of(path.with_suffix("")) is not None}
+        if place.is_dir()
+        else set()
+    )
+    return defined(ast.parse(file.read_text()).body) | inside
+
+
+def test_every_import_of_our_own_names_something_that_is_there():
+    ours = ("workflow_scripts", "models", "tests")
+    for path in sorted(file for top in ours for file in (ROOT / top).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ("workflow_scripts", "models"):
-                place = ROOT / node.module.replace(".", "/")
-                assert place.with_suffix(".py").is_file() or (place / "__init__.py").is_file(), f"{path}: {node.module}"
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in ours:
+                names = names_of(ROOT / node.module.replace(".", "/"))
+                assert names is not None, f"{path}: {node.module}"
+                assert {alias.name for alias in node.names} <= names, f"{path}: {node.module}"

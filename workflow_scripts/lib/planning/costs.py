@@ -1,11 +1,11 @@
 """Rough costs of features that are not there yet: disk space and hours of this machine."""
 
 import os
-from pathlib import Path
 
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.schema import AudioFeature, FeatureBase, SpeechFeature, VisualFeature
 from workflow_scripts.lib.planning.dataset_plan import Datasets
+from workflow_scripts.lib.planning.devices import has_gpu
 from workflow_scripts.lib.planning.sizes import readable_size
 from workflow_scripts.lib.planning.training_hours import PER_CORE, PER_GPU
 
@@ -96,11 +96,6 @@ class Costs:
 
     def _has_gpu(self) -> bool:
         return has_gpu(self._configuration.root.device)
-
-
-def has_gpu(device: str) -> bool:
-    """Return whether this machine seems to have a GPU that the setting `device` allows."""
-    return device != "cpu" and Path("/dev/nvidiactl").exists()
 
 
 def bytes_needed(feature: FeatureBase, hours: float, n_videos: int) -> float:

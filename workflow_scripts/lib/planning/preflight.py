@@ -10,6 +10,7 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.costs import Costs
 from workflow_scripts.lib.planning.dataset_plan import Datasets
+from workflow_scripts.lib.planning.devices import lacking_gpu
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.needs import Need, Needs
@@ -66,8 +67,12 @@ class Preflight:
         """Return whether what cannot succeed is not begun."""
         return self._configuration.root.preflight == "refuse"
 
-    def message(self, targets: Iterable[str]) -> tuple[list[str], list[str]]:
+    def message(self, targets: Iterable[str], runs_here: bool = True) -> tuple[list[str], list[str]]:
         """Return what blocks targets, and what else is to be known before they are begun; one text each.
+
+        Parameters
+        ----------
+        runs_here : whether jobs run on this machine, not on those of a cluster
 
         Raises
         ------
@@ -92,7 +97,8 @@ class Preflight:
         videos = {self._configuration.dataset(dataset).videos for dataset in reading.media}
         if any(need.place in videos for need in blocking):
             lines += self._without_videos(reading)
-        return [_blocking_text(need) for need in blocking], lines
+        without_gpu = lacking_gpu(self._configuration, reading.trained, runs_here)
+        return [*map(_blocking_text, blocking), *without_gpu], lines
 
     def _unread_splits(self, reading: Reading) -> list[str]:
         """Return a line for every dataset whose videos are extracted although no system reads some of its splits."""

@@ -33,6 +33,7 @@ class Reading:
     predictions : (dataset, name) -> file that somebody brings
     computed : (dataset, feature) of what is extracted here
     systems : (dataset, system) of what is trained or asked here
+    trained : (dataset, system) of what is trained here; with `skips_finished`, of which no checkpoint is there
     splits : dataset whose videos are read -> the splits that systems read
     """
 
@@ -51,6 +52,7 @@ class Reading:
         self.predictions: dict[tuple[str, str], str] = {}
         self.computed: dict[tuple[str, str], None] = {}
         self.systems: dict[tuple[str, str], None] = {}
+        self.trained: dict[tuple[str, str], None] = {}
         self.splits: dict[str, set[str]] = {}
 
     def add(self, target: str) -> bool:
@@ -152,8 +154,11 @@ class Reading:
             self._add_system(dataset, system.prior.system)
         if system.checkpoint_file:
             self.checkpoints[dataset, name] = system.checkpoint_file
-        elif system.checkpoint_from and not self._is_trained(system.checkpoint_from, name, system):
-            self._add_system(system.checkpoint_from, name)
+        elif not self._is_trained(system.checkpoint_from or dataset, name, system):
+            if system.checkpoint_from:
+                self._add_system(system.checkpoint_from, name)
+            elif learns(system):
+                self.trained[dataset, name] = None
 
     def _is_trained(self, dataset: str, name: str, system: System) -> bool:
         folder = RESULTS / dataset / name
