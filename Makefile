@@ -92,7 +92,7 @@ bench: setup ## the figures of docs/benchmarks.md, measured here
 	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
 
 rehearsal: setup ## all systems and encoders at full size with random weights, or one: make rehearsal SYSTEM=img DATASET=charades
-	$(BIN)/python -m tests.rehearsal $(SYSTEM) $(DATASET)
+	$(BIN)/python -m tests.rehearsal $(SYSTEM) $(DATASET) --write
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --no-header --no-annotate --quiet

@@ -51,7 +51,7 @@ def rehearse_encoder(configuration: Configuration, name: str, machine: Machine) 
     feature = configuration.feature("demo", name)
     size = feature.runtime.batch_size if machine.is_gpu else min(ON_A_CPU, feature.runtime.batch_size)
     params, cut = settings_of(feature, machine.is_gpu)
-    heading = {"feature": name, "encoder": feature.encoder, "cut down": cut or "nothing"}
+    heading = {"feature": name, "encoder": feature.encoder, "card": machine.name, "cut down": cut or "nothing"}
     loader = configuration.weight(feature.weights).loader if feature.weights in configuration.weight_names() else ""
     if loader.endswith("folder") or loader == "word vectors":
         return heading | {"not run": f"its weights are read from a {loader}, which cannot be drawn"}

@@ -13,7 +13,7 @@ from torch import nn
 from models.systems.interface import Item
 from tests.rehearsal.machine import Machine
 from tests.rehearsal.made import made_file, made_items, stream_dims
-from tests.rehearsal.whole_run import whole_run
+from tests.rehearsal.whole_run import whole_disk, whole_run
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.layers import merge
 from workflow_scripts.lib.training.checkpoint import Trained, read_checkpoint, system_class, system_config
@@ -60,15 +60,18 @@ def rehearse(
     first, _ = machine.timed(lambda: _step(system, network, optimiser, batch))
     second, step_s = machine.timed(lambda: _step(system, network, optimiser, batch))
     answers, answer_s = machine.timed(lambda: _answers(system, network, items[:1], machine))
-    _go_on(system, network, optimiser, batch, machine)
+    checkpoint_bytes, state_bytes = _go_on(system, network, optimiser, batch, machine)
     return {
         "system": name,
+        "dataset": dataset,
+        "card": machine.name,
         "cut down": _flat(cut) or "nothing",
         "parameters": f"{sum(p.numel() for p in network.parameters()):,}",
         "s per step": f"{step_s:.2f}",
         "queries per step": str(config.train.batch_size),
         "s per answer": f"{answer_s:.2f}",
         **whole_run(system_file, dataset, step_s / config.train.batch_size, answer_s, bool(cut)),
+        **whole_disk(configuration, dataset, system_file, checkpoint_bytes, state_bytes),
         "samples per s of one worker": f"{config.train.batch_size / loaded_s:.1f}",
         "peak memory": machine.peak(),
         "attention": machine.attention(config),
@@ -112,21 +115,23 @@ def _answers(system: Any, network: nn.Module, items: Sequence[Item], machine: Ma
 
 def _go_on(
     system: Any, network: nn.Module, optimiser: torch.optim.Optimizer, batch: dict[str, Any], machine: Machine
-) -> None:
-    """Write a checkpoint and the optimiser's state, read both, and compare the loss of the next step."""
+) -> tuple[int, int]:
+    """Write a checkpoint and the optimiser's state, and compare what goes on from them; return the bytes of both."""
     notes = {"stream_dims": system.stream_dims}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "checkpoint.safetensors"
+        path, state = Path(folder) / "checkpoint.safetensors", Path(folder) / "optimiser.pt"
         write(path, Trained(network.state_dict(), Standardiser({}), notes))
-        torch.save(optimiser.state_dict(), Path(folder) / "optimiser.pt")
+        torch.save(optimiser.state_dict(), state)
+        sizes = path.stat().st_size, state.stat().st_size
         losses = []
         for _ in range(2):
             network.load_state_dict(read_checkpoint(path).state)
-            optimiser.load_state_dict(torch.load(Path(folder) / "optimiser.pt", machine.device, weights_only=True))
+            optimiser.load_state_dict(torch.load(state, machine.device, weights_only=True))
             torch.manual_seed(1)
             losses.append(_step(system, network, optimiser, batch))
     if not losses[0] == losses[1]:
         raise RuntimeError(f"going on from one checkpoint twice gave the losses {losses}: they must be equal numbers")
+    return sizes
 
 
 def _flat(changes: Mapping[str, Any], before: str = "") -> str:

@@ -17,7 +17,7 @@ from workflow_scripts import init
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.datasets.dataset_file import dataset_name
 from workflow_scripts.lib.datasets.own_folder import duration_text
-from workflow_scripts.lib.planning.costs import hours_needed
+from workflow_scripts.lib.planning.feature_costs import hours_needed
 from workflow_scripts.lib.planning.first_steps import FirstSteps
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

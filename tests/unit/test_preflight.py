@@ -12,10 +12,10 @@ from models.systems.calce import config as calce_config
 from workflow_scripts.lib.configuration.compose import Configuration, module_names
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning import devices, training_costs
-from workflow_scripts.lib.planning.costs import (
+from workflow_scripts.lib.planning.costs import Costs
+from workflow_scripts.lib.planning.feature_costs import (
     MULTIPLY_ADDS,
     RECOGNISED,
-    Costs,
     frames_per_second,
     memory_needed,
     rows_per_second,
@@ -92,7 +92,7 @@ def test_weights_and_checkpoints_that_are_dated_in_the_future_are_refused_while_
 def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here, monkeypatch):
     monkeypatch.setattr(devices, "GPU_NODES", ())
     blocking, lines = asked("qvh/calce/metrics.json")
-    assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos", "calce of qvh, calce_stage1 of qvh"]
+    assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos", "calce_stage1 of qvh, calce of qvh"]
     assert "`snakemake --cores 1 results/qvh/fetched/videos.json` fetches qvhilights_videos.tar.gz (" in blocking[0]
     assert "`snakemake --cores 1 results/qvh/youtube/missing.tsv` fetches what YouTube still has" in blocking[0]
     assert "read by calce, calce_stage1" in blocking[0]

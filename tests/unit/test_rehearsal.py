@@ -1,5 +1,6 @@
 """The rehearsal of a system: what it sees, what it refuses, what it needs to be installed."""
 
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,9 +9,9 @@ import pytest
 
 from tests.markdown_pages import ROOT
 from tests.rehearsal import __main__ as command
-from tests.rehearsal import encoders, systems
+from tests.rehearsal import encoders, page, systems
 from tests.rehearsal.machine import Machine
-from tests.rehearsal.whole_run import whole_run
+from tests.rehearsal.whole_run import whole_disk, whole_run
 from workflow_scripts.lib.configuration.compose import Configuration, module_names
 
 NOT_NEEDED = {
@@ -31,6 +32,7 @@ def test_a_system_is_trained_asked_saved_and_gone_on_with():
     found = systems.rehearse(Configuration({}, ROOT / "config"), "demo", "img", Machine(), 20)
     assert found["cut down"] == "nothing"
     assert int(found["answers"]) > 0
+    assert re.fullmatch(r"[\d.]+ [kM]B, state [\d.]+ [kM]B", found["checkpoints"])
     first, second = (float(loss) for loss in found["loss"].split(", then "))
     assert first != second
 
@@ -92,12 +94,55 @@ def test_hours_at_a_rate_stand_beside_those_that_are_said_before():
     assert whole_run(CONFIGURATION.system("msrvtt", "uniq4cap"), "msrvtt", 1.0, 1.0, is_cut=False) == {}
 
 
+def test_what_stays_on_the_disk():
+    found = whole_disk(CONFIGURATION, "qvh", CONFIGURATION.system("qvh", "calce_stage1"), 4_000_000, 9_000_000)
+    # 150 frames of 224 x 224 x 3 bytes of each of 10,148 videos.
+    assert found == {"checkpoints": "4 MB, state 9 MB", "rows of the dataset": "up to 229 GB"}
+    assert list(whole_disk(CONFIGURATION, "msrvtt", CONFIGURATION.system("msrvtt", "uniq4cap"), 1, 1)) == [
+        "checkpoints"
+    ]
+
+
+def test_what_was_seen_is_entered_by_the_headings_of_its_table():
+    text = "text\n\n| system | dataset | card | s |\n|---|---|---|---|\n| `a` | `x` | | |\n| `a` | `y` | | |\n\n"
+    text += "| feature | card |\n|---|---|\n| `a` | |\n| `b` | |\n\n| other |\n|---|\n| `a` |\n"
+    seen = {"system": "a", "dataset": "y", "card": "H", "s": "1.5", "more": "2"}
+    changed = text.replace("| `a` | `y` | | |", "| `a` | `y` | H | 1.5 |")
+    assert page.entered(text, seen) == changed
+    assert page.entered(changed, {"feature": "b", "card": "H"}) == changed.replace("| `b` | |", "| `b` | H |")
+    assert page.entered(text, {"feature": "c", "card": "H"}) == text
+
+
+def test_the_headings_of_the_page_are_those_of_what_is_seen():
+    found = systems.rehearse(CONFIGURATION, "demo", "img", Machine(), 20) | {"hours at this rate": "none on the demo"}
+    found |= {"dataset": "charades"}
+    [row] = [line for line in page.entered(page.PAGE.read_text(), found).splitlines() if line.startswith("| `img`")]
+    assert "not measured" not in row
+    assert all(cell.strip() for cell in row.strip("|").split("|"))
+    found = encoders.rehearse_encoder(CONFIGURATION, "sound_level", Machine()) | {"feature": "cnn14"}
+    [row] = [line for line in page.entered(page.PAGE.read_text(), found).splitlines() if line.startswith("| `cnn14`")]
+    assert all(cell.strip() for cell in row.strip("|").split("|"))
+
+
+def test_only_a_gpu_is_entered_into_the_page(monkeypatch):
+    written, on_gpu = [], SimpleNamespace(is_gpu=True, name="H")
+    monkeypatch.setattr(command, "rehearse", lambda *_: {"system": "img"})
+    monkeypatch.setattr(command, "enter", written.append)
+    for machine, more, n in ((Machine, ["--write"], 0), (lambda: on_gpu, [], 0), (lambda: on_gpu, ["--write"], 1)):
+        monkeypatch.setattr(command, "Machine", machine)
+        monkeypatch.setattr(sys, "argv", ["rehearsal", "img", "charades", *more])
+        command.main()
+        assert len(written) == n
+
+
 def test_everything_of_the_page_is_rehearsed_in_turn(monkeypatch):
     called = []
     monkeypatch.setattr(
         command.subprocess, "run", lambda line, check: called.append(line[3:]) or SimpleNamespace(returncode=0)
     )
-    assert command.all_in_turn() == 0
-    page = (ROOT / "docs/gpu.md").read_text()
-    assert all(f"`{name}`" in page for name in (each[-1] if each[0] == "--encoders" else each[0] for each in called))
+    assert command.all_in_turn(writes=True) == 0
+    text = page.PAGE.read_text()
+    assert {each[-1] for each in called} == {"--write"}
+    called = [each[:-1] for each in called]
+    assert all(f"`{name}`" in text for name in (each[-1] if each[0] == "--encoders" else each[0] for each in called))
     assert len(called) == len(command.SYSTEMS) + len(command.ENCODERS)

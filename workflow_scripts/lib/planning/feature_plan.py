@@ -17,9 +17,9 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
 from workflow_scripts.lib.extraction.settings_file import DECISIVE
 from workflow_scripts.lib.planning import missing_files
-from workflow_scripts.lib.planning.costs import memory_needed
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
+from workflow_scripts.lib.planning.feature_costs import memory_needed
 from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.digest import digest_json

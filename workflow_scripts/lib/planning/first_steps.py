@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.configuration.recipe import published_weights
 from workflow_scripts.lib.extraction.settings import weight_path
-from workflow_scripts.lib.planning.costs import bytes_needed, hours_needed, hours_text
 from workflow_scripts.lib.planning.devices import has_gpu
+from workflow_scripts.lib.planning.feature_costs import bytes_needed, hours_needed, hours_text
 from workflow_scripts.lib.planning.planned_files import RESULTS
 from workflow_scripts.lib.planning.sizes import readable_size, stated_bytes
 

@@ -4,9 +4,9 @@ import importlib
 from collections.abc import Iterable
 
 from workflow_scripts.lib.configuration.compose import Configuration
-from workflow_scripts.lib.planning.costs import hours_text
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.devices import has_gpu
+from workflow_scripts.lib.planning.feature_costs import hours_text
 from workflow_scripts.lib.planning.training_hours import PER_CORE, PER_GPU, hours_of
 
 SHORTEST_H = 1.0
