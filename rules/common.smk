@@ -84,6 +84,10 @@ class ReadablePart:
 PLAN = ReadablePlan()
 
 
+# Shards that one job makes: 0008-0011.
+BATCH = "[0-9]+-[0-9]+"
+
+
 wildcard_constraints:
     dataset="[a-z0-9_]+",
     feature="[a-z0-9_]+",

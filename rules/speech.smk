@@ -109,3 +109,17 @@ rule extract_spoken:
         " --rows-of {input.queries:q} --shard {wildcards.shard} --n-shards {params.n_shards}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --threads {threads} > {log:q} 2>&1"
+
+
+# Several shards in one job, for features whose network starts longer than it works on one: `shards_per_job`.
+use rule extract_spoken as extract_spoken_batch with:
+    output:
+        "results/{dataset}/features/{feature}/batches/{shard}.json",
+    wildcard_constraints:
+        feature=one_of(PLAN.features.computed("spoken")),
+        shard=BATCH,
+    params:
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
+        n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
+        sounds=lambda wc: PLAN.datasets.query_sounds(wc.dataset),
+        times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),

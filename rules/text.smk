@@ -30,6 +30,19 @@ rule extract_text:
         " --threads {threads} > {log:q} 2>&1"
 
 
+# Several shards in one job, for features whose network starts longer than it works on one: `shards_per_job`.
+use rule extract_text as extract_text_batch with:
+    output:
+        "results/{dataset}/features/{feature}/batches/{shard}.json",
+    wildcard_constraints:
+        feature=one_of(PLAN.features.computed("text")),
+        shard=BATCH,
+    params:
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
+        n_shards=lambda wc: len(PLAN.datasets.shards(wc.dataset)),
+        times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),
+
+
 # The lines of transcripts -> rows of the videos they belong to.
 rule extract_transcript:
     input:
@@ -62,3 +75,15 @@ rule extract_transcript:
         " --rows-of {input.transcripts:q} --durations {input.videos:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --threads {threads} > {log:q} 2>&1"
+
+
+# Several shards in one job, for features whose network starts longer than it works on one: `shards_per_job`.
+use rule extract_transcript as extract_transcript_batch with:
+    output:
+        "results/{dataset}/features/{feature}/batches/{shard}.json",
+    wildcard_constraints:
+        feature=one_of(PLAN.features.computed("transcript")),
+        shard=BATCH,
+    params:
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
+        times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),

@@ -25,11 +25,9 @@ rule fit_pca:
 rule extract_visual:
     input:
         settings=lambda wc: ancient(PLAN.features.settings(wc.dataset, wc.feature)),
-        accepted=lambda wc: ancient(
-            PLAN.features.media(wc.dataset, wc.feature, "manifest")
-        ),
+        accepted=lambda wc: ancient(PLAN.features.manifest(wc.dataset, wc.feature)),
         weights=lambda wc: PLAN.features.weights(wc.dataset, wc.feature),
-        frames=lambda wc: PLAN.features.frame_plan(wc.dataset, wc.feature, wc.shard),
+        frames=lambda wc: PLAN.features.frame_plans(wc.dataset, wc.feature, wc.shard),
         media=lambda wc: PLAN.features.media(wc.dataset, wc.feature, wc.shard),
     output:
         "results/{dataset}/features/{feature}/{shard}.zarr/zarr.json",
@@ -54,3 +52,15 @@ rule extract_visual:
         " --rows-of {input.frames:q} --media {input.media:q}"
         " --store results/{wildcards.dataset}/features/{wildcards.feature}/{wildcards.shard}.zarr"
         " --threads {threads} > {log:q} 2>&1"
+
+
+# Several shards in one job, for features whose network starts longer than it works on one: `shards_per_job`.
+use rule extract_visual as extract_visual_batch with:
+    output:
+        "results/{dataset}/features/{feature}/batches/{shard}.json",
+    wildcard_constraints:
+        feature=one_of(PLAN.features.computed("visual")),
+        shard=BATCH,
+    params:
+        key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
+        times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),

@@ -1,4 +1,4 @@
-"""Encode the spoken queries that belong to one shard of videos."""
+"""Encode the spoken queries that belong to a shard of videos, or to several."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError, run_entry_point
-from workflow_scripts.lib.extraction.job import computed_rows, parse_job, run_job
-from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.job import computed_rows, parse_job, queries_of_shards, run_jobs
+from workflow_scripts.lib.extraction.networks import loaded_once
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.audio import read_audio
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.store.digest import content_digest
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
-from workflow_scripts.lib.store.shards import is_in_shard
-from workflow_scripts.lib.store.tables import read_table
 
 _LONGEST_QUERY_S = 3600.0
 MISSING_FILE = "missing"
@@ -23,16 +21,12 @@ MISSING_FILE = "missing"
 
 def main() -> None:
     args, settings = parse_job(__doc__)
-    queries = read_table(args.rows_of, ["query_id", "video_id", "modality", "audio_path"]).to_pylist()
-    paths = {
-        row["query_id"]: Path(settings["folder"]) / row["audio_path"]
-        for row in queries
-        if row["modality"] == "speech" and is_in_shard(row["video_id"], args.shard, args.n_shards)
-    }
-    recipe, ffmpeg, stalls = settings["recipe"], ffmpeg_exe(settings["ffmpeg"]), Stalls()
+    shards = queries_of_shards(args, ["query_id", "video_id", "modality", "audio_path"], "speech")
+    paths = {row["query_id"]: Path(settings["folder"]) / row["audio_path"] for rows in shards for row in rows}
+    recipe, ffmpeg, load, stalls = settings["recipe"], ffmpeg_exe(settings["ffmpeg"]), loaded_once(settings), Stalls()
 
     def compute(missing: Iterable[str]) -> Iterator[Computed]:
-        encoder = load_encoder(settings)
+        encoder = load()
         stalls.enter("compute")
         for query_id in missing:
             try:
@@ -48,8 +42,9 @@ def main() -> None:
             # A query has no time in the video: its row number stands in, so that the store's form is the same.
             yield computed_rows(query_id, rows, np.array([[0.0, 1.0]]), encoder.dim, None)
 
-    wanted = [Wanted(q, content_digest(path) if path.is_file() else MISSING_FILE) for q, path in paths.items()]
-    run_job(settings, args.store, wanted, compute, stalls)
+    keys = {query: content_digest(path) if path.is_file() else MISSING_FILE for query, path in paths.items()}
+    wanted = [[Wanted(row["query_id"], keys[row["query_id"]]) for row in rows] for rows in shards]
+    run_jobs(settings, args.store, wanted, compute, stalls)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from tests.markdown_pages import ROOT
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.batching import Prefetch, VideoEnd
 from workflow_scripts.lib.extraction.job import encode_missing, run_job
-from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.networks import load_encoder, loaded_once
 from workflow_scripts.lib.extraction.settings import feature_settings
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.decode import decode_frames, frame_rows
@@ -90,7 +90,8 @@ class Extraction:
             return self.units_of(name, encoder)
 
         def compute(missing: Iterable[str]) -> Iterator[Computed]:
-            return encode_missing(missing, units_of, self.settings, stalls, lambda name: self.plans[name].times)
+            load, runtime = loaded_once(self.settings), self.settings["runtime"]
+            return encode_missing(missing, units_of, load, runtime, stalls, lambda name: self.plans[name].times)
 
         with tempfile.TemporaryDirectory() as temporary:
             wanted = [Wanted(name, name) for name in self.paths]

@@ -27,7 +27,7 @@ from tests.benchmarks.made_video import make_video
 from tests.decoded import found
 from workflow_scripts.lib.extraction import job
 from workflow_scripts.lib.extraction.batching import Unit, VideoEnd
-from workflow_scripts.lib.extraction.networks import load_encoder
+from workflow_scripts.lib.extraction.networks import load_encoder, loaded_once
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.decode import DECODERS, decode_frames
 from workflow_scripts.lib.media.probe import frame_times
@@ -122,7 +122,12 @@ class Bench:
 
         def compute(missing: list[str]) -> Iterator[Computed]:
             return job.encode_missing(
-                missing, lambda name, _: self.units_of(name), settings, stalls, lambda name: self.plans[name].times
+                missing,
+                lambda name, _: self.units_of(name),
+                loaded_once(settings),
+                settings["runtime"],
+                stalls,
+                lambda name: self.plans[name].times,
             )
 
         with tempfile.TemporaryDirectory(dir=self.folder) as temporary:

@@ -220,7 +220,6 @@ def test_every_moment_of_a_job_belongs_to_one_state_and_they_add_up(tmp_path, mo
         pass_time("write")
 
     monkeypatch.setattr(job, "Prefetch", Ready)
-    monkeypatch.setattr(job, "load_encoder", lambda settings: pass_time("load", Network()))
     monkeypatch.setattr(job, "update_shard", store)
     settings = {
         "feature_cache": None,
@@ -233,7 +232,8 @@ def test_every_moment_of_a_job_belongs_to_one_state_and_they_add_up(tmp_path, mo
     compute = partial(
         job.encode_missing,
         units_of=lambda v, network: units(v),
-        settings=settings,
+        load=lambda: pass_time("load", Network()),
+        runtime=settings["runtime"],
         stalls=stalls,
         times_of=times.__getitem__,
     )

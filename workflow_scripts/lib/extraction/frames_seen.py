@@ -9,6 +9,7 @@ import numpy as np
 from models.encoders.interface import Encoder
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.job import encode_missing
+from workflow_scripts.lib.extraction.networks import loaded_once
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.decode import check_decoder, decode_frames, frame_rows
 from workflow_scripts.lib.media.frame_request import FrameClock, Video
@@ -33,13 +34,14 @@ class Pictures:
         media: Mapping[str, Mapping[str, Any]],
     ) -> None:
         self._settings, self._plan, self._media = settings, plan, media
+        self._load = loaded_once(settings)
         self._images, self._folder = settings["recipe"].get("images"), Path(settings["folder"])
 
     def encode(self, missing: Iterable[str], stalls: Stalls) -> Iterator[Computed]:
         """Load the network and yield the rows of these videos; `stalls` is the job's stopwatch."""
         if not self._images:
             check_decoder(self._settings["runtime"]["decoder"], self._settings["ffmpeg"])
-        return encode_missing(missing, self._frames, self._settings, stalls, self._times)
+        return encode_missing(missing, self._frames, self._load, self._settings["runtime"], stalls, self._times)
 
     def _frames(self, video_id: str, encoder: Encoder) -> Iterator[np.ndarray]:
         row = self._plan[video_id]

@@ -4,7 +4,7 @@ import argparse
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,14 @@ import numpy as np
 
 from models.encoders.interface import Encoder
 from workflow_scripts.lib.extraction.batching import Prefetch, encode_videos
-from workflow_scripts.lib.extraction.networks import load_encoder
 from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.store.batches import shards_in, stores_in, write_marker
 from workflow_scripts.lib.store.cache import recipe_folder
 from workflow_scripts.lib.store.settings_files import add_settings_options
-from workflow_scripts.lib.store.shard_job import Compute, Computed, Wanted, update_shard
+from workflow_scripts.lib.store.shard_job import Compute, Computed, Wanted, is_current, update_shard
+from workflow_scripts.lib.store.shards import shard_of
+from workflow_scripts.lib.store.tables import read_table
 
 log = logging.getLogger(__name__)
 
@@ -26,16 +28,45 @@ def parse_job(description: str) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Parse the command line that all extraction jobs share and read the settings it names."""
     parser = argparse.ArgumentParser(description=description)
     add_settings_options(parser)
-    parser.add_argument("--rows-of", required=True, type=Path, help="table of what to encode (one shard)")
-    parser.add_argument("--media", nargs="?", type=Path, help="media table of the shard (visual, from videos)")
-    parser.add_argument("--shard", help="name of the shard (text and spoken)")
+    parser.add_argument(
+        "--rows-of",
+        required=True,
+        nargs="+",
+        type=Path,
+        help="table of what to encode, one per shard (or of all: text)",
+    )
+    parser.add_argument("--media", nargs="*", type=Path, help="media table of every shard (visual, from videos)")
+    parser.add_argument("--shard", help="name of the shard or batch (text and spoken)")
     parser.add_argument("--n-shards", type=int, help="number of shards (text and spoken)")
     parser.add_argument("--durations", type=Path, help="table of videos with their durations (transcript)")
-    parser.add_argument("--store", required=True, type=Path, help="shard store to bring up to date (a .zarr folder)")
+    parser.add_argument(
+        "--store",
+        required=True,
+        type=Path,
+        help="shard store to bring up to date (a .zarr folder), or several: 0008-0011.zarr, with a file below batches/ "
+        "that says that they are complete",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     args = parser.parse_args()
     limit_threads(args.threads)
     return args, read_feature_settings(args.settings, args.key)
+
+
+def tables_of_shards(paths: Sequence[Path], columns: Sequence[str]) -> list[list[dict[str, Any]]]:
+    """Return the rows of the table of every shard."""
+    return [read_table(path, list(columns)).to_pylist() for path in paths]
+
+
+def queries_of_shards(args: argparse.Namespace, columns: Sequence[str], modality: str) -> list[list[dict[str, Any]]]:
+    """Return the queries of a modality that belong to every shard: those of its videos."""
+    shards = [int(shard) for shard in shards_in(args.shard)]
+    found: dict[int, list[dict[str, Any]]] = {shard: [] for shard in shards}
+    [queries] = tables_of_shards(args.rows_of, columns)
+    for row in queries:
+        own = found.get(shard_of(row["video_id"], args.n_shards))
+        if own is not None and row["modality"] == modality:
+            own.append(row)
+    return [found[shard] for shard in shards]
 
 
 def limit_threads(n_threads: int) -> None:
@@ -44,6 +75,33 @@ def limit_threads(n_threads: int) -> None:
     They read it when they are first imported, which happens only if something has to be computed.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(n_threads))
+
+
+def run_jobs(
+    settings: dict[str, Any],
+    store_path: Path,
+    wanted: Sequence[Sequence[Wanted]],
+    compute: Compute,
+    stalls: Stalls | None = None,
+) -> None:
+    """Bring the shards of a job up to date one after the other, as `run_job` does; those that are so are left alone.
+
+    Parameters
+    ----------
+    store_path : the `.zarr` folder, or the name of a batch of them (`store.batches`)
+    wanted : all videos (or queries) of every shard
+    """
+    stores = stores_in(store_path)
+    if stores == [store_path]:
+        run_job(settings, store_path, wanted[0], compute, stalls)
+        return
+    for number, (path, own) in enumerate(zip(stores, wanted, strict=True), 1):
+        if is_current(path, own, settings["recipe"], settings["recipe"]["store_dtype"]):
+            log.info("%s: nothing to do (%d of %d)", path.name, number, len(stores))
+        else:
+            run_job(settings, path, own, compute, stalls)
+            log.info("%s: finished %d of %d shards", store_path.stem, number, len(stores))
+    write_marker(store_path)
 
 
 def run_job(
@@ -91,25 +149,25 @@ def _watched(compute: Compute, stalls: Stalls, missing: Iterable[str]) -> Iterat
 def encode_missing(
     missing: Iterable[str],
     units_of: Callable[[str, Encoder], Iterable[np.ndarray]],
-    settings: dict[str, Any],
+    load: Callable[[], Encoder],
+    runtime: Mapping[str, Any],
     stalls: Stalls,
     times_of: Callable[[str], np.ndarray],
     status_of: Callable[[str], str] = lambda video_id: "ok",
 ) -> Iterator[Computed]:
-    """Load the network and encode the units of videos; while it computes, the next ones are decoded.
+    """Load the network, and encode the units of videos; while it computes, the next ones are decoded.
 
     Parameters
     ----------
     missing : the videos
     units_of : id and network -> the video's units; a `UserError` makes the video `failed`
-    settings : content of a feature's settings file
+    load : gives the network
+    runtime : of a feature's settings file
     stalls : the job's stopwatch
     times_of : id -> float64 (T, 2), asked when the video's rows are complete
     status_of : id -> status of a video that did not fail
     """
-    runtime = settings["runtime"]
-    batch_size = runtime["batch_size"]
-    encoder = load_encoder(settings)
+    batch_size, encoder = runtime["batch_size"], load()
     with Prefetch(
         missing, lambda video_id: units_of(video_id, encoder), 2 * batch_size, runtime["decode_workers"]
     ) as units:

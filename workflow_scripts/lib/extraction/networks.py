@@ -1,7 +1,9 @@
 """Load the published or random weights that a recipe names and hand them to its encoder."""
 
+import functools
 import importlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,11 @@ def load_encoder(settings: dict[str, Any]) -> Encoder:
         raise UserError(
             f"{weights['path']}: these are no weights of the encoder {recipe['encoder']!r} with its `params`: {reason}"
         ) from error
+
+
+def loaded_once(settings: dict[str, Any]) -> Callable[[], Encoder]:
+    """Return what gives the encoder of a feature, loaded on the first call, however many shards a job has."""
+    return functools.cache(functools.partial(load_encoder, settings))
 
 
 def read_weights(weights: dict[str, Any]) -> Weights:

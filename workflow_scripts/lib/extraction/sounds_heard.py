@@ -8,6 +8,7 @@ import numpy as np
 
 from models.encoders.interface import Encoder
 from workflow_scripts.lib.extraction.job import encode_missing
+from workflow_scripts.lib.extraction.networks import loaded_once
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.audio import NoAudioStream, read_audio, windows
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
@@ -25,13 +26,22 @@ class Sounds:
 
     def __init__(self, settings: Mapping[str, Any], media: Mapping[str, Mapping[str, Any]]) -> None:
         self._settings, self._media = settings, media
+        self._load = loaded_once(settings)
         self._times: dict[str, np.ndarray] = {}
         self._silent: set[str] = set()
 
     def encode(self, missing: Iterable[str], stalls: Stalls) -> Iterator[Computed]:
         """Load the network and yield the rows of these videos; `stalls` is the job's stopwatch."""
         ffmpeg_exe(self._settings["ffmpeg"])
-        return encode_missing(missing, self._windows, self._settings, stalls, self._times.__getitem__, self._status)
+        return encode_missing(
+            missing,
+            self._windows,
+            self._load,
+            self._settings["runtime"],
+            stalls,
+            self._times.__getitem__,
+            self._status,
+        )
 
     def _windows(self, video_id: str, _: Encoder) -> Iterator[np.ndarray]:
         recipe, row = self._settings["recipe"], self._media[video_id]

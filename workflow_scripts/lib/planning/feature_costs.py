@@ -55,9 +55,9 @@ def memory_needed(feature: FeatureBase, hours: float, n_videos: int, n_shards: i
     return at_work + min(4 * stored / n_shards, BYTES_IN_WRITING)
 
 
-def hours_needed(feature: FeatureBase, hours: float, on_gpu: bool) -> float:
-    """Return the hours of this machine that so many hours of video take; 0 where nobody knows."""
-    cores = os.cpu_count() or 1
+def hours_needed(feature: FeatureBase, hours: float, on_gpu: bool, cores: int | None = None) -> float:
+    """Return the hours that so many hours of video take, with all cores of this machine or so many; 0: nobody knows."""
+    cores = cores or os.cpu_count() or 1
     if isinstance(feature, SpeechFeature):
         return hours / (cores * RECOGNISED[feature.weights]) if feature.weights in RECOGNISED else 0.0
     if not isinstance(feature, VisualFeature | AudioFeature):

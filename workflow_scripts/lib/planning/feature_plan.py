@@ -17,11 +17,13 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
 from workflow_scripts.lib.extraction.settings_file import DECISIVE
 from workflow_scripts.lib.planning import missing_files
+from workflow_scripts.lib.planning.batch_sizes import FEWEST_TEXT_JOBS, recorded_size, shards_per_job
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.feature_costs import memory_needed
 from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
+from workflow_scripts.lib.store.batches import batches_of, marker_path, shards_in
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.id_patterns import pattern_fields
 from workflow_scripts.lib.store.lost_shards import LOST_FILE, read_times_lost
@@ -42,6 +44,7 @@ class Features:
         self._keys: dict[tuple[str, str], str] = {}
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
         self._times_lost: dict[tuple[str, str], int] = {}
+        self._sizes: dict[tuple[str, str], int] = {}
 
     # Which there are
 
@@ -116,11 +119,19 @@ class Features:
     def memory_mb(self, dataset: str, feature: str) -> int:
         """Return the memory of a job, MB: what the feature's file says for its network, and what its rows take."""
         needed = self.runtime(dataset, feature).mem_mb
-        if self._configuration.dataset(dataset).generate or not self._datasets.has_annotations(dataset):
+        if not self._is_listed(dataset):
             return needed
         n_videos, n_shards = len(self._datasets.video_ids(dataset)), len(self._datasets.shards(dataset))
-        rows = memory_needed(self._feature(dataset, feature), self._datasets.hours(dataset), n_videos, n_shards)
+        rows = memory_needed(self._feature(dataset, feature), self._hours(dataset), n_videos, n_shards)
         return needed + round(rows / 1e6)
+
+    def _is_listed(self, dataset: str) -> bool:
+        """Return whether annotations tell the videos of a dataset: not of those that are made here, nor before."""
+        return not self._configuration.dataset(dataset).generate and self._datasets.has_annotations(dataset)
+
+    def _hours(self, dataset: str) -> float:
+        """Return the hours of a dataset's videos, 0 if nothing tells them."""
+        return self._datasets.hours(dataset) if self._is_listed(dataset) else 0.0
 
     def is_finished(self, dataset: str, feature: str) -> bool:
         """Return whether the index of a feature and all shards behind it are there."""
@@ -144,16 +155,22 @@ class Features:
             and not getattr(described, "images", None)
         )
 
-    def media(self, dataset: str, feature: str, file: str) -> list[str]:
-        """Return a table of the media (`manifest` or a shard) if a feature is made from them, else nothing."""
-        return [f"{RESULTS}/{dataset}/media/{file}.parquet"] if self.reads_media(dataset, feature) else []
+    def manifest(self, dataset: str, feature: str) -> list[str]:
+        """Return the manifest of the media if a feature is made from them, else nothing."""
+        return [f"{RESULTS}/{dataset}/media/manifest.parquet"] if self.reads_media(dataset, feature) else []
 
-    def frame_plan(self, dataset: str, feature: str, shard: str) -> str:
-        """Return the sampling plan of a visual feature."""
+    def media(self, dataset: str, feature: str, batch: str) -> list[str]:
+        """Return the tables of the media of a shard, or of a batch of them, if a feature is made from them."""
+        return self._per_shard_of(dataset, "media", batch) if self.reads_media(dataset, feature) else []
+
+    def frame_plans(self, dataset: str, feature: str, batch: str) -> list[str]:
+        """Return the sampling plans of a visual feature, of a shard or of a batch of them."""
         described = self._feature(dataset, feature)
-        if described.images:
-            return f"{RESULTS}/{dataset}/images/{feature}/{shard}.parquet"
-        return f"{RESULTS}/{dataset}/frames/{sampling_name(described)}/{shard}.parquet"
+        folder = f"images/{feature}" if described.images else f"frames/{sampling_name(described)}"
+        return self._per_shard_of(dataset, folder, batch)
+
+    def _per_shard_of(self, dataset: str, folder: str, batch: str) -> list[str]:
+        return [f"{RESULTS}/{dataset}/{folder}/{shard}.parquet" for shard in shards_in(batch)]
 
     def sampled_frames(self, dataset: str, sampling: str) -> dict[str, Any]:
         """Return where the videos are, and the sampling rule behind a plan's folder name, with its version.
@@ -171,9 +188,9 @@ class Features:
         rule, videos = self._samplings[dataset][sampling], self._configuration.dataset(dataset).videos
         return {"videos": videos, "sampling": rule, "version": version_of(f"sampling/{rule['rule']}")}
 
-    def transcripts(self, dataset: str, feature: str, shard: str) -> str:
-        """Return the transcripts of a shard whose lines a feature encodes."""
-        return f"{RESULTS}/{dataset}/transcripts/{self._feature(dataset, feature).of}/{shard}.parquet"
+    def transcripts(self, dataset: str, feature: str, batch: str) -> list[str]:
+        """Return the transcripts whose lines a feature encodes, of a shard or of a batch of them."""
+        return self._per_shard_of(dataset, f"transcripts/{self._feature(dataset, feature).of}", batch)
 
     def fitted_on(self, file: str) -> str:
         """Return the index of the feature that a weights file is fitted on."""
@@ -221,7 +238,7 @@ class Features:
     # The shards behind an index
 
     def row_shards(self, dataset: str, feature: str) -> list[str]:
-        """Return the files that say that the shards of a feature's rows are complete.
+        """Return the files that say that the shards of a feature's rows are complete, alone or in batches.
 
         Raises
         ------
@@ -231,7 +248,34 @@ class Features:
         if self._makes_transcripts(feature):
             target = f"results/<dataset>/transcripts/{feature}/index.parquet"
             raise UserError(f"{feature} makes transcripts, not rows; ask for {target}")
-        return self._shards(dataset, feature)
+        return self._markers(dataset, feature) or self._shards(dataset, feature)
+
+    def _markers(self, dataset: str, feature: str) -> list[str]:
+        """Return the markers of a feature's batches; none if every shard has a job of its own."""
+        size = self._shards_per_job(dataset, feature)
+        if size == 1:
+            return []
+        root = RESULTS / dataset / self._folder(feature)
+        return [str(marker_path(root, name)) for name in batches_of(self._datasets.shards(dataset), size)]
+
+    def _shards_per_job(self, dataset: str, feature: str) -> int:
+        asked = (dataset, feature)
+        if asked not in self._sizes:
+            self._sizes[asked] = self._size_of_batches(*asked)
+        return self._sizes[asked]
+
+    def _size_of_batches(self, dataset: str, feature: str) -> int:
+        described, n_shards = self._feature(dataset, feature), len(self._datasets.shards(dataset))
+        if not isinstance(described, ExtractedFeature) or described.kind == "speech":
+            return 1
+        if described.runtime.shards_per_job:
+            return min(described.runtime.shards_per_job, n_shards)
+        if n_shards < 2 * FEWEST_TEXT_JOBS:
+            return 1
+        return recorded_size(
+            RESULTS / dataset / self._folder(feature) / "shards_per_job.json",
+            lambda: shards_per_job(described, n_shards, self._hours(dataset)),
+        )
 
     def transcript_shards(self, dataset: str, feature: str) -> list[str]:
         """Return the tables of the shards of a speech feature."""
@@ -247,9 +291,8 @@ class Features:
         asked = (dataset, feature)
         if asked not in self._times_lost:
             folder = RESULTS / dataset / self._folder(feature)
-            is_lost = (folder / "index.parquet").is_file() and not all(
-                Path(file).is_file() for file in self._shards(dataset, feature)
-            )
+            is_complete = all(Path(file).is_file() for file in self._shards(dataset, feature))
+            is_lost = not is_complete and (folder / "index.parquet").is_file()
             self._times_lost[asked] = read_times_lost(folder / LOST_FILE) + is_lost
         return self._times_lost[asked]
 

@@ -16,7 +16,7 @@ import numpy as np
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import remove_tree, sweep_leftovers
 from workflow_scripts.lib.store.claims import Claims
-from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.store.digest import digest_json, file_sha256
 from workflow_scripts.lib.store.gathered import FAILED, Finished, Gathered, failed, shard_rows
 from workflow_scripts.lib.store.journal import Journal
 from workflow_scripts.lib.store.number_formats import unfitting_value
@@ -87,6 +87,17 @@ class ShardSummary:
 def row_key(content_digest: str, recipe: dict[str, Any], dtype: str) -> str:
     """Return the key of a video's rows: equal content, recipe and number format, equal rows."""
     return digest_json([content_digest, recipe, dtype])
+
+
+def is_current(store_path: Path, wanted: Sequence[Wanted], recipe: dict[str, Any], dtype: str) -> bool:
+    """Return whether a finished shard holds exactly the wanted videos; its rows are not read."""
+    try:
+        header, videos = read_shard_index(store_path)
+        is_complete = file_sha256(store_path / "zarr.json") == header["metadata_sha256"]
+    except (OSError, StoreDamaged, StoreBeingRewritten):
+        return False
+    keys = {video.id: row_key(video.digest, recipe, dtype) for video in wanted}
+    return is_complete and {video.id: video.key for video in videos} == keys
 
 
 def update_shard(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.batches import remove_markers
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.store.gathered import FAILED
 from workflow_scripts.lib.store.inventory import shard_attributes
@@ -271,7 +272,10 @@ def repair_feature(verified: Verified) -> list[str] | None:
         return None
     if any(problem.is_in_index for problem in verified.problems):
         (root / INDEX_FILE).unlink(missing_ok=True)
-    return snakemake_arguments(root, [*(f"{name}/zarr.json" for name in bad_shards), INDEX_FILE])
+    # A shard that was made in a batch is made again with it.
+    batches = remove_markers(root, (Path(name).stem for name in bad_shards))
+    makes = [str(path.relative_to(root)) for path in batches] or [f"{name}/zarr.json" for name in bad_shards]
+    return snakemake_arguments(root, [*makes, INDEX_FILE])
 
 
 def _strip_shard(path: Path, failed: set[str] | None) -> None:

@@ -47,6 +47,12 @@ class FeatureRuntime(Section):
     )
     gpu: NonNegativeInt = Field(0, description="GPUs of one job")
     runtime_min: PositiveInt = Field(120, description="time limit of one job on a cluster, minutes")
+    shards_per_job: PositiveInt | None = Field(
+        None,
+        description="shards of videos that one job takes, for whose network its start is paid once; null: as many as "
+        "make some ten minutes of work, as long as there are jobs for 16 GPUs (of texts for 4), decided once per "
+        "dataset. Not for imports and transcripts",
+    )
 
 
 class ExtractedFeature(FeatureBase):
