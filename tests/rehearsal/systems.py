@@ -27,7 +27,9 @@ WITHOUT_FILES: Mapping[str, Mapping[str, Any]] = {
 }
 """Settings by which a network starts without published weights, sizes unchanged."""
 ON_A_CPU: Mapping[str, Mapping[str, Any]] = {
-    "calce": {"network": {"t5": {"layers": 2}, "vision": {"layers": 2}, "vision_precision": "bf16"}},
+    "calce": {
+        "network": {"t5": {"layers": 2}, "vision": {"layers": 2}, "vision_precision": "fp32", "precision": "fp32"}
+    },
 }
 """What is cut down where there is no GPU."""
 

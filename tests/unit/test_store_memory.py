@@ -18,7 +18,7 @@ from workflow_scripts.lib.store.shard_store import (
     read_shard_index,
     read_whole_shard,
 )
-from workflow_scripts.lib.store.verification import failed_videos, verify_feature
+from workflow_scripts.lib.store.verification import failed_videos, repair_feature, verify_feature
 
 RECIPE, N_ROWS, DIM = {"encoder": "made"}, 64, 1024
 KIB = 2**10
@@ -114,6 +114,32 @@ def test_a_shard_that_is_not_as_written_is_found_after_its_last_video(path, noth
     file.write_bytes(file.read_bytes()[:-200])
     with pytest.raises(StoreDamaged):
         list(shard_store.videos_of_whole_shard(path))
+
+
+def test_verifying_and_repairing_hold_a_few_videos_at_a_time(path, nothing_stays):
+    def stripped(name, n_videos):
+        root = path.parent / name
+        root.mkdir(parents=True)
+        make(root / "0000.zarr", n_videos)
+        write_index([root / "0000.zarr"], root / "index.parquet")
+        verify = peak_of(lambda: verify_feature(root))
+        chunk = root / "0000.zarr/features/c/0/0"
+        content = bytearray(chunk.read_bytes())
+        content[100] ^= 1
+        chunk.write_bytes(content)
+        verified = verify_feature(root)
+        assert [problem.id for problem in verified.problems] == ["000"]
+        return verify, peak_of(lambda: repair_feature(verified)), root / "0000.zarr"
+
+    few = stripped("few", 6)
+    many = stripped("many", 18)
+    for peak, least in zip(many[:2], few[:2], strict=True):
+        assert peak - least < 12 * N_ROWS * DIM * 2 / 2
+    kept = [(video.id, values) for video, values, _ in shard_store.videos_of_whole_shard(many[2])]
+    assert [video_id for video_id, _ in kept] == [f"{number:03d}" for number in range(1, 18)]
+    for video_id, values in kept:
+        assert np.array_equal(values, rows_of(video_id).astype(np.float16))
+    assert not (many[2] / "zarr.json").exists()
 
 
 @pytest.mark.parametrize("n_rows", [1, 3, 4, 50])

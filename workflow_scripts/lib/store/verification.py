@@ -13,17 +13,17 @@ from workflow_scripts.lib.store.batches import remove_markers
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.store.gathered import FAILED
 from workflow_scripts.lib.store.inventory import shard_attributes
-from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
+from workflow_scripts.lib.store.shard_rows import ShardRows, VideoRows, joined_times, placed
 from workflow_scripts.lib.store.shard_store import (
     Publication,
     StoreBeingRewritten,
     StoreDamaged,
     current_publication,
-    publish_shard,
+    publish_rows,
     read_shard_index,
-    read_whole_shard,
     reading,
     revisions_of,
+    videos_of_whole_shard,
 )
 from workflow_scripts.lib.store.tables import read_table
 from workflow_scripts.lib.store.zarr_rows import open_rows
@@ -34,8 +34,6 @@ INDEX_FILE = "index.parquet"
 _INDEX_COLUMNS = ("row_start", "row_end", "key", "status", "reason")
 # A shard that is replaced meanwhile is looked at again; a job takes longer than this to replace it a third time.
 _ATTEMPTS = 3
-
-Rows = tuple[VideoRows, np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -151,14 +149,14 @@ def _check_shard(
     wanted = {video.id for video in videos if chosen is None or video.id in chosen}
     if chosen is None:
         try:
-            read_whole_shard(path)
+            # Of rows as wide as tokens a shard does not fit into memory.
+            for _ in videos_of_whole_shard(path):
+                pass
         except (StoreDamaged, StoreBeingRewritten) as error:
-            _, failures = readable_rows(path, wanted)
-            named = [Problem(path.name, video_id, found) for video_id, found in failures.items()]
+            named = [Problem(path.name, video_id, found) for video_id, found in unreadable(path, wanted).items()]
             problems += named or [Problem(path.name, None, _cause(error))]
     elif wanted:
-        _, failures = readable_rows(path, wanted)
-        problems += [Problem(path.name, video_id, found) for video_id, found in failures.items()]
+        problems += [Problem(path.name, video_id, found) for video_id, found in unreadable(path, wanted).items()]
     return problems, len(wanted)
 
 
@@ -203,35 +201,25 @@ def _disagreements(shard: str, videos: list[VideoRows], indexed: dict[str, tuple
             yield Problem(shard, video_id, f"{INDEX_FILE} has another {', '.join(differing)}", is_in_index=True)
 
 
-def readable_rows(path: Path, ids: Collection[str]) -> tuple[list[Rows], dict[str, str]]:
-    """Read videos of a shard one by one, past those that are damaged.
-
-    Returns
-    -------
-    list of (VideoRows, values (T, D), times (T, 2))
-        What could be read.
-    dict of str to str
-        Id -> what is wrong.
+def unreadable(path: Path, ids: Collection[str]) -> dict[str, str]:
+    """Read videos of a shard one by one; return the id of those that are damaged -> what is wrong.
 
     Raises
     ------
     StoreDamaged, StoreBeingRewritten
-        If the shard's index or times cannot be read.
+        If the shard's index or features cannot be opened.
     """
-    _, videos = read_shard_index(path)
-    rows, failures = [], {}
+    failures = {}
     with reading(path):
-        features, times = open_rows(path / "features"), open_rows(path / "timestamps").read()
-    for video in (video for video in videos if video.id in ids):
+        features = open_rows(path / "features")
+    for video in (video for video in read_shard_index(path)[1] if video.id in ids):
         try:
             with reading(path):
-                values = features.read(slice(video.start, video.stop))
-                if np.isnan(values).any():
+                if np.isnan(features.read(slice(video.start, video.stop))).any():
                     raise ValueError("not a number")
-            rows.append((video, values, times[video.start : video.stop]))
         except StoreDamaged as error:
             failures[video.id] = _cause(error)
-    return rows, failures
+    return failures
 
 
 def failed_videos(verified: Verified) -> list[Problem]:
@@ -286,10 +274,18 @@ def _strip_shard(path: Path, failed: set[str] | None) -> None:
     if failed is not None:
         recipe: dict[str, Any] = shard_attributes(path)["recipe"]
         header, videos = read_shard_index(path)
-        kept, _ = readable_rows(path, {video.id for video in videos} - failed)
+        failed |= unreadable(path, {video.id for video in videos} - failed).keys()
         with reading(path):
-            array = open_rows(path / "features")
-        publish_shard(path, concatenate(kept, array.shape[1], str(array.dtype)), recipe, revisions_of(header))
+            features, times = open_rows(path / "features"), open_rows(path / "timestamps").read()
+        kept = [(video, slice(video.start, video.stop)) for video in videos if video.id not in failed]
+        rows = ShardRows(
+            placed([video for video, _ in kept], [own.stop - own.start for _, own in kept]),
+            joined_times([times[own] for _, own in kept]),
+            features.dtype,
+            (sum(own.stop - own.start for _, own in kept), features.shape[1]),
+            (features.read(own) for _, own in kept if own.stop > own.start),
+        )
+        publish_rows(path, rows, recipe, revisions_of(header))
     (path / "zarr.json").unlink(missing_ok=True)
 
 
