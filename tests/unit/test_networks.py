@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,8 @@ from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.networks import load_encoder, resolve_device
 
-CONFIG = Path(__file__).resolve().parents[2] / "config"
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = ROOT / "config"
 TINY = {"base_width": 2}
 
 
@@ -131,6 +134,22 @@ def test_a_gpu_that_is_not_there_is_said(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert resolve_device("auto") == resolve_device("cuda") == "cuda"
     assert resolve_device("cpu") == "cpu"
+
+
+def test_torch_is_not_loaded_to_find_no_gpu():
+    code = "import sys; from workflow_scripts.lib.extraction import gpus, networks; gpus.DRIVER_FILES = (); "
+    code += "print(networks.resolve_device('auto'), networks.resolve_device('cpu'), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["cpu", "cpu", "False"]
+
+
+def test_torch_is_asked_where_there_is_a_driver():
+    code = (
+        "import sys; from workflow_scripts.lib.extraction import gpus, networks; gpus.DRIVER_FILES = ('/dev/null',); "
+    )
+    code += "print(networks.resolve_device('auto'), 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "True"
 
 
 def test_a_file_without_a_published_checksum_is_held_to_what_it_was_at_first(checkpoint, caplog):

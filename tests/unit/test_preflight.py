@@ -11,7 +11,8 @@ import pytest
 from models.systems.calce import config as calce_config
 from workflow_scripts.lib.configuration.compose import Configuration, module_names
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.planning import devices, training_costs
+from workflow_scripts.lib.extraction import gpus
+from workflow_scripts.lib.planning import training_costs
 from workflow_scripts.lib.planning.costs import Costs
 from workflow_scripts.lib.planning.feature_costs import (
     MULTIPLY_ADDS,
@@ -90,7 +91,7 @@ def test_weights_and_checkpoints_that_are_dated_in_the_future_are_refused_while_
 
 
 def test_everything_that_a_fresh_clone_lacks_is_named_at_once(here, monkeypatch):
-    monkeypatch.setattr(devices, "GPU_NODES", ())
+    monkeypatch.setattr(gpus, "DRIVER_FILES", ())
     blocking, lines = asked("qvh/calce/metrics.json")
     assert [text.partition(":")[0] for text in blocking] == ["data/qvh/videos", "calce_stage1 of qvh, calce of qvh"]
     assert "`snakemake --cores 1 results/qvh/fetched/videos.json` fetches qvhilights_videos.tar.gz (" in blocking[0]
@@ -304,7 +305,7 @@ def test_a_training_in_fp16_is_not_begun_where_there_is_no_gpu(annotated, monkey
         "results/clips/calce_stage1/metrics.json",
         {"datasets": {"clips": MINE | {"annotations": FOR_TRAINING}}},
     )
-    monkeypatch.setattr(devices, "GPU_NODES", (str(annotated / "card"),))
+    monkeypatch.setattr(gpus, "DRIVER_FILES", (str(annotated / "card"),))
 
     def told(runs_here, **config):
         plan = Plan(given | config, CONFIG)

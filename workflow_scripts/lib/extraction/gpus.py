@@ -7,6 +7,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+DRIVER_FILES = ("/dev/nvidiactl", "/dev/nvmap", "/dev/kfd", "/dev/dxg")
+"""Device files of the drivers of NVIDIA (the second on its boards with a processor) and AMD, and of a GPU that Windows
+lends to a Linux inside it."""
+
+
+def has_gpu_driver() -> bool:
+    """Return whether this machine seems to have a GPU: nothing that computes on one does without these files."""
+    return any(Path(file).exists() for file in DRIVER_FILES)
+
 
 def take_gpus(count: int = 1) -> None:
     """Reserve GPUs that no other job of this user has on this machine, for the life of this process.

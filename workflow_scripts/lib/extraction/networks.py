@@ -3,6 +3,7 @@
 import functools
 import importlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from models.encoders.interface import Encoder, Weights
 from workflow_scripts.lib.configuration.messages import nearest
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction.gpus import take_gpus
+from workflow_scripts.lib.extraction.gpus import has_gpu_driver, take_gpus
 from workflow_scripts.lib.extraction.weight_files import LOADERS
 from workflow_scripts.lib.store.digest import UNVERIFIED, verify_sha256, verify_unchanged
 
@@ -113,7 +114,10 @@ def resolve_device(device: str, n_gpus: int = 1) -> str:
     UserError
         a GPU is asked for and none is visible
     """
-    if device != "cpu" and "RANK" not in os.environ:
+    # Torch takes seconds and 300 MB to ask, and recognisers of speech have no other use for it.
+    if device == "cpu" or (device == "auto" and "torch" not in sys.modules and not has_gpu_driver()):
+        return "cpu"
+    if "RANK" not in os.environ:
         take_gpus(n_gpus)
     import torch
 

@@ -1,17 +1,14 @@
 """Whether this machine has a GPU, and which trainings cannot begin without one."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from workflow_scripts.lib.configuration.compose import Configuration
-
-GPU_NODES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
-"""Device files of NVIDIA's and of AMD's driver, and of a GPU that Windows lends to a Linux of its own."""
+from workflow_scripts.lib.extraction.gpus import has_gpu_driver
 
 
 def has_gpu(device: str) -> bool:
     """Return whether this machine seems to have a GPU that the setting `device` allows."""
-    return device != "cpu" and any(Path(node).exists() for node in GPU_NODES)
+    return device != "cpu" and has_gpu_driver()
 
 
 def lacking_gpu(configuration: Configuration, trained: Iterable[tuple[str, str]], runs_here: bool) -> list[str]:
