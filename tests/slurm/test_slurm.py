@@ -30,7 +30,9 @@ def require_equal_rows(found: dict, expected: dict) -> None:
 
 
 def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
-    workflow = on_slurm(small_demo(n_shards=2, features={"rgb_histogram": {"runtime": {"gpu": 1, "mem_mb": 1200}}}))
+    settings = small_demo(n_shards=2, features={"rgb_histogram": {"runtime": {"gpu": 1, "mem_mb": 1200}}})
+    workflow = on_slurm(settings, "a user's work")
+    workflow.copy_code()
     run = require_success(workflow.run(INDEX, options=("--set-resources", "extract_visual:slurm_partition=gpu")))
     assert run.rules["extract_visual"] == 2
     for job in workflow.jobs("extract_visual"):
