@@ -7,7 +7,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all
 export HF_HUB_OFFLINE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real search test test-slow test-slurm lint docs bench rehearsal lock envs graph accept-digest
+.PHONY: help setup demo demo-real search test test-slow test-slurm lint docs bench bench-table rehearsal lock envs graph accept-digest
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/:/' | awk -F': ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,38 +58,19 @@ lint: setup ## ruff, types, snakefmt and Snakemake's own lint
 docs: setup ## the documentation as a site in site/; a broken link ends it
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
-bench: setup ## the figures of docs/benchmarks.md, measured here
-	$(BIN)/python -m tests.benchmarks.dry_run
-	$(BIN)/python -m tests.benchmarks.remote_start
-	$(BIN)/python -m tests.benchmarks.rerun
-	$(BIN)/python -m tests.benchmarks.preflight
-	$(BIN)/python -m tests.benchmarks.kill_trials
-	$(BIN)/python -m tests.benchmarks.store
-	$(BIN)/python -m tests.benchmarks.rows
-	$(BIN)/python -m tests.benchmarks.reads
-	$(BIN)/python -m tests.benchmarks.two_processes
-	$(BIN)/python -m tests.benchmarks.imports
-	$(BIN)/python -m tests.benchmarks.decoders
-	$(BIN)/python -m tests.benchmarks.short_clips
-	$(BIN)/python -m tests.benchmarks.job_starts
-	$(BIN)/python -m tests.benchmarks.overlap
-	$(BIN)/python -m tests.benchmarks.long_video
+bench-table: setup ## the quick figures of docs/benchmarks.md, each beside the stored one, and its table anew
+	$(BIN)/python -m tests.benchmarks.table
+
+bench: setup ## all figures that need no data, the quick ones among them; takes hours
 	$(BIN)/python -m tests.benchmarks.demo_seeds
 	$(BIN)/python -m tests.benchmarks.demo_seeds --systems calce_stage1
-	$(BIN)/python -m tests.benchmarks.encoders
-	$(BIN)/python -m tests.benchmarks.windowed_encoders
 	$(BIN)/python -m tests.benchmarks.gpu_throughput
-	$(BIN)/python -m tests.benchmarks.calce_selection
 	$(BIN)/python -m tests.benchmarks.calce_generation
 	$(BIN)/python -m tests.benchmarks.calce_memory
-	$(BIN)/python -m tests.benchmarks.calce_loader
-	$(BIN)/python -m tests.benchmarks.shard_memory
-	$(BIN)/python -m tests.benchmarks.audio_encoders
-	$(BIN)/python -m tests.benchmarks.quag_speed
+	$(BIN)/python -m tests.benchmarks.speech_memory
 	$(BIN)/python -m tests.benchmarks.quag_demo
-	$(BIN)/python -m tests.benchmarks.uniq4cap_speed
-	$(BIN)/python -m tests.benchmarks.report_page
 	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
+	$(BIN)/python -m tests.benchmarks.table all
 
 rehearsal: setup ## all systems and encoders at full size with random weights, or one: make rehearsal SYSTEM=img DATASET=charades
 	$(BIN)/python -m tests.rehearsal $(SYSTEM) $(DATASET) --write

@@ -5,7 +5,6 @@ stage 2 all. Asked is what a GPU takes in a training step: 1.2 queries per secon
 workers (`--workers 0`) it tells samples per second of a core's own time, which a busy machine does not change.
 """
 
-import argparse
 import random
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from torchdata.stateful_dataloader import StatefulDataLoader
 from models.systems.calce.config import Config
 from models.systems.calce.system import System
 from models.systems.interface import Annotated, Item, Told
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
 from workflow_scripts.lib.training.rows import RowsInStore
@@ -80,24 +80,27 @@ def rate(system: System, store: FeatureStore, n_samples: int, n_workers: int) ->
     return n_made / (clock() - started)
 
 
+def measured(n_videos: int, n_samples: int, n_workers: int) -> Iterator[Figure]:
+    of = f"{n_workers} workers" if n_workers else "a core's own time"
+    for rows, width in WIDTHS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            store = made_store(Path(folder), rows, n_videos)
+            for stage, asked in ASKED.items():
+                data = {"n_frames": 75 * stage, "augment": "crop" if rows == "frames" else "none"}
+                config = Config.model_validate({"stage": stage, "network": {"rows": rows}, "data": data})
+                found = rate(System(config, {}, {"visual": [width]}), store, n_samples, n_workers)
+                yield Figure(
+                    f"CALCE's samples from a store, {rows}, stage {stage}, {of}", found, "per s", "larger", asked
+                )
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--videos", type=int, default=4, help="(default: %(default)s)")
     parser.add_argument("--samples", type=int, default=24, help="(default: %(default)s)")
     parser.add_argument("--workers", type=int, default=4, help="(default: %(default)s)")
     args = parser.parse_args()
-    is_held = True
-    for rows, width in WIDTHS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            store = made_store(Path(folder), rows, args.videos)
-            for stage, asked in ASKED.items():
-                data = {"n_frames": 75 * stage, "augment": "crop" if rows == "frames" else "none"}
-                config = Config.model_validate({"stage": stage, "network": {"rows": rows}, "data": data})
-                found = rate(System(config, {}, {"visual": [width]}), store, args.samples, args.workers)
-                is_held &= found >= asked
-                of = f"{args.workers} workers" if args.workers else "a core"
-                print(f"{rows}, stage {stage}, {of}: {found:.1f} samples/s (asked: {asked})", flush=True)
-    return int(not is_held)
+    return tell(measured(args.videos, args.samples, args.workers), args.json)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,17 @@ Every case is decoded by each decoder in turns, several times; wall and processo
 sound is what reading the sound of a clip costs beside one pass over its pictures.
 """
 
-import argparse
 import os
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from tests.benchmarks.made_video import make_video
 from tests.decoded import decoded
 from workflow_scripts.lib.errors import UserError
@@ -59,47 +60,48 @@ def available_decoders() -> list[str]:
     return [*found, "nvdec"]
 
 
-def compare(path: Path, label: str, decoders: list[str], repeats: int) -> None:
-    """Print a line per case: median wall and processor seconds of each decoder."""
+def compare(path: Path, label: str, decoders: list[str], repeats: int) -> Iterator[Figure]:
+    """Yield median processor seconds of each decoder, case by case; those by the clock are printed."""
     for case, sampling, resize in CASES:
         runs: dict[str, list[tuple[float, float]]] = {decoder: [] for decoder in decoders}
         for _ in range(repeats):
             for decoder in decoders:
                 runs[decoder].append(measured(partial(pass_over, path, sampling, resize, decoder)))
-        cells = []
         for decoder in decoders:
             wall_s, cpu_s = (statistics.median(values) for values in zip(*runs[decoder], strict=True))
-            cells.append(f"{decoder} {wall_s:6.3f} s ({cpu_s:5.2f})")
-        print(f"{label:22} {case:20} " + "   ".join(cells), flush=True)
+            print(f"by the clock: {wall_s:.3f} s")
+            yield Figure(f"decoding {label}, {case}, {decoder}: processor time", cpu_s, "s")
 
 
-def compare_sound(path: Path, label: str, repeats: int) -> None:
-    """Print what a pass over the sound costs beside a pass over the pictures."""
+def compare_sound(path: Path, label: str, repeats: int) -> Iterator[Figure]:
+    """Yield what a pass over the sound costs beside a pass over the pictures."""
     try:
         sound_s = statistics.median(measured(partial(read_audio, path, SAMPLE_RATE))[1] for _ in range(repeats))
     except NoAudioStream:
         return
     picture_s = statistics.median(measured(lambda: pass_over(path, *CASES[0][1:], "auto"))[1] for _ in range(repeats))
-    print(
-        f"{label:22} sound at {SAMPLE_RATE} Hz: {sound_s:.2f} s of processor, {sound_s / picture_s:.0%} of the pictures"
-    )
+    print(f"{label}, sound at {SAMPLE_RATE} Hz: {sound_s:.2f} s of processor")
+    yield Figure(f"decoding {label}, sound over pictures at 1 fps: processor time", sound_s / picture_s, "x")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("videos", nargs="*", type=Path, help="also measure these")
-    parser.add_argument("--repeats", type=int, default=5, help="passes per case (default: %(default)s)")
-    args = parser.parse_args()
+def figures(videos: list[Path], repeats: int) -> Iterator[Figure]:
     decoders = available_decoders()
-    print("median wall seconds (processor seconds in brackets)")
     with tempfile.TemporaryDirectory() as temporary:
         clips = [(Path(temporary) / f"{name}.mp4", name) for name in CLIPS]
         for path, name in clips:
             make_video(path, *CLIPS[name], sound=True)
-        for path, name in [*clips, *((video, video.name) for video in args.videos)]:
-            compare(path, name, decoders, args.repeats)
-            compare_sound(path, name, args.repeats)
+        for path, name in [*clips, *((video, video.name) for video in videos)]:
+            yield from compare(path, name, decoders, repeats)
+            yield from compare_sound(path, name, repeats)
+
+
+def main() -> int:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("videos", nargs="*", type=Path, help="also measure these")
+    parser.add_argument("--repeats", type=int, default=5, help="passes per case (default: %(default)s)")
+    args = parser.parse_args()
+    return tell(figures(args.videos, args.repeats), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

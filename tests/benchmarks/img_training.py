@@ -5,11 +5,11 @@ and, without dropout, the same loss: torch's own dropout, convolutions over the 
 after the other, resampling and span targets by loops over rows and cells.
 """
 
-import argparse
 import contextlib
 import random
 import resource
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -28,9 +28,11 @@ from models.systems.img.recurrence import run_packed
 from models.systems.img.system import System
 from models.systems.img.targets import span_to_steps
 from models.systems.interface import Annotated, FeatureRows, Item
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 
 DIMS = {"visual": [1024], "audio": [2048], "text": [512]}
 BATCH_SIZE = 16
+MIN_STEP_RATIO, MIN_TARGETS_RATIO, MAX_LOADING_PERCENT = 1.5, 20, 5
 
 
 def plain_rescale(rows: np.ndarray, n_steps: int, edge_dtype: type = np.float64) -> np.ndarray:
@@ -151,17 +153,13 @@ def require_same_loss(items: list[Item]) -> None:
         raise SystemExit(f"the plain training has another loss: {losses}")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="steps of either kind, in turn; the median counts")
-    parser.add_argument("--seconds", type=float, nargs=2, default=(20.0, 40.0), help="lengths of the videos")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    items = made_items(BATCH_SIZE, tuple(args.seconds))
+def measured(rounds: int, lengths_s: tuple[float, float]) -> Iterator[Figure]:
+    """Yield what `rounds` steps of either kind take, in turns; the median counts."""
+    items = made_items(BATCH_SIZE, lengths_s)
     require_same_loss(items)
     times: dict[str, list[float]] = {"fast step": [], "fast load": [], "plain step": [], "plain load": []}
     trainer = Trainer()
-    for _ in range(args.rounds):
+    for _ in range(rounds):
         for kind, way in (("fast", contextlib.nullcontext), ("plain", plainly)):
             with way():
                 times[f"{kind} load"] += timed(lambda: trainer.load(items), 1)
@@ -170,16 +168,26 @@ def main() -> None:
     medians = {kind: statistics.median(seconds) for kind, seconds in times.items()}
     whole = {kind: medians[f"{kind} step"] + medians[f"{kind} load"] for kind in ("fast", "plain")}
     steps, loads = medians["fast step"], medians["fast load"]
-    print(
-        f"step of {BATCH_SIZE} queries with loading: fast {whole['fast']:.3f} s, plain {whole['plain']:.3f} s, ", end=""
-    )
-    print(f"ratio {whole['plain'] / whole['fast']:.2f}; without loading {medians['plain step'] / steps:.2f}")
-    print(f"loading: {1e3 * loads:.1f} ms, {100 * loads / steps:.1f} % of the step")
+    print(f"plain {whole['plain']:.3f} s; without loading {medians['plain step'] / steps:.2f} x; loading {loads:.4f} s")
+    what = f"IMG, training step of {BATCH_SIZE} queries with loading, one CPU thread"
+    yield Figure(f"{what}: processor time", whole["fast"], "s")
+    yield Figure(f"{what}: a plain loop over it", whole["plain"] / whole["fast"], "x", "larger", MIN_STEP_RATIO)
+    yield Figure(f"{what}: loading's share", 100 * loads / steps, "%", asked=MAX_LOADING_PERCENT)
     for n_steps in (60, 128):
-        fast, plain = (time_targets(targets, n_steps, args.rounds) for targets in (span_to_steps, plain_targets))
-        print(f"span targets at {n_steps} steps: {1e3 * fast:.3f} ms, ratio {plain / fast:.0f}")
-    print(f"largest memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.1f} GB")
+        fast, plain = (time_targets(targets, n_steps, rounds) for targets in (span_to_steps, plain_targets))
+        what = f"IMG, span targets at {n_steps} steps: a plain loop over ours"
+        yield Figure(what, plain / fast, "x", "larger", MIN_TARGETS_RATIO)
+    yield Figure("IMG, largest memory of the process", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, "GB")
+
+
+def main() -> int:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="steps of either kind, in turn; the median counts")
+    parser.add_argument("--seconds", type=float, nargs=2, default=(20.0, 40.0), help="lengths of the videos")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    return tell(measured(args.rounds, tuple(args.seconds)), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,9 +6,9 @@ of the usual size, and how often the disk was made to write (`fsync`, `fdatasync
 slow one.
 """
 
-import argparse
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from tests.benchmarks.short_clips import run
 from tests.unit.made_settings import feature_options
 from workflow_scripts import import_features
@@ -81,20 +82,25 @@ def counted_syncs() -> Iterator[list[int]]:
             setattr(os, name, sync)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--videos", type=int, default=20_000, help="number of videos (default: %(default)s)")
-    args = parser.parse_args()
+def measured(n_videos: int) -> Iterator[Figure]:
+    """Yield what a video costs, as one shard of all and in shards of the usual size."""
     with tempfile.TemporaryDirectory() as temporary:
-        files, table = make_rows(Path(temporary), args.videos)
-        for n_shards in (1, max(1, round(args.videos / VIDEOS_PER_SHARD))):
+        files, table = make_rows(Path(temporary), n_videos)
+        for n_shards in (1, max(1, round(n_videos / VIDEOS_PER_SHARD))):
             with counted_syncs() as syncs:
                 wall_s, used_s = import_all(Path(temporary) / f"of_{n_shards}", files, table, n_shards)
-            print(
-                f"{args.videos} videos, {n_shards} shards: {wall_s:.1f} s, {used_s:.1f} s of the processor "
-                f"({1e3 * used_s / args.videos:.2f} ms per video); {len(syncs) / args.videos:.2f} syncs per video"
-            )
+            what = f"import of {n_videos:,} small videos, shards: {n_shards}"
+            print(f"{what}: {wall_s:.1f} s by the clock")
+            yield Figure(f"{what}: processor time per video", 1000 * used_s / n_videos, "ms")
+            yield Figure(f"{what}: syncs per video", len(syncs) / n_videos)
+
+
+def main() -> int:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--videos", type=int, default=20_000, help="number of videos (default: %(default)s)")
+    args = parser.parse_args()
+    return tell(measured(args.videos), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,11 +3,13 @@
 The network is that of the demo, in fresh processes: what is measured is imports and building.
 """
 
-import argparse
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 
 ROOT = Path(__file__).resolve().parents[2]
 SIZES = {
@@ -30,16 +32,23 @@ def processor_seconds(code: str) -> float:
     return after.children_user - before.children_user + after.children_system - before.children_system
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeat", type=int, default=3, help="the least of so many measurements is shown")
-    args = parser.parse_args()
+def measured(n_times: int) -> Iterator[Figure]:
+    """Yield seconds and ratios, the least of so many measurements."""
     for tower, given in TOWERS.items():
         code = f"{given}; tower.load(tower.Config(architecture={SIZES}), 0, 'cpu').encode(given)"
-        pairs = [(processor_seconds(code), processor_seconds(BY_THE_PACKAGE + code)) for _ in range(args.repeat)]
+        pairs = [(processor_seconds(code), processor_seconds(BY_THE_PACKAGE + code)) for _ in range(n_times)]
         own, package = map(min, zip(*pairs, strict=True))
-        print(f"{tower}: {own:.1f} s, with open_clip {package:.1f} s: {package / own:.1f} times", flush=True)
+        what = f"start of a CLIP job to its first row, {tower} tower"
+        yield Figure(f"{what}: processor time", own, "s")
+        yield Figure(f"{what}: the same with open_clip over it", package / own, "x", "larger")
+
+
+def main() -> int:
+    parser = benchmark_parser(__doc__)
+    parser.add_argument("--repeat", type=int, default=3, help="the least of so many measurements is shown")
+    args = parser.parse_args()
+    return tell(measured(args.repeat), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,7 +7,6 @@ is killed instead, and the digest of everything in the shard is compared; with `
 split, one query at a time, and the bytes of all its tables.
 """
 
-import argparse
 import json
 import os
 import random
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from tests.benchmarks.imports import import_all, make_rows
 from tests.unit.made_results import make_results
 from tests.workflow.run_snakemake import Workflow, require_success, without_timings
@@ -179,7 +179,7 @@ def killed_workflows(folder: Path, n_trials: int, rng: random.Random) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--trials", type=int, default=10, help="kills (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--imports", action="store_true", help="kill imports, not whole workflows")
@@ -188,8 +188,9 @@ def main() -> int:
     kill = killed_imports if args.imports else killed_predictions if args.predictions else killed_workflows
     with tempfile.TemporaryDirectory() as temporary:
         n_same = kill(Path(temporary), args.trials, random.Random(args.seed))
-    print(f"same result after kill -9 and restart: {n_same} of {args.trials}")
-    return int(n_same < args.trials)
+    what = "an import" if args.imports else "a prediction" if args.predictions else "everything"
+    same = Figure(f"same result after `kill -9` of {what} and another call", n_same, "", "larger", args.trials)
+    return tell([same], args.json)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ import json
 import logging
 import multiprocessing
 import resource
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from tests.unit.made_predictions import made_candidates, made_qvh, moments, qvh_answers, qvh_question
 from tests.unit.plain_metrics import plain_qvh, plain_ranked
 from workflow_scripts.lib.datasets.schema import TABLES
@@ -44,12 +46,12 @@ LOOP_QUERIES = 300
 
 
 def timed(function: Callable[[], Any], n_runs: int = 3) -> float:
-    """Return the shortest of some runs, in seconds."""
+    """Return the shortest of some runs, in seconds of the processor."""
     times = []
     for _ in range(n_runs):
-        start = time.perf_counter()
+        start = time.process_time()
         function()
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     return min(times)
 
 
@@ -58,16 +60,16 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def main() -> None:
-    logging.disable(logging.WARNING)
+def measured() -> Iterator[Figure]:
     predictions, annotations = made_qvh(QVH_QUERIES)
     question = qvh_question(annotations)
     answers = qvh_answers(predictions, question)
     fast_s = timed(lambda: apply_rules("qvhighlights", question, answers, Options()))
     loop_s = timed(lambda: plain_qvh(predictions, annotations), 1)
-    print(f"QVHighlights, {QVH_QUERIES} queries x 10 windows: {fast_s:.3f} s")
-    print(f"  plain loop {loop_s:.1f} s ({loop_s / fast_s:.0f} x)")
-    print(f"  published script {QVH_OFFICIAL_S:.0f} s ({QVH_OFFICIAL_S / fast_s:.0f} x)")
+    what = f"evaluation of QVHighlights, {QVH_QUERIES:,} queries x 10 windows"
+    yield Figure(f"{what}: processor time", fast_s, "s")
+    yield Figure(f"{what}: a plain loop over it", loop_s / fast_s, "x", "larger")
+    print(f"the published script needs {QVH_OFFICIAL_S:.0f} s ({QVH_OFFICIAL_S / fast_s:.0f} x)")
     candidates, reference = made_candidates(RANKED_QUERIES, CANDIDATES)
     single = moments(reference[:, None], [240.0] * RANKED_QUERIES)
     some = candidates.rows(np.arange(LOOP_QUERIES))
@@ -75,24 +77,35 @@ def main() -> None:
         fast_s = timed(lambda name=name: apply_rules(name, single, Spans(candidates), Options()), 1)
         loop_s = timed(lambda rule=rule: plain_ranked(some.spans, reference[:LOOP_QUERIES], rule, 0.5), 1)
         loop_s *= RANKED_QUERIES / LOOP_QUERIES
-        print(f"R@1, R@5, mIoU ({rule.name}), {RANKED_QUERIES} queries x {CANDIDATES} candidates: {fast_s:.2f} s")
-        print(f"  plain loop {loop_s:.0f} s, scaled up from {LOOP_QUERIES} queries ({loop_s / fast_s:.0f} x)")
-    print(f"  largest memory of the process: {peak_mb():.0f} MB")
-    print("the same as files, with reading and 95 % intervals:")
+        what = f"R@1, R@5, mIoU ({rule.name}), {RANKED_QUERIES:,} queries x {CANDIDATES} candidates"
+        yield Figure(f"{what}: processor time", fast_s, "s")
+        yield Figure(
+            f"{what}: a plain loop over it, scaled up from {LOOP_QUERIES} queries", loop_s / fast_s, "x", "larger"
+        )
+    yield Figure("evaluation of all of these: memory", peak_mb(), "MB")
     with tempfile.TemporaryDirectory() as folder:
         in_own_process(write_files, Path(folder))
         for name, function in (("tables of answers", score_table), ("a file of JSON lines", score_file)):
-            print(f"  {name}: {in_own_process(function, Path(folder))}")
-    print("the best constant span:")
+            seconds, memory = in_own_process(function, Path(folder))
+            what = f"R@1, R@5, mIoU ({MMN.name}) from {name}, with reading and 95 % intervals"
+            yield Figure(f"{what}: processor time", seconds, "s")
+            yield Figure(f"{what}: memory", memory, "MB")
     for name, asked in (("span_index", single), ("mmn_float32", single), ("qvhighlights", question)):
         seconds = timed(lambda name=name, asked=asked: constant_span(name, asked, Options()), 1)
-        print(f"  {name}, {len(asked.ids)} queries: {seconds:.1f} s")
+        what = f"the best constant span by {name}, {len(asked.ids):,} queries"
+        yield Figure(f"{what}: processor time", seconds, "s")
 
 
-def in_own_process(function: Callable[[Any], float], argument: Any) -> str:
-    """Run a function that returns seconds in a fresh process; return these and its largest memory as text."""
+def main() -> int:
+    args = benchmark_parser(__doc__).parse_args()
+    logging.disable(logging.WARNING)
+    return tell(measured(), args.json)
+
+
+def in_own_process(function: Callable[[Any], float], argument: Any) -> tuple[float, float]:
+    """Run a function that returns seconds in a fresh process; return these and its largest memory, MB."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return f"{pool.submit(function, argument).result():.2f} s, {pool.submit(peak_mb).result():.0f} MB"
+        return pool.submit(function, argument).result(), pool.submit(peak_mb).result()
 
 
 def write_files(folder: Path) -> float:
@@ -146,28 +159,28 @@ def write_files(folder: Path) -> float:
 
 
 def score_table(folder: Path) -> float:
-    """Return the seconds from a table of predictions to numbers with intervals."""
+    """Return the processor time from a table of predictions to numbers with intervals."""
     logging.disable(logging.WARNING)
-    start = time.perf_counter()
+    start = time.process_time()
     answers = {task: read_answers(folder, task) for task in SCHEMAS}
     split = AnnotatedSplit.read(folder / "annotations", "val_2")
     evaluation = {"thresholds": [0.3, 0.5, 0.7], "nms_thresholds": {}}
     [result], _ = score_run(split, answers, evaluation, ["mmn_float32"], ["moments"])
     result.section()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def score_file(folder: Path) -> float:
-    """Return the seconds from a file of predictions to numbers with intervals."""
+    """Return the processor time from a file of predictions to numbers with intervals."""
     logging.disable(logging.WARNING)
-    start = time.perf_counter()
+    start = time.process_time()
     split = AnnotatedSplit.read(folder / "annotations", "val_2")
     question = split.moments("clip")
     path = folder / "predictions.jsonl"
     question, answers = read_submission(path, split, "mmn_float32", question, Leniency())
     Result("mmn_float32", question, Options(), apply_rules("mmn_float32", question, answers, Options())).section()
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

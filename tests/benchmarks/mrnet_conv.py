@@ -1,22 +1,30 @@
 """Times MRNet's proposal convolution by both paths, with the same weights: python -m tests.benchmarks.mrnet_conv."""
 
 import argparse
+import sys
 import time
+from collections.abc import Iterator
 
 import torch
 
 from models.systems.mrnet.config import Config
 from models.systems.mrnet.proposals import ProposalConv
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> int:
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--rounds", type=int, default=2, help="repetitions; the fastest counts")
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--conv-dim", type=int, default=512, help="channels; fewer are faster")
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    return tell(measured(args), args.json)
+
+
+def measured(args: argparse.Namespace) -> Iterator[Figure]:
+    """Yield how much faster the path of tiles is."""
     torch.manual_seed(0)
     convs = {}
     for path in ("dense", "tiled"):
@@ -27,8 +35,9 @@ def main() -> None:
     for training in (False, True):
         seconds = {path: min(timed(conv, given, training) for _ in range(args.rounds)) for path, conv in convs.items()}
         name = "training step" if training else "evaluation"
-        print(f"{name}: dense {seconds['dense']:.3f} s, tiled {seconds['sparse']:.3f} s, ", end="")
-        print(f"ratio {seconds['dense'] / seconds['sparse']:.2f}")
+        print(f"{name}: dense {seconds['dense']:.3f} s, tiled {seconds['tiled']:.3f} s")
+        what = f"MRNet, proposal convolution, {name}: dense over tiled"
+        yield Figure(what, seconds["dense"] / seconds["tiled"], "x", "larger")
 
 
 def timed(conv: ProposalConv, given: torch.Tensor, training: bool) -> float:
@@ -45,4 +54,4 @@ def timed(conv: ProposalConv, given: torch.Tensor, training: bool) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

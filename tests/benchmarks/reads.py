@@ -7,7 +7,6 @@ of processor time, that of the loader's workers included: the fastest round of e
 batches to the process that trains; with workers, most of its time is PyTorch's for carrying them, whatever was read.
 """
 
-import argparse
 import functools
 import resource
 import sys
@@ -19,7 +18,7 @@ import h5py
 import numpy as np
 import torch
 
-from tests.benchmarks.store import Figure
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
 from workflow_scripts.lib.store.shard_store import publish_shard
@@ -140,38 +139,36 @@ def measured(folder: Path, rows: dict[str, np.ndarray]) -> Iterator[Figure]:
         if not all(np.array_equal(read(v), rows[v].astype(np.float32)) for v in order[:50]):
             sys.exit(f"{form}: other rows than were written")
     alone = {name: functools.partial(read_all, opened(), order) for name, opened in readers(folder).items()}
-    yield from compared("reading", alone, len(order), MIN_READ)
+    yield from compared(f"reading rows of {ROWS} x {DIM} from files", alone, len(order), MIN_READ)
     for n_workers in (1, 2):
         works = {
             name: lambda opened=opened, n=n_workers: epoch(opened(), order, n)
             for name, opened in readers(folder).items()
         }
-        yield from compared(f"an epoch, {n_workers} worker(s)", works, len(order), MIN_READ)
-    yield from compared("all rows into memory", in_memory(folder), len(order), MIN_PRELOAD)
+        yield from compared(
+            f"an epoch of rows of {ROWS} x {DIM}, loader workers: {n_workers}", works, len(order), MIN_READ
+        )
+    yield from compared(f"all rows of {ROWS} x {DIM} into memory", in_memory(folder), len(order), MIN_PRELOAD)
     works = {name: lambda opened=opened: read_all(opened(), order) for name, opened in in_memory(folder).items()}
-    yield from compared("the same and each once from there", works, len(order), MIN_PRELOAD)
+    yield from compared(f"all rows of {ROWS} x {DIM} into memory, and each read once", works, len(order), MIN_PRELOAD)
 
 
 def compared(what: str, works: dict[str, Callable[[], object]], n_samples: int, asked: float) -> Iterator[Figure]:
     """Yield the rates of all forms and the store's over the best of the others."""
     least = in_turns(works)
-    for form, own in least.items():
-        yield Figure(f"{what}, {form}", n_samples / own, " samples/s")
+    print(f"{what}: " + ", ".join(f"{form} {n_samples / own:,.0f} samples/s" for form, own in least.items()))
     ratio = min(own for form, own in least.items() if form != "store") / least["store"]
-    yield Figure(f"{what}: store over the fastest of them", ratio, " x", f">= {asked:g}", ratio >= asked)
+    others = " or ".join(form for form in least if form != "store")
+    yield Figure(f"{what}: store over the best of {others}, rates", ratio, "x", "larger", asked)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--videos", type=int, default=1000, help="number of videos (default: %(default)s)")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    n_missed = 0
     with tempfile.TemporaryDirectory() as name:
-        for figure in measured(Path(name), write_all(Path(name), args.videos)):
-            print(figure, flush=True)
-            n_missed += not figure.is_held
-    return int(n_missed > 0)
+        return tell(measured(Path(name), write_all(Path(name), args.videos)), args.json)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ by bucket while it runs, as the loop does. Validation is asked by the first proc
 both. All ways take turns in the same two processes.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +21,7 @@ import torch
 
 from models.systems.interface import Item
 from tests.benchmarks import img_training, mrnet_training
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from tests.unit.made_training import made_settings
 from workflow_scripts.lib.training.data import TrainingData
 from workflow_scripts.lib.training.loop import Training
@@ -121,8 +122,8 @@ class Ways:
         predict_items(self.training.system, self.training.network, self._items, asking)
 
 
-def measure(system: str, rounds: int, n_steps: int, batch_size: int) -> None:
-    """Print the figures of one system, from the first of two processes."""
+def measured(system: str, rounds: int, n_steps: int, batch_size: int) -> Iterator[Figure]:
+    """Yield the figures of one system, in the first of two processes."""
     ways = ("one", "after", "overlapped", "validate_alone", "validate_together")
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
@@ -151,28 +152,34 @@ def measure(system: str, rounds: int, n_steps: int, batch_size: int) -> None:
     exchange = taking.afterwards.exchange_s / (n_steps * (rounds + 1))
     print(
         f"{system}, {n_parameters / 1e6:.1f} million parameters, {N_PROCESSES} batches of {batch_size} per step: "
-        f"{rates['one']:.3f} steps/s by one process, {rates['after']:.3f} by two ({ratio('after', 'one'):.2f} times), "
-        f"{rates['overlapped']:.3f} by two overlapped ({ratio('overlapped', 'one'):.2f} times; over two as they are "
-        f"{ratio('overlapped', 'after'):.2f}); gradients brought together, with waiting: {exchange:.3f} s per step; "
-        f"validation by both over by one: {ratio('validate_together', 'validate_alone'):.2f} times"
+        f"{rates['one']:.3f} steps/s by one process, {rates['after']:.3f} by two, {rates['overlapped']:.3f} by two "
+        f"overlapped; gradients brought together, with waiting: {exchange:.3f} s per step"
     )
+    for what, way, other in (
+        ("a training, gradients brought together afterwards", "after", "one"),
+        ("a training, gradients brought together while they are computed", "overlapped", "one"),
+        ("validation", "validate_together", "validate_alone"),
+    ):
+        yield Figure(f"{system}, two processes over one: {what}", ratio(way, other), "x", "larger")
+    what = f"{system}, two processes: gradients brought together while they are computed over afterwards"
+    yield Figure(what, ratio("overlapped", "after"), "x", "larger")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--systems", nargs="+", choices=BATCH_SIZES, default=list(BATCH_SIZES))
     parser.add_argument("--rounds", type=int, default=5, help="in each of which all ways take their turn")
     parser.add_argument("--steps", type=int, default=2, help="optimiser steps per turn")
     args = parser.parse_args()
     if is_launched():
         join("cpu")
-        for system in args.systems:
-            measure(system, args.rounds, args.steps, BATCH_SIZES[system])
-        return
+        figures = (f for system in args.systems for f in measured(system, args.rounds, args.steps, BATCH_SIZES[system]))
+        # Only the first process has any.
+        return tell(figures, args.json if os.environ["RANK"] == "0" else None)
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(N_PROCESSES), "--module")
     command = [sys.executable, *launcher, "tests.benchmarks.two_processes", *sys.argv[1:]]
-    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    return subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}).returncode
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -8,8 +8,9 @@ seconds are those of the processor, so that other work on the machine counts les
 import argparse
 import random
 import resource
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,20 +20,27 @@ from models.systems.interface import Annotated, FeatureRows, Item
 from models.systems.uniq4cap.config import Config
 from models.systems.uniq4cap.folding import FoldedBridges
 from models.systems.uniq4cap.system import System
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 
 WIDTH, SEEN, HEARD = 1024, 2056, 593
 VOCABULARY = 28_996
 """Of bert-base-cased."""
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 CAPTION = "a dog runs into the water while somebody laughs"
+MAX_SECONDS = 1.5
+"""Per caption."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main() -> int:
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--together", type=int, default=8, help="videos that are captioned together")
     parser.add_argument("--batch", type=int, default=4, help="videos of a training step; 0: no training")
     args = parser.parse_args()
     torch.set_num_threads(1)
+    return tell(measured(args), args.json)
+
+
+def measured(args: argparse.Namespace) -> Iterator[Figure]:
     torch.manual_seed(0)
     words = [*SPECIAL, *dict.fromkeys(CAPTION.split())]
     words += [f"w{number}" for number in range(VOCABULARY - len(words))]
@@ -45,10 +53,16 @@ def main() -> None:
     print(f"{n_parameters / 1e6:.0f} M parameters, {SEEN + HEARD} tokens per video", flush=True)
     for n_videos in (1, args.together):
         batch = system.collate([system.sample(unit, None) for unit in system.units(videos(n_videos), "captions")])
-        captioning(system, network, batch, n_videos)
+        yield captioning(system, network, batch, n_videos)
+    yield Figure("UniQ4Cap, captions: memory", peak_gib(), "GiB")
     if args.batch:
-        training(system, network.train(), args.batch)
-    print(f"memory at most {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
+        yield training(system, network.train(), args.batch)
+        yield Figure("UniQ4Cap, captions and training step: memory", peak_gib(), "GiB")
+
+
+def peak_gib() -> float:
+    """Return the largest memory that this process had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def videos(n: int) -> list[Item]:
@@ -64,8 +78,8 @@ def videos(n: int) -> list[Item]:
     return found
 
 
-def captioning(system: System, network: Any, batch: dict[str, Any], n_videos: int) -> None:
-    """Time the captions of videos, and compare both ways."""
+def captioning(system: System, network: Any, batch: dict[str, Any], n_videos: int) -> Figure:
+    """Time the captions of videos, and compare both ways; captions that differ end the benchmark."""
 
     def ask() -> list[str]:
         with torch.inference_mode():
@@ -77,14 +91,16 @@ def captioning(system: System, network: Any, batch: dict[str, Any], n_videos: in
     FoldedBridges.pays = staticmethod(pays)
     _, first_seconds = timed(ask)
     texts, seconds = timed(ask)
+    if texts != plain:
+        raise SystemExit(f"{n_videos} together: other captions than without folding")
     print(
-        f"{n_videos} together: {seconds / n_videos:.2f} s per caption, unfolded {plain_seconds / n_videos:.2f} s, "
-        f"folding {max(0.0, first_seconds - seconds):.2f} s once; {'equal' if texts == plain else 'OTHER'} captions",
-        flush=True,
+        f"unfolded {plain_seconds / n_videos:.2f} s, folding {max(0.0, first_seconds - seconds):.2f} s once", flush=True
     )
+    what = f"UniQ4Cap at full width, a caption of 30 words, videos together: {n_videos}, one CPU thread: processor time"
+    return Figure(what, seconds / n_videos, "s", asked=MAX_SECONDS)
 
 
-def training(system: System, network: Any, n_videos: int) -> None:
+def training(system: System, network: Any, n_videos: int) -> Figure:
     """Time a step of training."""
     optimiser = system.optimiser(system.parameter_groups(network))
     batch = system.collate([system.sample(unit, random.Random(0)) for unit in system.units(videos(n_videos))])
@@ -95,7 +111,7 @@ def training(system: System, network: Any, n_videos: int) -> None:
         optimiser.zero_grad()
 
     seconds = min(timed(step)[1] for _ in range(2))
-    print(f"training step of {n_videos}: {seconds:.1f} s", flush=True)
+    return Figure(f"UniQ4Cap at full width, training step of {n_videos} videos: processor time", seconds, "s")
 
 
 def timed(run: Callable[[], Any]) -> tuple[Any, float]:
@@ -106,4 +122,4 @@ def timed(run: Callable[[], Any]) -> tuple[Any, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,9 +6,9 @@ Forward passes are timed in CPU seconds of one thread, so that other programs on
 in wall seconds over generated videos. Options: `--device cuda`, `--threads 2`, `--only slowfast_r50`, `--videos 20`.
 """
 
-import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +22,7 @@ from models.encoders.networks.c3d import C3d
 from models.encoders.networks.filling import fill
 from models.encoders.networks.i3d import I3d
 from models.encoders.networks.slowfast import SlowFast
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from tests.decoded import decoded_rows
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.batching import Prefetch, encode_videos
@@ -35,6 +36,7 @@ from workflow_scripts.lib.media.sampling import plan_frames
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 FORWARD_RUNS = 3
 CLIP_S = 4
+MIN_RATIO = 2
 
 PLAIN: dict[str, tuple[Callable[[], torch.nn.Module], Callable[[torch.Tensor], torch.Tensor]]] = {
     "slowfast_r50": (SlowFast, lambda frames: (frames / 255 - 0.45) / 0.225),
@@ -168,28 +170,35 @@ def measure(name: str, paths: list[Path], device: str) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def compared(names: list[str], n_videos: int, device: str) -> Iterator[Figure]:
+    """Yield the ratios of forward passes."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = make_videos(Path(folder), n_videos, ffmpeg_exe(None))
+        for name in names:
+            figures = measure(name, paths, device)
+            print(json.dumps(figures))
+            for precision in ("fp32", "bf16"):
+                found = figures[precision]
+                print(
+                    f"{name}, {precision}: forward {found['forward_s']:.3f} s, plain "
+                    f"{figures['plain_forward_s']:.3f} s; end to end {found['windows_per_s']:.2f} windows/s, plain "
+                    f"{figures['plain_windows_per_s']:.2f} ({found['end_to_end_ratio']:.2f} x); cosine to fp32 >= "
+                    f"{found['least_cosine_to_fp32']:.6f}"
+                )
+                what = f"encoder {name}, {precision}, {device}: forward pass over plain PyTorch, rates"
+                yield Figure(what, found["forward_ratio"], "x", "larger", MIN_RATIO)
+
+
+def main() -> int:
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu", help="where networks run")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads of a network")
     parser.add_argument("--videos", type=int, default=2, help=f"videos of {CLIP_S} s, end to end")
     parser.add_argument("--only", choices=sorted(PLAIN), nargs="+", default=list(PLAIN), help="features")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = make_videos(Path(folder), args.videos, ffmpeg_exe(None))
-        for name in args.only:
-            figures = measure(name, paths, args.device)
-            print(json.dumps(figures))
-            for precision in ("fp32", "bf16"):
-                found = figures[precision]
-                print(
-                    f"{name}, {precision}: forward {found['forward_s']:.3f} s, plain "
-                    f"{figures['plain_forward_s']:.3f} s ({found['forward_ratio']:.2f} x); end to end "
-                    f"{found['windows_per_s']:.2f} windows/s, plain {figures['plain_windows_per_s']:.2f} "
-                    f"({found['end_to_end_ratio']:.2f} x); cosine to fp32 >= {found['least_cosine_to_fp32']:.6f}"
-                )
+    return tell(compared(args.only, args.videos, args.device), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
