@@ -1,6 +1,7 @@
 """Which shards a job takes, what its marker says, and which shards it leaves alone."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from tests.markdown_pages import ROOT
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.job import run_jobs
 from workflow_scripts.lib.planning.batch_sizes import FEWEST_JOBS, recorded_size, shards_per_job
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.batches import (
@@ -98,6 +100,28 @@ def test_a_marker_is_not_written_while_a_shard_is_missing(tmp_path):
     with pytest.raises(UserError):
         write_marker(tmp_path / "0000-0001.zarr")
     assert not marker_path(tmp_path, "0000-0001").exists()
+
+
+def test_a_job_that_was_stopped_goes_on_with_the_shard_and_video_that_it_had_reached(tmp_path):
+    settings = {"feature_cache": None, "recipe": RECIPE | {"store_dtype": "float32"}}
+    wanted = [[Wanted(f"{shard}{video}", f"{shard}{video}") for video in "ab"] for shard in range(3)]
+    asked, marker = [], marker_path(tmp_path, "0000-0002")
+
+    def compute(missing, stops_at):
+        for video in missing:
+            if video == stops_at:
+                raise KeyboardInterrupt
+            asked.append(video)
+            yield Computed(video, np.ones((2, 3)), np.zeros((2, 2)))
+
+    with pytest.raises(KeyboardInterrupt):
+        run_jobs(settings, tmp_path / "0000-0002.zarr", wanted, partial(compute, stops_at="1b"))
+    assert asked == ["0a", "0b", "1a"]
+    assert not marker.exists()
+    run_jobs(settings, tmp_path / "0000-0002.zarr", wanted, partial(compute, stops_at=None))
+    assert asked == ["0a", "0b", "1a", "1b", "2a", "2b"]
+    assert list(json.loads(marker.read_text())["shards"]) == ["0000", "0001", "0002"]
+    run_jobs(settings, tmp_path / "0000-0002.zarr", wanted, partial(compute, stops_at="0a"))
 
 
 @pytest.mark.parametrize(

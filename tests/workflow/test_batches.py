@@ -1,6 +1,7 @@
 """Several shards in one job: what runs, what runs again, and that the rows are those of a job per shard."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -70,6 +71,8 @@ def test_shards_of_one_job(tmp_path):
     assert [shard for shard in after if after[shard] != before[shard]] == [touched]
     log = (workflow.results / f"clips/logs/{LIGHT_FEATURE}/{batch[:-5]}.log").read_text()
     assert "1 computed" in log
+    assert f"{batch.removesuffix('.json')}: 2 of 2 shards" in log
+    assert len(re.findall("s in all: read", log)) == 1
 
     whole = rows_of(workflow)
     assert whole.keys() == set(NAMES)

@@ -97,11 +97,12 @@ def run_jobs(
         return
     for number, (path, own) in enumerate(zip(stores, wanted, strict=True), 1):
         if is_current(path, own, settings["recipe"], settings["recipe"]["store_dtype"]):
-            log.info("%s: nothing to do (%d of %d)", path.name, number, len(stores))
+            log.info("%s: nothing to do", path.name)
         else:
-            run_job(settings, path, own, compute, stalls)
-            log.info("%s: finished %d of %d shards", store_path.stem, number, len(stores))
+            _bring_up_to_date(settings, path, own, compute, stalls)
+        log.info("%s: %d of %d shards", store_path.stem, number, len(stores))
     write_marker(store_path)
+    _tell(stalls, store_path.stem)
 
 
 def run_job(
@@ -121,6 +122,13 @@ def run_job(
     compute : gets the ids to compute, yields each of them once
     stalls : a stopwatch, which `compute` uses too; the log then tells where the time went
     """
+    _bring_up_to_date(settings, store_path, wanted, compute, stalls)
+    _tell(stalls, store_path.name)
+
+
+def _bring_up_to_date(
+    settings: dict[str, Any], store_path: Path, wanted: Sequence[Wanted], compute: Compute, stalls: Stalls | None
+) -> None:
     cache = settings["feature_cache"]
     update_shard(
         store_path,
@@ -131,9 +139,13 @@ def run_job(
         compute=compute if stalls is None else functools.partial(_watched, compute, stalls),
         cache_dir=recipe_folder(Path(cache), store_path.parent / "settings.json", settings) if cache else None,
     )
+
+
+def _tell(stalls: Stalls | None, name: str) -> None:
+    """Tell where the time of a job went."""
     if stalls is not None:
         stalls.enter("write")
-        log.info("%s: %s", store_path.name, stalls.summary())
+        log.info("%s: %s", name, stalls.summary())
 
 
 def _watched(compute: Compute, stalls: Stalls, missing: Iterable[str]) -> Iterator[Computed]:
