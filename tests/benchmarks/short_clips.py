@@ -1,7 +1,8 @@
 """What many short videos cost before a network sees them: `python -m tests.benchmarks.short_clips`.
 
-Clips of 5 s go through probe, sampling plan and extraction of one visual feature without a network. Printed are the
-seconds of each, and how often a video was opened.
+Clips of 5 s go through probe, sampling plan and extraction of one visual feature without a network, a shard at a time.
+In turns with that, PyAV alone decodes the same clips: all their frames, and as far as the last wanted one with the
+wanted ones made pictures of the feature's size. Printed is what a video costs in each, and how often it was opened.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -25,9 +26,11 @@ from workflow_scripts import extract_visual, probe_media, sample_frames
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.settings import feature_settings
 from workflow_scripts.lib.store.shards import shard_list_text
+from workflow_scripts.lib.store.tables import read_table
 
 FEATURE = "rgb_histogram"
 SIZE, SECONDS = (320, 240), 5
+SHARD = 50
 DIFFERENT = 10
 """Clips that are made; the others are copies, which cost the same."""
 
@@ -57,8 +60,13 @@ def counted_opens() -> Iterator[Counter[str]]:
 def run(module, *arguments: object) -> np.ndarray:
     """Run an entry point in this process; return its seconds, and those of the processor."""
     sys.argv = [module.__name__, *map(str, arguments)]
+    return cost(module.main)
+
+
+def cost(work: Callable[[], object]) -> np.ndarray:
+    """Return the seconds that something takes, and those of the processor."""
     started = np.array([time.perf_counter(), processor_s()])
-    module.main()
+    work()
     return np.array([time.perf_counter(), processor_s()]) - started
 
 
@@ -101,15 +109,51 @@ def measure(folder: Path, n_videos: int) -> tuple[dict[str, np.ndarray], Counter
     return seconds, counts
 
 
+def measure_bare(folder: Path) -> dict[str, np.ndarray]:
+    """Return the seconds of PyAV alone for the videos that `measure` has planned."""
+    plan = read_table(folder / "plan.parquet", ["video_id", "frame_idx"]).to_pylist()
+    videos = {folder / "videos" / f"{row['video_id']}.mp4": set(row["frame_idx"]) for row in plan}
+    size = feature_settings(Configuration({}, ROOT / "config"), "demo", FEATURE)["recipe"]["resize"]["size"]
+
+    def all_frames() -> None:
+        for path in videos:
+            for _ in bare_frames(path):
+                pass
+
+    def wanted_frames() -> None:
+        for path, wanted in videos.items():
+            for number, frame in zip(range(max(wanted) + 1), bare_frames(path), strict=False):
+                if number in wanted:
+                    frame.to_ndarray(format="rgb24", width=size, height=size)
+
+    return {"bare, all frames": cost(all_frames), "bare, wanted frames": cost(wanted_frames)}
+
+
+def bare_frames(path: Path) -> Iterator[av.VideoFrame]:
+    """Yield the frames of a video, decoded by one thread, as in a job."""
+    with av.open(str(path)) as container:
+        container.streams.video[0].codec_context.thread_count = 1
+        yield from container.decode(video=0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clips", type=int, default=200, help="number of clips (default: %(default)s)")
+    parser.add_argument("--shards", type=int, default=4, help=f"shards of {SHARD} clips (default: %(default)s)")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        seconds, counts = measure(Path(folder), args.clips)
-    for name, (wall_s, used_s) in {**seconds, "all": sum(seconds.values())}.items():
-        print(f"{name}: {wall_s:.1f} s, {used_s:.1f} s of the processor")
-    print(f"{args.clips} clips of {SECONDS} s; opens per video: {sum(counts.values()) / args.clips:g}")
+    rounds, opens = [], 0
+    for _ in range(args.shards):
+        with tempfile.TemporaryDirectory() as folder:
+            seconds, counts = measure(Path(folder), SHARD)
+            rounds.append(seconds | measure_bare(Path(folder)))
+            opens += sum(counts.values())
+    per_clip = {name: np.median([seconds[name] for seconds in rounds], axis=0) / SHARD for name in rounds[0]}
+    for name, (wall_s, used_s) in per_clip.items():
+        over_bare = used_s / per_clip["bare, all frames"][1]
+        print(
+            f"{name}: {wall_s * 1e3:.1f} ms, {used_s * 1e3:.1f} ms of the processor, {over_bare:.2f} of bare decoding"
+        )
+    n_clips = args.shards * SHARD
+    print(f"{n_clips} clips of {SECONDS} s, medians of {args.shards} shards; opens per video: {opens / n_clips:g}")
 
 
 if __name__ == "__main__":
