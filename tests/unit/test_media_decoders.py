@@ -1,5 +1,8 @@
 """Two decoders behind one door: the same bytes from either, whatever the video; and the choice between them."""
 
+import itertools
+
+import av
 import ffmpeg as ffmpeg_python
 import numpy as np
 import pytest
@@ -194,6 +197,26 @@ def test_the_processors_decoders_need_no_gpu(tmp_path):
         check_decoder(decoder, fake_ffmpeg(tmp_path, 1))
     with pytest.raises(UserError, match="'vaapi'"):
         check_decoder("vaapi")
+
+
+def test_where_a_file_breaks_off_the_decoder_still_gives_what_it_holds(tmp_path, monkeypatch):
+    clip = write_clip(tmp_path / "a.mp4", x264={"x264-params": "bframes=3:b-adapt=0"})
+    whole = list(decoded(clip, range(24), SQUASH, decoder="pyav"))
+    frames_until_error = decode_pyav._decoded
+
+    class Broken:
+        def __init__(self, container):
+            self._container = container
+
+        def demux(self, stream):
+            yield from itertools.islice(self._container.demux(stream), 12)
+            raise av.error.InvalidDataError(1, "broken")
+
+    monkeypatch.setattr(decode_pyav, "_decoded", lambda file, stream: frames_until_error(Broken(file), stream))
+    found, is_short = delivered(clip, range(24), SQUASH, "pyav")
+    assert is_short
+    assert len(found) >= 12
+    np.testing.assert_array_equal(found, whole[: len(found)])
 
 
 def test_an_abandoned_pass_closes_the_file(tmp_path, monkeypatch):

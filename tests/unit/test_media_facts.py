@@ -78,6 +78,16 @@ def test_a_clock_tells_each_frame_from_all_others(is_timed):
     assert clock.n_frames == 40
 
 
+@pytest.mark.parametrize("is_timed", [True, False])
+@pytest.mark.parametrize("first", [-1000, 0, 2**33])
+def test_a_clock_in_whole_ticks_tells_the_same_frames(is_timed, first):
+    pts = first + np.cumsum(np.arange(40) ** 2 % 13 + 1)
+    clock = FrameClock.of_frames(times(pts, is_timed), chosen := np.array([0, 3, 12, 13, 39]))
+    ticks = pts if is_timed else np.arange(40)
+    for after, until, position in zip(*clock.in_ticks(Fraction(1, 30)), chosen, strict=True):
+        assert np.flatnonzero((ticks > after) & (ticks <= until)).tolist() == [position]
+
+
 def test_repeated_and_absent_frames_are_left_out_of_a_clock():
     assert existing_frames(np.array([0, 0, 2, 2, 5]), 5).tolist() == [0, 2]
     assert len(FrameClock.of_frames(times(range(5)), np.array([0, 0, 2, 2, 5])).after) == 2

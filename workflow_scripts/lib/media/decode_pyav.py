@@ -1,11 +1,12 @@
 """The decoder inside this process (PyAV): every picture is decoded, only the wanted ones are turned into RGB."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
 
 import av
 import numpy as np
 
-from workflow_scripts.lib.media.frame_request import FrameRequest
+from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest
 from workflow_scripts.lib.media.probe import open_video
 
 
@@ -31,25 +32,31 @@ def pyav_frames(request: FrameRequest) -> Iterator[np.ndarray]:
     The filters are those that the ffmpeg program is given, run by the same library, so that both deliver the same
     bytes. Packets that cannot be decoded are passed over, as the program does.
     """
-    clock, k = request.clock, 0
     picture: _Picture | None = None
     with open_video(request.path) as container:
         stream = container.streams[request.stream_index]
         stream.codec_context.thread_count = 1
-        for number, frame in enumerate(_decoded(container, stream)):
+        for frame in _wanted(_decoded(container, stream), request.clock, stream.time_base):
+            if picture is None or not picture.takes(frame):
+                picture = _Picture(frame, request.filters)
+            yield picture.rgb(frame)
+
+
+def _wanted(frames: Iterable[av.VideoFrame], clock: FrameClock, time_base: Fraction) -> Iterator[av.VideoFrame]:
+    """Let the wanted ones of all frames of a stream through; end with the last, so that no more are decoded."""
+    after, until = clock.in_ticks(time_base)
+    k, n_wanted = 0, len(until)
+    for number, frame in enumerate(frames):
+        tick = number
+        if clock.is_timed:
             tick = frame.dts if frame.pts is None else frame.pts
-            value = float(tick * frame.time_base) if clock.is_timed else number
-            while k < len(clock.until) and value > clock.until[k]:
-                k += 1
-            if k == len(clock.until):
-                return
-            if value > clock.after[k]:
-                if picture is None or not picture.takes(frame):
-                    picture = _Picture(frame, request.filters)
-                yield picture.rgb(frame)
-                k += 1
-                if k == len(clock.until):
-                    return
+        while k < n_wanted and tick > until[k]:
+            k += 1
+        if k < n_wanted and tick > after[k]:
+            yield frame
+            k += 1
+        if k == n_wanted:
+            return
 
 
 def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

@@ -5,6 +5,7 @@ What the probe and the sampling plan found is handed over, so that a decoder ope
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -82,6 +83,18 @@ class FrameClock:
     def of_row(cls, row: Mapping[str, Any]) -> Self:
         """Return the clock that a row of a plan holds."""
         return cls(row["is_timed"], row["n_frames"], np.array(row["clock_after"]), np.array(row["clock_until"]))
+
+    def in_ticks(self, time_base: Fraction) -> tuple[list[int], list[int]]:
+        """Return `after` and `until` in whole ticks of a stream, or numbers of frames: a frame's own is compared so.
+
+        Parameters
+        ----------
+        time_base : Fraction
+            Seconds per tick.
+        """
+        per_value = float(1 / time_base) if self.is_timed else 1
+        after, until = np.floor(np.stack([self.after, self.until]) * per_value).astype(np.int64).tolist()
+        return after, until
 
     def columns(self) -> dict[str, Any]:
         """Return the clock as columns of a plan."""

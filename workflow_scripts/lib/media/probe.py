@@ -1,6 +1,6 @@
 """What a media file holds, found without decoding it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -210,7 +210,7 @@ def _stated_s(container: av.container.InputContainer, stream: av.VideoStream) ->
 def _demux(
     container: av.container.InputContainer,
     stream: av.VideoStream,
-    others: Iterable[av.stream.Stream] = (),
+    others: Sequence[av.stream.Stream] = (),
     picture: "_FirstPicture | None" = None,
 ) -> tuple[list[int], int, float]:
     """Return the times of the stream's frames, the end of the last one, and the last end in seconds of any stream.
@@ -218,29 +218,34 @@ def _demux(
     `picture`, if given, is shown the stream's packets.
     """
     ticks: list[int] = []
-    last, end, latest_s = -(2**62), 0, 0.0
-    is_bare = _is_bare(container)
+    last, end = -(2**62), 0
+    # By stream; whole numbers, because a fraction for every packet costs more than reading it.
+    latest: dict[int, int] = {}
+    own, is_bare = stream.index, _is_bare(container)
     rate = _rate(container, stream)
     typical = 0 if not rate else round(1 / (rate * stream.time_base))
     try:
         for packet in container.demux(stream, *others):
-            if picture is not None and packet.stream.index == stream.index:
+            index = packet.stream_index
+            if picture is not None and index == own:
                 picture.look_at(packet)
             tick = packet.dts if packet.pts is None else packet.pts
             if is_bare:
                 tick = len(ticks) * typical
             if tick is None or packet.size == 0:
                 continue
-            latest_s = max(latest_s, float((tick + (packet.duration or 0)) * packet.time_base))
-            if packet.stream.index != stream.index or packet.is_discard:
+            duration = packet.duration or 0
+            latest[index] = max(latest.get(index, 0), tick + duration)
+            if index != own or packet.is_discard:
                 continue
             ticks.append(tick)
             if tick > last:
-                last, end = tick, tick + (packet.duration or typical)
+                last, end = tick, tick + (duration or typical)
     except av.FFmpegError:
         # What was read so far is what the file has; the caller compares it with what the header states.
         pass
-    return ticks, end, latest_s
+    time_bases = {each.index: each.time_base for each in (stream, *others)}
+    return ticks, end, max((float(tick * time_bases[index]) for index, tick in latest.items()), default=0.0)
 
 
 def _describe(
