@@ -35,6 +35,15 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old"
 
 
+def test_a_job_that_makes_a_table_does_not_wait_for_pandas():
+    made = (
+        "import sys, pyarrow; from workflow_scripts.lib.store import tables; made = pyarrow.table({'a': ['x', None]})"
+    )
+    told = "print('pandas' in sys.modules, made.to_pylist(), len(made.to_pandas()))"
+    answer = subprocess.run([sys.executable, "-c", f"{made}; {told}"], capture_output=True, text=True, check=True)
+    assert answer.stdout == "False [{'a': 'x'}, {'a': None}] 2\n"
+
+
 def test_json_is_sorted_and_ends_with_a_newline(tmp_path):
     atomic.write_json(tmp_path / "new" / "a.json", {"b": 1, "a": "ü"})
     assert (tmp_path / "new" / "a.json").read_text() == '{\n  "a": "ü",\n  "b": 1\n}\n'

@@ -1,5 +1,6 @@
 """Parquet tables with the same bytes for the same content."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,31 @@ import pyarrow.parquet as pq
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.store.atomic import atomic_path
+
+
+class _NoPandas:
+    """A finder of modules that knows one thing: pandas is not there."""
+
+    @staticmethod
+    def find_spec(name: str, *_: object) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name=name)
+
+
+def _keep_pandas_out() -> None:
+    """Let pyarrow ask now, and only now, whether there is pandas.
+
+    It asks when it is first given Python objects, and imports what it finds: as long as the probe of a shard of short
+    clips takes. `to_pandas` imports it all the same.
+    """
+    sys.meta_path.insert(0, _NoPandas)
+    try:
+        pa.array([])
+    finally:
+        sys.meta_path.remove(_NoPandas)
+
+
+_keep_pandas_out()
 
 
 def write_table(path: Path | str, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
