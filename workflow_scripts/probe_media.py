@@ -3,7 +3,6 @@
 import argparse
 import collections
 import logging
-from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,7 +65,7 @@ def main() -> None:
         known = {name: value for name, value in vars(survey).items() if name != "info"}
         readable = survey.n_bytes is not None
         digest = content_digest(folder / survey.path, args.whole_file_digest) if readable else None
-        return known | {"digest": digest} | asdict(survey.info)
+        return known | {"digest": digest} | vars(survey.info)
 
     write_table(args.out, pa.Table.from_pylist([row(survey) for survey in surveys], SCHEMA))
     counts = collections.Counter(survey.info.status for survey in surveys)

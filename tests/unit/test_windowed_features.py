@@ -76,6 +76,13 @@ def test_rows_of_a_unit_share_its_time_in_equal_parts():
     assert (nothing.values.shape, nothing.times.shape) == ((0, 3), (0, 2))
 
 
+def test_where_a_unit_gives_one_row_its_times_stay_as_they_are():
+    uncut = np.cumsum(np.full((5, 2), 1 / 3), axis=0)
+    np.testing.assert_array_equal(divided_times(uncut, [1] * 5), [np.linspace(*span, 2) for span in uncut])
+    with pytest.raises(ValueError, match="shorter"):
+        divided_times(uncut, [1] * 4)
+
+
 def test_a_window_that_is_too_short_fails_its_video_only():
     require_frames([9, 16], 9)
     require_frames(None, 1)

@@ -208,5 +208,7 @@ def computed_rows(
 
 def divided_times(times: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     """Cut the stretch of each unit, (units, 2) seconds, into as many equal parts as it gives rows: (rows, 2)."""
+    if len(times) == len(counts) and set(counts) == {1}:
+        return np.asarray(times, np.float64)
     cuts = [np.linspace(start, end, n + 1) for (start, end), n in zip(times, counts, strict=True)]
     return np.concatenate([np.zeros((0, 2)), *(np.stack([cut[:-1], cut[1:]], axis=1) for cut in cuts)])

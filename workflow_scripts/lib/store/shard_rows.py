@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,7 +36,7 @@ class Generation:
     """The digest of everything in a shard but the recipe, which the keys stand for; values are added in their order."""
 
     def __init__(self, videos: Sequence[VideoRows], dtype: np.dtype, shape: tuple[int, ...]) -> None:
-        self._sha = hashlib.sha256(digest_json([asdict(video) for video in videos]).encode())
+        self._sha = hashlib.sha256(digest_json([vars(video) for video in videos]).encode())
         self._sha.update(f"{dtype.str} {shape}".encode())
 
     def add(self, values: np.ndarray) -> None:

@@ -22,7 +22,6 @@ import json
 import os
 import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,7 +127,7 @@ def _write(folder: Path, rows: ShardRows, recipe: dict[str, Any], made_by: Seque
         "recipe_digest": attributes["recipe_digest"],
         "code_revisions": made_by,
         "metadata_sha256": file_sha256(folder / "zarr.json"),
-        "videos": [asdict(video) for video in rows.videos],
+        "videos": [vars(video) for video in rows.videos],
     }
     (folder / "index.json").write_text(json_text(body | {"sha256": digest_json(body)}), encoding="utf-8")
     return generation
