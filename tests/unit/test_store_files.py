@@ -35,13 +35,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     assert path.read_text() == "old"
 
 
-def test_a_job_that_makes_a_table_does_not_wait_for_pandas():
-    made = (
-        "import sys, pyarrow; from workflow_scripts.lib.store import tables; made = pyarrow.table({'a': ['x', None]})"
-    )
-    told = "print('pandas' in sys.modules, made.to_pylist(), len(made.to_pandas()))"
-    answer = subprocess.run([sys.executable, "-c", f"{made}; {told}"], capture_output=True, text=True, check=True)
-    assert answer.stdout == "False [{'a': 'x'}, {'a': None}] 2\n"
+@pytest.mark.parametrize(
+    ("module", "has_pandas"), [("workflow_scripts.probe_media", False), ("somebody.program", True)]
+)
+def test_a_job_that_makes_a_table_does_not_wait_for_pandas(module, has_pandas):
+    code = f"""
+import sys
+from importlib.machinery import ModuleSpec
+sys.modules["__main__"].__spec__ = ModuleSpec({module!r}, None)
+import pyarrow
+from workflow_scripts.lib.store import tables
+made = pyarrow.table({{"a": ["x", None]}})
+print("pandas" in sys.modules, made.to_pylist(), len(made.to_pandas()))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == f"{has_pandas} [{{'a': 'x'}}, {{'a': None}}] 2\n"
 
 
 def test_json_is_sorted_and_ends_with_a_newline(tmp_path):

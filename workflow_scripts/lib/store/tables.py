@@ -33,7 +33,14 @@ def _keep_pandas_out() -> None:
         sys.meta_path.remove(_NoPandas)
 
 
-_keep_pandas_out()
+def _is_job() -> bool:
+    """Return whether this process is an entry point of ours; what pyarrow knows in other programs is not ours."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    return spec is not None and spec.name.startswith("workflow_scripts.")
+
+
+if _is_job():
+    _keep_pandas_out()
 
 
 def write_table(path: Path | str, table: pa.Table, metadata: dict[str, str] | None = None) -> None:
