@@ -170,3 +170,16 @@ def test_dropout_zeroes_the_gradient_where_it_zeroed_the_value():
     y = Dropout(0.5)(x)
     y.sum().backward()
     assert torch.equal(x.grad, y.detach())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("shape", [(), (7,), (3, 5, 2)])
+def test_dropout_is_that_of_a_mask_of_truths(dtype, shape):
+    x = torch.randn(shape).to(dtype)
+    torch.manual_seed(3)
+    y = Dropout(0.3)(x)
+    torch.manual_seed(3)
+    bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+    n_dropped = round(0.3 * 2**16)
+    keep = bits[: x.numel()].view(shape).int() + 2**15 >= n_dropped
+    assert torch.equal(y, x * keep.to(dtype).mul_(2**16 / (2**16 - n_dropped)))

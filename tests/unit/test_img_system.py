@@ -129,6 +129,24 @@ def test_training_on_a_few_samples_lowers_the_loss():
     assert optimiser.param_groups[0]["lr"] == 0.0
 
 
+def test_the_optimiser_steps_as_plain_adamw():
+    train = {"learning_rate": 3e-3, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1}
+    system, steps = System(make_config(network={"dropout": 0.0}, train=train), {}, DIMS), []
+    plain = {"lr": 3e-3, "betas": (0.8, 0.99), "eps": 1e-6, "foreach": False, "fused": False}
+    for make in (system.optimiser, lambda groups: torch.optim.AdamW(groups, **plain)):
+        torch.manual_seed(0)
+        network = system.network()
+        optimiser = make(system.parameter_groups(network))
+        gradients = torch.Generator().manual_seed(1)
+        for _ in range(5):
+            for parameter in network.parameters():
+                parameter.grad = torch.randn(parameter.shape, generator=gradients)
+            optimiser.step()
+        steps.append(network.state_dict())
+    for name, expected in steps[1].items():
+        torch.testing.assert_close(steps[0][name], expected, atol=1e-7, rtol=1e-5)
+
+
 def loss_at(epoch: int, **warmup) -> dict[str, float]:
     """Return the loss terms of one network on one batch in an epoch."""
     torch.manual_seed(0)

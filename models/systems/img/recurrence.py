@@ -27,14 +27,17 @@ class _GatedRecurrence(torch.autograd.Function):
         states = gates.new_zeros(n_steps + 1, n_groups, n_samples, dim)
         from_state = torch.empty_like(gates)
         candidates = torch.empty_like(states[1:])
+        # Views of all steps at once: taken step by step they cost as much as the arithmetic.
+        state_before, state_after = states[:-1].unbind(), states[1:].unbind()
+        switch_gates, candidate_gates = (part.unbind() for part in gates.split([2 * dim, dim], dim=3))
+        from_state_at, candidate_at = from_state.unbind(), candidates.unbind()
+        switches_at = from_state[..., : 2 * dim].unbind()
+        reset_at, update_at, from_state_n_at = (part.unbind() for part in from_state.split(dim, dim=3))
         for t in range(n_steps):
-            torch.baddbmm(bias, states[t], weight, out=from_state[t])
-            switches = from_state[t, ..., : 2 * dim]
-            switches.add_(gates[t, ..., : 2 * dim]).sigmoid_()
-            reset, update = switches.split(dim, dim=2)
-            candidate = candidates[t]
-            torch.addcmul(gates[t, ..., 2 * dim :], reset, from_state[t, ..., 2 * dim :], out=candidate).tanh_()
-            torch.lerp(candidate, states[t], update, out=states[t + 1])
+            torch.baddbmm(bias, state_before[t], weight, out=from_state_at[t])
+            switches_at[t].add_(switch_gates[t]).sigmoid_()
+            torch.addcmul(candidate_gates[t], reset_at[t], from_state_n_at[t], out=candidate_at[t]).tanh_()
+            torch.lerp(candidate_at[t], state_before[t], update_at[t], out=state_after[t])
         ctx.save_for_backward(states, from_state, candidates, weight)
         return states[1:]
 
@@ -53,11 +56,14 @@ class _GatedRecurrence(torch.autograd.Function):
         grad_from_state = torch.empty_like(slopes)
         back = weight.transpose(1, 2)
         carried = torch.zeros_like(candidates[0])
+        slope_at, update_at, grad_output_at = slopes.unbind(), update.unbind(), grad_output.unbind()
+        grad_state_at, spread_at = grad_states.unbind(), grad_states.unsqueeze(3).unbind()
+        grad_from_state_at, flat_at = grad_from_state.unbind(), grad_from_state.flatten(3).unbind()
         for t in reversed(range(n_steps)):
-            torch.add(grad_output[t], carried, out=grad_states[t])
-            torch.mul(grad_states[t].unsqueeze(2), slopes[t], out=grad_from_state[t])
-            torch.mul(grad_states[t], update[t], out=carried)
-            carried.baddbmm_(grad_from_state[t].flatten(2), back)
+            torch.add(grad_output_at[t], carried, out=grad_state_at[t])
+            torch.mul(spread_at[t], slope_at[t], out=grad_from_state_at[t])
+            torch.mul(grad_state_at[t], update_at[t], out=carried)
+            carried.baddbmm_(flat_at[t], back)
         grad_from_state = grad_from_state.flatten(3)
         grad_gates = torch.cat([grad_from_state[..., : 2 * dim], grad_states * to_candidate], dim=3)
         per_group = grad_from_state.transpose(0, 1).reshape(n_groups, n_steps * n_samples, 3 * dim)

@@ -263,7 +263,8 @@ class System(interface.System):
     def optimiser(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """Return AdamW."""
         train = self.config.train
-        return torch.optim.AdamW(groups, lr=train.learning_rate, betas=train.betas, eps=train.eps)
+        # One pass over all weights, of which there are many small ones.
+        return torch.optim.AdamW(groups, lr=train.learning_rate, betas=train.betas, eps=train.eps, fused=True)
 
     def schedule(self, optimiser: torch.optim.Optimizer, n_steps: int) -> torch.optim.lr_scheduler.LRScheduler:
         """Return the linear fall to 0 over `n_steps` optimiser steps, after the warm-up."""
