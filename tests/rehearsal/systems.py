@@ -28,7 +28,13 @@ WITHOUT_FILES: Mapping[str, Mapping[str, Any]] = {
 """Settings by which a network starts without published weights, sizes unchanged."""
 ON_A_CPU: Mapping[str, Mapping[str, Any]] = {
     "calce": {
-        "network": {"t5": {"layers": 2}, "vision": {"layers": 2}, "vision_precision": "fp32", "precision": "fp32"}
+        "network": {
+            "t5": {"layers": 2},
+            "vision": {"layers": 2},
+            "vision_precision": "fp32",
+            "precision": "fp32",
+            "gradient_checkpointing": True,
+        }
     },
 }
 """What is cut down where there is no GPU."""
