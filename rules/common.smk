@@ -1,9 +1,11 @@
 # Resolved configuration, wildcard constraints and input functions; no rule.
 import re
+import shlex
 import sys
 from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
+from snakemake_interface_executor_plugins.executors.real import RealExecutor
 
 ROOT = Path(workflow.basedir)
 sys.path.insert(0, str(ROOT))
@@ -22,6 +24,22 @@ from workflow_scripts.lib.planning.working_folder import (
 # theirs.
 HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 shell.prefix(shell_prefix(ROOT, None if HAS_CONDA else Path(sys.executable).parent))
+
+
+def with_quoted_python(write_command):
+    """Return what writes the commands of jobs on other machines, in which Snakemake does not quote its Python."""
+
+    def ask(executor, job):
+        command = write_command(executor, job)
+        return command.replace(
+            f"{sys.executable} -m", f"{shlex.quote(sys.executable)} -m", 1
+        )
+
+    return ask
+
+
+if shlex.quote(sys.executable) != sys.executable:
+    RealExecutor.format_job_exec = with_quoted_python(RealExecutor.format_job_exec)
 
 
 def fetch_first(file):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.workflow.run_snakemake import ROOT, Workflow
+from tests.workflow.run_snakemake import ROOT, SNAKEMAKE, Workflow
 
 SCRIPTS = Path(__file__).with_name("cluster")
 FOR_THIS_CLUSTER = (
@@ -87,12 +87,13 @@ class SlurmWorkflow(Workflow):
         super().__init__(folder, config)
         self.cluster = cluster
         self.environment = dict(cluster.environment)
+        self.snakemake = [str(SNAKEMAKE)]
 
     def command(self, *targets: str, options: tuple[str, ...] = ()) -> list[str]:
         """Return the command line under profiles/slurm."""
         local = super().command(*targets, options=options)
         cores = local.index("--cores")
-        return [*local[:cores], *FOR_THIS_CLUSTER, *local[cores + 2 :]]
+        return [*self.snakemake, *local[1:cores], *FOR_THIS_CLUSTER, *local[cores + 2 :]]
 
     def jobs(self, rule: str, states: str = "all") -> list[str]:
         """Return the ids of this workflow's jobs of a rule (or of a group) in these states, oldest first."""

@@ -1,7 +1,10 @@
 """The workflow on a real SLURM: jobs that end well, fail once, need more memory, are cancelled, share a cache."""
 
 import os
+import shutil
 import signal
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,10 +32,21 @@ def require_equal_rows(found: dict, expected: dict) -> None:
         np.testing.assert_array_equal(found[video_id], rows)
 
 
+def odd_python(folder: Path) -> Path:
+    """Return the Python of this environment in a folder whose name asks for quotes."""
+    (folder / "bin").mkdir(parents=True)
+    (folder / "lib").symlink_to(Path(sys.prefix) / "lib")
+    shutil.copy(Path(sys.prefix) / "pyvenv.cfg", folder)
+    python = folder / "bin" / "python"
+    python.symlink_to(Path(sys.executable).resolve())
+    return python
+
+
 def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
     settings = small_demo(n_shards=2, features={"rgb_histogram": {"runtime": {"gpu": 1, "mem_mb": 1200}}})
     workflow = on_slurm(settings, "a user's work")
     workflow.copy_code()
+    workflow.snakemake = [str(odd_python(tmp_path / "it's Python")), "-m", "snakemake"]
     run = require_success(workflow.run(INDEX, options=("--set-resources", "extract_visual:slurm_partition=gpu")))
     assert run.rules["extract_visual"] == 2
     for job in workflow.jobs("extract_visual"):
