@@ -27,7 +27,7 @@ shell.prefix(shell_prefix(ROOT, None if HAS_CONDA else Path(sys.executable).pare
 
 
 def with_quoted_python(write_command):
-    """Return what writes the commands of jobs on other machines, in which Snakemake does not quote its Python."""
+    """Return what writes the command of a job elsewhere, with the path of Python quoted, which Snakemake leaves out."""
 
     def ask(executor, job):
         command = write_command(executor, job)

@@ -147,6 +147,13 @@ def test_how_many_shards_a_job_takes(feature, n_shards, hours, size):
     assert found <= max(1, n_shards // FEWEST_JOBS) or feature == "minilm"
 
 
+@pytest.mark.parametrize("feature", ["whisper_tiny_en", "clip_b32_qvh_published", "captions_qvh_vtggpt"])
+def test_imports_and_transcripts_have_a_job_per_shard_and_say_so(feature):
+    given = {"features": {feature: {"runtime": {"shards_per_job": 2}}}}
+    with pytest.raises(UserError, match="shards_per_job is not for imports and transcripts"):
+        Configuration(given, CONFIG).feature("qvh", feature)
+
+
 def test_the_number_is_decided_once(tmp_path, caplog):
     record = tmp_path / "feature" / "shards_per_job.json"
     assert recorded_size(record, lambda: 7) == 7

@@ -13,6 +13,8 @@ import torch
 from tests.unit.forked import run_forked
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by
 from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.batches import marker_path
 from workflow_scripts.lib.store.export import LAYOUTS, ExportForm, export_feature
 from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.id_patterns import QUERY_COLUMNS
@@ -91,6 +93,17 @@ def test_a_flipped_byte_is_found_named_and_repaired_without_computing_the_others
     assert not np.isnan(FeatureStore(root)["e"].values).any()
     computed = run_job_again(root)
     assert computed == ["a"]
+
+
+def test_a_shard_of_a_batch_is_asked_for_by_its_index_whatever_the_size_of_batches(root, pipeline):
+    others = marker_path(root, "0001-0001")
+    for marker in (marker_path(root, "0000-0000"), marker_path(root, "0000-0001"), others):
+        write_json(marker, {"shards": {}})
+    flip(features_file(root / "0000.zarr"), 0.1)
+    command = repair_feature(verify_feature(root))
+    assert command[-2:] == ["--", "results/ds/features/clip/index.parquet"]
+    assert list((root / "batches").iterdir()) == [others]
+    assert run_job_again(root) == ["a"]
 
 
 def run_job_again(root: Path) -> list[str]:

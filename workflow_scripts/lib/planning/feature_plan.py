@@ -266,7 +266,7 @@ class Features:
 
     def _size_of_batches(self, dataset: str, feature: str) -> int:
         described, n_shards = self._feature(dataset, feature), len(self._datasets.shards(dataset))
-        if not isinstance(described, ExtractedFeature) or described.kind == "speech":
+        if not described.may_share_jobs:
             return 1
         if described.runtime.shards_per_job:
             return min(described.runtime.shards_per_job, n_shards)

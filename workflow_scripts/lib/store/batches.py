@@ -65,7 +65,7 @@ def stores_named(path: Path) -> list[Path]:
 
 
 def remove_markers(root: Path, shards: Iterable[str]) -> list[Path]:
-    """Remove the markers of all batches that have one of these shards; return what they were."""
+    """Remove the markers of all batches that have one of these shards, of any size; return what they were."""
     wanted = set(shards)
     found = [path for path in sorted((root / FOLDER).glob("*.json")) if wanted & set(shards_in(path.stem))]
     for path in found:

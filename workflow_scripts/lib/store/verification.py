@@ -260,10 +260,10 @@ def repair_feature(verified: Verified) -> list[str] | None:
         return None
     if any(problem.is_in_index for problem in verified.problems):
         (root / INDEX_FILE).unlink(missing_ok=True)
-    # A shard that was made in a batch is made again with it.
-    batches = remove_markers(root, (Path(name).stem for name in bad_shards))
-    makes = [str(path.relative_to(root)) for path in batches] or [f"{name}/zarr.json" for name in bad_shards]
-    return snakemake_arguments(root, [*makes, INDEX_FILE])
+    # Of shards that are made in batches the index alone is asked for: a marker may be left of batches of another size.
+    in_batches = remove_markers(root, (Path(name).stem for name in bad_shards))
+    shards = [] if in_batches else [f"{name}/zarr.json" for name in bad_shards]
+    return snakemake_arguments(root, [*shards, INDEX_FILE])
 
 
 def _strip_shard(path: Path, failed: set[str] | None) -> None:

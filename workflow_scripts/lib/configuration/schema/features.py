@@ -29,6 +29,17 @@ class FeatureBase(Section):
         default_factory=lambda: FeatureRuntime(), description="how to compute it; never changes the rows"
     )
 
+    @property
+    def may_share_jobs(self) -> bool:
+        """Whether one job may make several shards: of rows that are computed here, not of imports and transcripts."""
+        return isinstance(self, ExtractedFeature) and not isinstance(self, SpeechFeature)
+
+    @model_validator(mode="after")
+    def _check_shards_per_job(self) -> Self:
+        if self.runtime.shards_per_job and not self.may_share_jobs:
+            raise ValueError("runtime.shards_per_job is not for imports and transcripts, which have a job per shard")
+        return self
+
 
 class FeatureRuntime(Section):
     """How a feature is computed; nothing here changes its rows or recomputes them."""
