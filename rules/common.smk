@@ -102,8 +102,9 @@ class ReadablePart:
 PLAN = ReadablePlan()
 
 
-# Shards that one job makes: 0008-0011.
+# Shards that one job makes: 0008-0011. Features that one job makes: clip_b32+vgg16.
 BATCH = "[0-9]+-[0-9]+"
+PASS = r"[a-z0-9_]+(\+[a-z0-9_]+)+"
 
 
 wildcard_constraints:
@@ -146,5 +147,6 @@ def check_preflight():
     blocking, lines = PLAN.preflight.message(map(str, asked), workflow.local_exec)
     if blocking and not workflow.dryrun and PLAN.preflight.refuses():
         raise UserError(refusal(blocking, lines))
+    lines += PLAN.passes.form(map(str, asked))
     for line in [*blocking, *lines]:
         print(f"preflight: {line}", file=sys.stderr)

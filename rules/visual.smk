@@ -64,3 +64,36 @@ use rule extract_visual as extract_visual_batch with:
     params:
         key=lambda wc: PLAN.features.key(wc.dataset, wc.feature),
         times_lost=lambda wc: PLAN.features.times_lost(wc.dataset, wc.feature),
+
+
+# Several features in one job, where decoding is what takes the time: `one_pass`.
+rule extract_pass:
+    input:
+        settings=lambda wc: ancient(PLAN.passes.settings(wc.dataset, wc.features)),
+        accepted=lambda wc: ancient(PLAN.passes.manifest(wc.dataset, wc.features)),
+        weights=lambda wc: PLAN.passes.weights(wc.dataset, wc.features),
+        frames=lambda wc: PLAN.passes.frame_plans(wc.dataset, wc.features, wc.shard),
+        media=lambda wc: PLAN.passes.media(wc.dataset, wc.features, wc.shard),
+    output:
+        "results/{dataset}/passes/{features}/{shard}.json",
+    log:
+        "results/{dataset}/logs/passes/{features}/{shard}.log",
+    benchmark:
+        "results/{dataset}/benchmarks/passes/{features}/{shard}.tsv"
+    wildcard_constraints:
+        features=PASS,
+        shard=BATCH,
+    conda:
+        "../envs/networks.yaml"
+    threads: lambda wc: PLAN.passes.threads(wc.dataset, wc.features)
+    resources:
+        mem_mb=lambda wc, attempt: PLAN.passes.memory_mb(wc.dataset, wc.features)
+        * attempt,
+        gpu=lambda wc: PLAN.passes.gpus(wc.dataset, wc.features),
+        runtime=lambda wc: PLAN.passes.runtime_min(wc.dataset, wc.features),
+    params:
+        decisive=lambda wc: PLAN.passes.keys(wc.dataset, wc.features),
+    shell:
+        "python -m workflow_scripts.extract_pass --record results/{wildcards.dataset}/passes.json"
+        " --settings {input.settings:q} --keys {params.decisive} --rows-of {input.frames:q} --media {input.media:q}"
+        " --out {output:q} --threads {threads} > {log:q} 2>&1"

@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="index.parquet to write")
     add_lost_options(parser)
     args = parser.parse_args()
-    write_index([store for path in args.shards for store in stores_named(path)], args.out)
+    write_index([store for path in args.shards for store in stores_named(path, args.out.parent)], args.out)
     write_times_lost(args.lost, args.times_lost)
 
 

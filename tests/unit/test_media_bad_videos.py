@@ -1,5 +1,6 @@
 """A shard with every kind of bad video: each ends with its status and reason, the good ones get their rows."""
 
+import json
 import subprocess
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.unit.made_clips import make_clip, state_zero_seconds
 from tests.unit.made_settings import feature_options, settings_options
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.settings import feature_settings
+from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.store.passes import Pass, passes_content
 from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.shards import shard_list_text
 from workflow_scripts.lib.store.tables import read_table
@@ -38,6 +41,7 @@ WANTED = {
     "sound": "no_video_stream",
     "absent": "missing",
 }
+WINDOWS = {"rule": "windows", "rate": None, "window": 8, "stride": 4, "tail": "shift_back"}
 
 
 def run(name: str, *arguments: object) -> subprocess.CompletedProcess:
@@ -148,8 +152,7 @@ def test_rows_of_a_histogram_sum_to_one(shard):
 
 
 def test_a_window_rule_goes_through_the_plan_and_the_job(shard, tmp_path):
-    windows = {"rule": "windows", "rate": None, "window": 8, "stride": 4, "tail": "shift_back"}
-    configuration = Configuration({"features": {"rgb_histogram": {"sampling": windows}}}, ROOT / "config")
+    configuration = Configuration({"features": {"rgb_histogram": {"sampling": WINDOWS}}}, ROOT / "config")
     settings = feature_settings(configuration, "demo", "rgb_histogram")
     media, videos, plan = shard / "media.parquet", str(shard / "videos"), tmp_path / "plan.parquet"
     known = settings_options(tmp_path / "plan.json", {"videos": videos, "sampling": settings["recipe"]["sampling"]})
@@ -162,3 +165,48 @@ def test_a_window_rule_goes_through_the_plan_and_the_job(shard, tmp_path):
     found = {row.id: row for row in content.videos if row.status == "ok"}
     assert {row.stop - row.start for name, row in found.items() if name not in ("single", "garbled")} == {8}
     assert found["single"].stop - found["single"].start == 1
+
+
+def test_a_pass_gives_every_feature_the_rows_and_reasons_of_a_job_of_its_own(shard, tmp_path):
+    """Two features, one of windows, from one decoding: bad videos fail in each as they do alone."""
+    media, videos = shard / "media.parquet", str(shard / "videos")
+    settings, plans, keys = {}, {}, {}
+    for name, given in {"rgb_histogram": {}, "rgb_windows": {"sampling": WINDOWS}}.items():
+        configuration = Configuration({"features": {"rgb_histogram": given}}, ROOT / "config")
+        content = feature_settings(configuration, "demo", "rgb_histogram") | {"folder": videos, "feature": name}
+        settings[name] = tmp_path / "features" / name / "settings.json"
+        _, _, _, keys[name] = feature_options(settings[name], content)
+        plans[name] = tmp_path / f"{name}.parquet"
+        sampling = {"videos": videos, "sampling": content["recipe"]["sampling"]}
+        known = settings_options(tmp_path / f"{name}.plan.json", sampling)
+        run("sample_frames", *known, "--media", media, "--out", plans[name])
+        known = feature_options(tmp_path / "alone" / name / "settings.json", content)
+        store = tmp_path / "alone" / name / f"{SHARD}.zarr"
+        run("extract_visual", *known, "--rows-of", plans[name], "--media", media, "--store", store)
+    formed = Pass("both", keys, 1)
+    write_json(tmp_path / "passes.json", passes_content([formed]))
+    marker = tmp_path / f"passes/both/{SHARD}-{SHARD}.json"
+    arguments = ["--record", tmp_path / "passes.json", "--settings", *settings.values(), "--keys", *keys.values()]
+    arguments += ["--rows-of", *plans.values(), "--media", media, "--out", marker]
+    log = run("extract_pass", *arguments).stderr
+    stores = {name: tmp_path / "features" / name / f"{SHARD}.zarr" for name in settings}
+    for name, store in stores.items():
+        alone_store = tmp_path / "alone" / name / f"{SHARD}.zarr"
+        (_, together), (_, alone) = read_whole_shard(store), read_whole_shard(alone_store)
+        assert np.array_equal(together.values, alone.values)
+        assert np.array_equal(together.times, alone.times)
+        assert together.videos == alone.videos
+    n_good = sum(status == "ok" for status in WANTED.values()) - len({"garbled", "goes away"})
+    # What was made along waited in the journal; broken videos were looked at again.
+    assert f"{n_good} from the cache, 2 computed; 2 failed" in log
+    assert json.loads(marker.read_text())["shards"].keys() == {SHARD}
+    assert json.loads(marker.read_text())["shards"][SHARD].keys() == stores.keys()
+    assert not list(tmp_path.glob("features/*/*.journal"))
+
+    # A feature that has left is not touched any more, whatever its settings say.
+    write_json(tmp_path / "passes.json", passes_content([formed.without(["rgb_windows"])]))
+    settings["rgb_windows"].write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in stores["rgb_windows"].rglob("*")}
+    run("extract_pass", *arguments)
+    assert {path: path.stat().st_mtime_ns for path in stores["rgb_windows"].rglob("*")} == before
+    assert list(json.loads(marker.read_text())["shards"][SHARD]) == ["rgb_histogram"]

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 
@@ -22,10 +22,12 @@ class VideoEnd:
 
 
 Unit = np.ndarray | VideoEnd
+Given = TypeVar("Given")
+"""What a video gives one after the other: units, or units with a note of whom they are for."""
 _DONE = object()
 
 
-class Prefetch:
+class Prefetch(Generic[Given]):
     """The units (frames, windows) of many videos, produced in threads ahead of the one who takes them.
 
     Yields pairs of video id and unit; every video ends with a `VideoEnd`. With one worker the videos come one after the
@@ -45,7 +47,7 @@ class Prefetch:
     """
 
     def __init__(
-        self, ids: Iterable[str], units_of: Callable[[str], Iterable[np.ndarray]], depth: int, workers: int = 1
+        self, ids: Iterable[str], units_of: Callable[[str], Iterable[Given]], depth: int, workers: int = 1
     ) -> None:
         self._left = iter(ids)
         self._taking = threading.Lock()
@@ -68,7 +70,7 @@ class Prefetch:
     def __iter__(self) -> Self:
         return self
 
-    def __next__(self) -> tuple[str, Unit]:
+    def __next__(self) -> tuple[str, Given | VideoEnd]:
         while self._at_work:
             entry = self._ready.get()
             if isinstance(entry, BaseException):
@@ -138,50 +140,65 @@ def encode_videos(
     Parameters
     ----------
     units : pairs of video id and unit, as `Prefetch` yields them
-    encode : (n, ...) -> n rows (D,)
-    batch_size : units per call of `encode`; fewer where the next unit has another shape
-    stalls : told when the network computes and when it waits for units
+    encode, batch_size, stalls : as for `Batches`; `stalls` is told, too, when the network waits for units
 
     Yields
     ------
     video id, its rows in order, and the reason if the video failed (its rows are then incomplete)
     """
-    waiting: list[tuple[str, np.ndarray]] = []
-    rows: dict[str, list[np.ndarray]] = {}
-    ended: dict[str, VideoEnd] = {}
-    missing: dict[str, int] = {}
+    batches = Batches(encode, batch_size, stalls)
+    for video_id, unit in stalls.during("decode", units):
+        yield from batches.add(video_id, unit)
+    yield from batches.rest()
 
-    def flush() -> None:
-        stalls.enter("compute")
-        for (video_id, _), row in zip(waiting, encode(np.stack([unit for _, unit in waiting])), strict=True):
-            rows[video_id].append(row)
-            missing[video_id] -= 1
-        waiting.clear()
 
-    def complete() -> Iterator[tuple[str, list[np.ndarray], str | None]]:
-        for video_id in [v for v in ended if not missing[v]]:
-            del missing[video_id]
-            yield video_id, rows.pop(video_id), ended.pop(video_id).reason
+class Batches:
+    """The units of videos on their way through a network, in full batches across the borders of videos.
 
-    source = iter(units)
-    while True:
-        stalls.enter("decode")
-        entry = next(source, None)
-        if entry is None:
-            break
-        video_id, unit = entry
-        rows.setdefault(video_id, [])
-        missing.setdefault(video_id, 0)
+    Parameters
+    ----------
+    encode : (n, ...) -> n rows (D,)
+    batch_size : units per call of `encode`; fewer where the next unit has another shape
+    stalls : told when the network computes
+    """
+
+    def __init__(self, encode: Callable[[np.ndarray], Sequence[np.ndarray]], batch_size: int, stalls: Stalls) -> None:
+        self._encode, self._batch_size, self._stalls = encode, batch_size, stalls
+        self._waiting: list[tuple[str, np.ndarray]] = []
+        self._rows: dict[str, list[np.ndarray]] = {}
+        self._ended: dict[str, VideoEnd] = {}
+        self._n_missing: dict[str, int] = {}
+
+    def add(self, video_id: str, unit: Unit) -> Iterator[tuple[str, list[np.ndarray], str | None]]:
+        """Take a unit, or the end of a video; yield the videos that are complete, as `encode_videos` does."""
+        self._rows.setdefault(video_id, [])
+        self._n_missing.setdefault(video_id, 0)
         if isinstance(unit, VideoEnd):
-            ended[video_id] = unit
+            self._ended[video_id] = unit
         else:
-            if waiting and unit.shape != waiting[0][1].shape:
-                flush()
-            waiting.append((video_id, unit))
-            missing[video_id] += 1
-            if len(waiting) == batch_size:
-                flush()
-        yield from complete()
-    if waiting:
-        flush()
-    yield from complete()
+            if self._waiting and unit.shape != self._waiting[0][1].shape:
+                self._flush()
+            self._waiting.append((video_id, unit))
+            self._n_missing[video_id] += 1
+            if len(self._waiting) == self._batch_size:
+                self._flush()
+        yield from self._complete()
+
+    def rest(self) -> Iterator[tuple[str, list[np.ndarray], str | None]]:
+        """Encode what waits for a full batch; yield the videos that are complete."""
+        if self._waiting:
+            self._flush()
+        yield from self._complete()
+
+    def _flush(self) -> None:
+        self._stalls.enter("compute")
+        encoded = self._encode(np.stack([unit for _, unit in self._waiting]))
+        for (video_id, _), row in zip(self._waiting, encoded, strict=True):
+            self._rows[video_id].append(row)
+            self._n_missing[video_id] -= 1
+        self._waiting.clear()
+
+    def _complete(self) -> Iterator[tuple[str, list[np.ndarray], str | None]]:
+        for video_id in [each for each in self._ended if not self._n_missing[each]]:
+            del self._n_missing[video_id]
+            yield video_id, self._rows.pop(video_id), self._ended.pop(video_id).reason

@@ -96,13 +96,11 @@ def run_jobs(
         run_job(settings, store_path, wanted[0], compute, stalls)
         return
     for number, (path, own) in enumerate(zip(stores, wanted, strict=True), 1):
-        if is_current(path, own, settings["recipe"], settings["recipe"]["store_dtype"]):
-            log.info("%s: nothing to do", path.name)
-        else:
-            _bring_up_to_date(settings, path, own, compute, stalls)
+        update_if_needed(settings, path, own, compute, stalls)
         log.info("%s: %d of %d shards", store_path.stem, number, len(stores))
     write_marker(store_path)
-    _tell(stalls, store_path.stem)
+    if stalls is not None:
+        stalls.tell(store_path.stem)
 
 
 def run_job(
@@ -123,13 +121,23 @@ def run_job(
     stalls : a stopwatch, which `compute` uses too; the log then tells where the time went
     """
     _bring_up_to_date(settings, store_path, wanted, compute, stalls)
-    _tell(stalls, store_path.name)
+    if stalls is not None:
+        stalls.tell(store_path.name)
+
+
+def update_if_needed(
+    settings: dict[str, Any], store_path: Path, wanted: Sequence[Wanted], compute: Compute, stalls: Stalls | None
+) -> None:
+    """Bring one of several shards up to date, unless it is."""
+    if is_current(store_path, wanted, settings["recipe"], settings["recipe"]["store_dtype"]):
+        log.info("%s: nothing to do", store_path.name)
+    else:
+        _bring_up_to_date(settings, store_path, wanted, compute, stalls)
 
 
 def _bring_up_to_date(
     settings: dict[str, Any], store_path: Path, wanted: Sequence[Wanted], compute: Compute, stalls: Stalls | None
 ) -> None:
-    cache = settings["feature_cache"]
     update_shard(
         store_path,
         wanted,
@@ -137,15 +145,14 @@ def _bring_up_to_date(
         dtype=settings["recipe"]["store_dtype"],
         dim=None,
         compute=compute if stalls is None else functools.partial(_watched, compute, stalls),
-        cache_dir=recipe_folder(Path(cache), store_path.parent / "settings.json", settings) if cache else None,
+        cache_dir=cache_folder(settings, store_path),
     )
 
 
-def _tell(stalls: Stalls | None, name: str) -> None:
-    """Tell where the time of a job went."""
-    if stalls is not None:
-        stalls.enter("write")
-        log.info("%s: %s", name, stalls.summary())
+def cache_folder(settings: dict[str, Any], store_path: Path) -> Path | None:
+    """Return where a shared cache keeps finished videos of a feature; None without one."""
+    cache = settings["feature_cache"]
+    return recipe_folder(Path(cache), store_path.parent / "settings.json", settings) if cache else None
 
 
 def _watched(compute: Compute, stalls: Stalls, missing: Iterable[str]) -> Iterator[Computed]:

@@ -1,7 +1,13 @@
 """Where the time of a job goes, so that a person can see which side starves."""
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 STATES = ("read", "load", "decode", "compute", "write")
 
@@ -39,6 +45,17 @@ class Stalls:
         self._state, self._since = state, now
         return ended
 
+    def during(self, state: str, items: Iterable[Item]) -> Iterator[Item]:
+        """Yield items; every wait for the next one is spent in `state`."""
+        source = iter(items)
+        while True:
+            self.enter(state)
+            try:
+                item = next(source)
+            except StopIteration:
+                return
+            yield item
+
     def total_s(self) -> float:
         """Return the seconds from the start to the last change of state."""
         return sum(self.seconds.values())
@@ -47,3 +64,8 @@ class Stalls:
         """Return one line for the log."""
         parts = ", ".join(f"{state} {seconds:.1f} s" for state, seconds in self.seconds.items())
         return f"{self.total_s():.1f} s in all: {parts}; decoders waited {self.decoders_idle_s:.1f} s for the network"
+
+    def tell(self, name: str) -> None:
+        """Write it at the end of a job, whose last moments were spent in writing."""
+        self.enter("write")
+        log.info("%s: %s", name, self.summary())

@@ -2,17 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.media.decode_program import ffmpeg_frames, nvdec_frames, require_nvdec
-from workflow_scripts.lib.media.decode_pyav import pyav_frames
+from workflow_scripts.lib.media.decode_pyav import pyav_frames, pyav_frames_together
 from workflow_scripts.lib.media.ffmpeg import ffmpeg_exe
 from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest, Video, existing_frames
 from workflow_scripts.lib.media.media_error import DecodeError
-from workflow_scripts.lib.media.resize import resize_for
+from workflow_scripts.lib.media.resize import PictureResize, resize_for
 
 DECODERS = ("auto", "pyav", "ffmpeg", "nvdec")
 # Starting the program costs about as much as decoding and delivering this many frames here; beyond, its own threads
@@ -77,6 +78,56 @@ def decode_frames(
         raise DecodeError(f"{video.path}: {len(distinct)} frames were planned, {n_delivered} could be decoded.")
 
 
+@dataclass(frozen=True)
+class Share:
+    """What one of several takers wants of a video.
+
+    Attributes
+    ----------
+    clock : FrameClock
+        That of its frames.
+    positions : int64 (K,)
+        In presentation order, each once, increasing.
+    resize : dict or None
+        As for `decode_frames`.
+    """
+
+    clock: FrameClock
+    positions: np.ndarray
+    resize: dict[str, Any] | None
+
+
+def decode_together(video: Video, shares: Sequence[Share]) -> Generator[tuple[int, np.ndarray], None, None]:
+    """Yield the frames of several takers in one pass over a video: to each those that `decode_frames` would give it.
+
+    Parameters
+    ----------
+    video : Video
+    shares : sequence of Share
+
+    Yields
+    ------
+    number of the share, uint8 (size, size, 3) or (H, W, 3)
+        The frames of each share in order.
+
+    Raises
+    ------
+    DecodeError
+        If the file cannot be opened; or, after everything that exists was yielded, if frames of any share are missing.
+    """
+    missing = [len(share.positions) for share in shares]
+    asked = [_request(video, share.clock, share.positions, share.resize) for share in shares]
+    # Of positions that the video does not have, nothing is asked.
+    numbers = [number for number, (request, _) in enumerate(asked) if len(request.chosen)]
+    if numbers:
+        for place, frame in pyav_frames_together([asked[number][0] for number in numbers]):
+            number = numbers[place]
+            missing[number] -= 1
+            yield number, asked[number][1].finish(frame)
+    if any(missing):
+        raise DecodeError(f"{video.path}: {sum(missing)} of the frames that were planned could not be decoded.")
+
+
 def _distinct_frames(
     video: Video,
     clock: FrameClock,
@@ -86,18 +137,24 @@ def _distinct_frames(
     decoder: str,
 ) -> Iterator[np.ndarray]:
     """Yield the frames at increasing positions, as many as the decoder gives."""
+    request, picture = _request(video, clock, wanted, resize)
+    if len(request.chosen):
+        for frame in _run(decoder, request, ffmpeg):
+            yield picture.finish(frame)
+
+
+def _request(
+    video: Video, clock: FrameClock, wanted: np.ndarray, resize: dict[str, Any] | None
+) -> tuple[FrameRequest, PictureResize]:
+    """Return what a decoder is asked for, and what is left to be done with its frames."""
     chosen = existing_frames(wanted, clock.n_frames)
     if len(chosen) != len(clock.after):
         raise ValueError(f"the clock is for {len(clock.after)} frames, {len(chosen)} are wanted")
-    if len(chosen) == 0:
-        return
     picture = resize_for(resize, video.width, video.height)
     shape = (picture.size, picture.size, 3) if picture.by == "ffmpeg" else (video.height, video.width, 3)
     # A stream may change its size on the way: frames at native size take that of the first picture.
     filters = picture.filters() or f"scale={video.width}:{video.height}:flags=bicubic"
-    request = FrameRequest(video.path, video.stream_index, clock, chosen, filters, shape)
-    for frame in _run(decoder, request, ffmpeg):
-        yield picture.finish(frame)
+    return FrameRequest(video.path, video.stream_index, clock, chosen, filters, shape), picture
 
 
 def _run(decoder: str, request: FrameRequest, ffmpeg: str | None) -> Iterator[np.ndarray]:
@@ -136,33 +193,61 @@ def frame_rows(
     ----------
     deliver : callable
         Increasing positions -> their frames, uint8 (H, W, C).
-    frame_idx : int (sum of frames_per_row,)
-        Positions in presentation order, row after row.
-    frames_per_row : int (T,)
-        Number of frames K of each row, at least 1.
+    frame_idx, frames_per_row
+        As for `Rows`.
 
     Yields
     ------
     uint8 (K, H, W, C)
+    """
+    rows = Rows(frame_idx, frames_per_row)
+    with contextlib.closing(deliver(rows.positions)) as frames:
+        for frame in frames:
+            yield from rows.add(frame)
+
+
+class Rows:
+    """The planned rows of a video, put together from its frames as they come.
+
+    Parameters
+    ----------
+    frame_idx : int (sum of frames_per_row,)
+        Positions in presentation order, row after row.
+    frames_per_row : int (T,), optional
+        Number of frames K of each row, at least 1. None: every row is one frame.
+
+    Attributes
+    ----------
+    positions : int64 (N,)
+        The frames that are needed, each once, increasing.
 
     Notes
     -----
-    Each frame is delivered and resized once and held until the last row that needs it.
+    Each frame is held until the last row that needs it.
     """
-    positions = np.asarray(frame_idx, np.int64)
-    rows = np.split(positions, np.cumsum(frames_per_row)[:-1]) if len(positions) else []
-    still_needed = _first_needed_later(rows)
-    distinct = np.unique(positions)
-    held: dict[int, np.ndarray] = {}
-    with contextlib.closing(deliver(distinct)) as frames:
-        arriving = zip(distinct.tolist(), frames, strict=True)
-        newest = -1
-        for row, first_needed in zip(rows, still_needed, strict=True):
-            while newest < row.max():
-                newest, frame = next(arriving)
-                held[newest] = frame
-            yield np.stack([held[position] for position in row.tolist()])
-            held = {position: frame for position, frame in held.items() if position >= first_needed}
+
+    def __init__(
+        self, frame_idx: Sequence[int] | np.ndarray, frames_per_row: Sequence[int] | np.ndarray | None = None
+    ) -> None:
+        wanted = np.asarray(frame_idx, np.int64)
+        self._has_windows = frames_per_row is not None
+        cuts = np.cumsum(np.ones(len(wanted), int) if frames_per_row is None else frames_per_row)[:-1]
+        self._rows = np.split(wanted, cuts) if len(wanted) else []
+        self._needed_later = _first_needed_later(self._rows)
+        self.positions = np.unique(wanted)
+        self._n_frames = self._n_rows = 0
+        self._held: dict[int, np.ndarray] = {}
+
+    def add(self, frame: np.ndarray) -> Iterator[np.ndarray]:
+        """Take the next of `positions`, uint8 (H, W, C); yield the rows that it completes, of K frames or one."""
+        newest = int(self.positions[self._n_frames])
+        self._held[newest] = frame
+        self._n_frames += 1
+        while self._n_rows < len(self._rows) and self._rows[self._n_rows].max() <= newest:
+            row, first_needed = self._rows[self._n_rows].tolist(), self._needed_later[self._n_rows]
+            self._n_rows += 1
+            yield np.stack([self._held[position] for position in row]) if self._has_windows else frame
+            self._held = {position: held for position, held in self._held.items() if position >= first_needed}
 
 
 def _first_needed_later(rows: list[np.ndarray]) -> list[int]:

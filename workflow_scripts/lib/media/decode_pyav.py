@@ -1,12 +1,12 @@
 """The decoder inside this process (PyAV): every picture is decoded, only the wanted ones are turned into RGB."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
 import av
 import numpy as np
 
-from workflow_scripts.lib.media.frame_request import FrameClock, FrameRequest
+from workflow_scripts.lib.media.frame_request import FrameRequest
 from workflow_scripts.lib.media.probe import open_video
 
 
@@ -32,31 +32,67 @@ def pyav_frames(request: FrameRequest) -> Iterator[np.ndarray]:
     The filters are those that the ffmpeg program is given, run by the same library, so that both deliver the same
     bytes. Packets that cannot be decoded are passed over, as the program does.
     """
-    picture: _Picture | None = None
-    with open_video(request.path) as container:
-        stream = container.streams[request.stream_index]
+    return (frame for _, frame in pyav_frames_together([request]))
+
+
+def pyav_frames_together(requests: Sequence[FrameRequest]) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield what several requests for one stream want, in one pass over it; each gets what `pyav_frames` gives it.
+
+    Parameters
+    ----------
+    requests : sequence of FrameRequest
+        At least one, all for the same stream.
+
+    Yields
+    ------
+    number of the request, uint8 (H, W, 3)
+        In the order in which the frames are decoded.
+    """
+    first = requests[0]
+    with open_video(first.path) as container:
+        stream = container.streams[first.stream_index]
         stream.codec_context.thread_count = 1
-        for frame in _wanted(_decoded(container, stream), request.clock, stream.time_base):
-            if picture is None or not picture.takes(frame):
-                picture = _Picture(frame, request.filters)
-            yield picture.rgb(frame)
+        left = {number: _Wanted(request, stream.time_base) for number, request in enumerate(requests)}
+        for n_before, frame in enumerate(_decoded(container, stream)):
+            tick = n_before
+            if first.clock.is_timed:
+                tick = frame.dts if frame.pts is None else frame.pts
+            for number, wanted in [*left.items()]:
+                if wanted.takes(tick):
+                    yield number, wanted.picture(frame)
+                if wanted.is_done:
+                    del left[number]
+            # Ended with the last one, so that no more are decoded.
+            if not left:
+                return
 
 
-def _wanted(frames: Iterable[av.VideoFrame], clock: FrameClock, time_base: Fraction) -> Iterator[av.VideoFrame]:
-    """Let the wanted ones of all frames of a stream through; end with the last, so that no more are decoded."""
-    after, until = clock.in_ticks(time_base)
-    k, n_wanted = 0, len(until)
-    for number, frame in enumerate(frames):
-        tick = number
-        if clock.is_timed:
-            tick = frame.dts if frame.pts is None else frame.pts
-        while k < n_wanted and tick > until[k]:
-            k += 1
-        if k < n_wanted and tick > after[k]:
-            yield frame
-            k += 1
-        if k == n_wanted:
-            return
+class _Wanted:
+    """The frames that a request wants, told from the others as they come."""
+
+    def __init__(self, request: FrameRequest, time_base: Fraction) -> None:
+        self._after, self._until = request.clock.in_ticks(time_base)
+        self._next, self._filters = 0, request.filters
+        self._picture: _Picture | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self._next == len(self._until)
+
+    def takes(self, tick: int) -> bool:
+        """Return whether the frame of this time, or number, is wanted."""
+        while self._next < len(self._until) and tick > self._until[self._next]:
+            self._next += 1
+        if self.is_done or tick <= self._after[self._next]:
+            return False
+        self._next += 1
+        return True
+
+    def picture(self, frame: av.VideoFrame) -> np.ndarray:
+        """Return a frame as it was asked for."""
+        if self._picture is None or not self._picture.takes(frame):
+            self._picture = _Picture(frame, self._filters)
+        return self._picture.rgb(frame)
 
 
 def _decoded(container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:

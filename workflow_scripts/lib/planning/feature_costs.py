@@ -62,13 +62,26 @@ def hours_needed(feature: FeatureBase, hours: float, on_gpu: bool, cores: int | 
         return hours / (cores * RECOGNISED[feature.weights]) if feature.weights in RECOGNISED else 0.0
     if not isinstance(feature, VisualFeature | AudioFeature):
         return 0.0
+    network = _network_hours(feature, hours, on_gpu, cores)
+    return max(network, decoding_hours(feature, hours) / cores) if isinstance(feature, VisualFeature) else network
+
+
+def is_bound_by_decoding(feature: VisualFeature, on_gpu: bool) -> bool:
+    """Return whether a core decodes the frames of a feature more slowly than its network, on a GPU or that core, takes
+    them.
+    """
+    return decoding_hours(feature, 1) >= _network_hours(feature, 1, on_gpu, 1)
+
+
+def decoding_hours(feature: VisualFeature, hours: float) -> float:
+    """Return the hours in which one core decodes the frames of so many hours of video."""
+    return hours / (SPARSE if frames_per_second(feature) <= 2 else EVERY_FRAME)
+
+
+def _network_hours(feature: VisualFeature | AudioFeature, hours: float, on_gpu: bool, cores: int) -> float:
     architecture = feature.params.get("architecture", "")
     per_row = MULTIPLY_ADDS.get(f"{feature.encoder} {architecture}", MULTIPLY_ADDS.get(feature.encoder, 0.0))
-    network = rows_per_second(feature) * per_row / (PER_GPU if on_gpu else PER_CORE * cores)
-    decoding = 0.0
-    if isinstance(feature, VisualFeature):
-        decoding = 1 / (cores * (SPARSE if frames_per_second(feature) <= 2 else EVERY_FRAME))
-    return hours * max(network, decoding)
+    return hours * rows_per_second(feature) * per_row / (PER_GPU if on_gpu else PER_CORE * cores)
 
 
 def rows_per_second(feature: FeatureBase) -> float:

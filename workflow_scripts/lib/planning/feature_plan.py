@@ -16,12 +16,12 @@ from workflow_scripts.lib.datasets.video_folder import stat_signature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.settings import feature_settings, shipped_path, weight_path
 from workflow_scripts.lib.extraction.settings_file import DECISIVE
-from workflow_scripts.lib.planning import missing_files
-from workflow_scripts.lib.planning.batch_sizes import FEWEST_TEXT_JOBS, recorded_size, shards_per_job
+from workflow_scripts.lib.planning import batch_sizes, missing_files
 from workflow_scripts.lib.planning.dataset_plan import Datasets
 from workflow_scripts.lib.planning.downloads import Downloads
 from workflow_scripts.lib.planning.feature_costs import memory_needed
 from workflow_scripts.lib.planning.future_dates import refuse_future_dates
+from workflow_scripts.lib.planning.pass_records import PassRecords
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.batches import batches_of, marker_path, shards_in
 from workflow_scripts.lib.store.digest import digest_json
@@ -36,10 +36,15 @@ class Features:
     """The features, and the transcripts: those are what features of kind `speech` make."""
 
     def __init__(
-        self, configuration: Configuration, files: PlannedFiles, downloads: Downloads, datasets: Datasets
+        self,
+        configuration: Configuration,
+        files: PlannedFiles,
+        downloads: Downloads,
+        datasets: Datasets,
+        passes: PassRecords,
     ) -> None:
         self._configuration, self._files = configuration, files
-        self._downloads, self._datasets = downloads, datasets
+        self._downloads, self._datasets, self._passes = downloads, datasets, passes
         self._settings: dict[tuple[str, str], dict[str, Any]] = {}
         self._keys: dict[tuple[str, str], str] = {}
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
@@ -122,14 +127,14 @@ class Features:
         if not self._is_listed(dataset):
             return needed
         n_videos, n_shards = len(self._datasets.video_ids(dataset)), len(self._datasets.shards(dataset))
-        rows = memory_needed(self._feature(dataset, feature), self._hours(dataset), n_videos, n_shards)
+        rows = memory_needed(self._feature(dataset, feature), self.hours(dataset), n_videos, n_shards)
         return needed + round(rows / 1e6)
 
     def _is_listed(self, dataset: str) -> bool:
         """Return whether annotations tell the videos of a dataset: not of those that are made here, nor before."""
         return not self._configuration.dataset(dataset).generate and self._datasets.has_annotations(dataset)
 
-    def _hours(self, dataset: str) -> float:
+    def hours(self, dataset: str) -> float:
         """Return the hours of a dataset's videos, 0 if nothing tells them."""
         return self._datasets.hours(dataset) if self._is_listed(dataset) else 0.0
 
@@ -251,14 +256,19 @@ class Features:
         return self._markers(dataset, feature) or self._shards(dataset, feature)
 
     def _markers(self, dataset: str, feature: str) -> list[str]:
-        """Return the markers of a feature's batches; none if every shard has a job of its own."""
-        size = self._shards_per_job(dataset, feature)
+        """Return the markers of a feature's pass or batches; none if every shard has a job of its own."""
+        made_with = self._passes.of_feature(dataset, feature)
+        if made_with:
+            batches = batches_of(self._datasets.shards(dataset), made_with.shards_per_job)
+            return [str(made_with.marker(RESULTS / dataset, name)) for name in batches]
+        size = self.shards_per_job(dataset, feature)
         if size == 1:
             return []
         root = RESULTS / dataset / self._folder(feature)
         return [str(marker_path(root, name)) for name in batches_of(self._datasets.shards(dataset), size)]
 
-    def _shards_per_job(self, dataset: str, feature: str) -> int:
+    def shards_per_job(self, dataset: str, feature: str) -> int:
+        """Return how many shards a job of a feature makes."""
         asked = (dataset, feature)
         if asked not in self._sizes:
             self._sizes[asked] = self._size_of_batches(*asked)
@@ -270,11 +280,11 @@ class Features:
             return 1
         if described.runtime.shards_per_job:
             return min(described.runtime.shards_per_job, n_shards)
-        if n_shards < 2 * FEWEST_TEXT_JOBS:
+        if n_shards < 2 * batch_sizes.FEWEST_TEXT_JOBS:
             return 1
-        return recorded_size(
+        return batch_sizes.recorded_size(
             RESULTS / dataset / self._folder(feature) / "shards_per_job.json",
-            lambda: shards_per_job(described, n_shards, self._hours(dataset)),
+            lambda: batch_sizes.shards_per_job(described, n_shards, self.hours(dataset)),
         )
 
     def transcript_shards(self, dataset: str, feature: str) -> list[str]:

@@ -15,6 +15,8 @@ from workflow_scripts.lib.planning.external import External
 from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.images import ImageFolders
 from workflow_scripts.lib.planning.job_settings import JobSettings
+from workflow_scripts.lib.planning.pass_records import PassRecords
+from workflow_scripts.lib.planning.passes import Passes
 from workflow_scripts.lib.planning.planned_files import PlannedFiles
 from workflow_scripts.lib.planning.preflight import Preflight
 from workflow_scripts.lib.planning.system_plan import Systems
@@ -42,7 +44,9 @@ class Plan:
         self.configuration, files = Configuration(config, folder), PlannedFiles()
         self.downloads = Downloads(self.configuration, fetch_first)
         self.datasets = Datasets(self.configuration, files, self.downloads, trusts_lists)
-        self.features = Features(self.configuration, files, self.downloads, self.datasets)
+        records = PassRecords(files)
+        self.features = Features(self.configuration, files, self.downloads, self.datasets, records)
+        self.passes = Passes(self.configuration, self.datasets, self.features, records)
         self.images = ImageFolders(self.configuration, self.downloads, self.datasets)
         self.jobs = JobSettings(files, self.datasets, self.features, self.images, self.downloads)
         self.systems = Systems(self.configuration, files, self.features)

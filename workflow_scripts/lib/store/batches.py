@@ -47,8 +47,12 @@ def write_marker(store: Path) -> None:
     write_json(marker_path(store.parent, store.stem), {"shards": generations})
 
 
-def stores_named(path: Path) -> list[Path]:
+def stores_named(path: Path, root: Path) -> list[Path]:
     """Return the stores of a marker, or the one that a `.zarr` folder or the `zarr.json` in it stands for.
+
+    Parameters
+    ----------
+    root : folder of the feature; a marker may tell of several features (`store.passes`)
 
     Raises
     ------
@@ -61,7 +65,7 @@ def stores_named(path: Path) -> list[Path]:
         shards = list(json.loads(path.read_text(encoding="utf-8"))["shards"])
     except (OSError, ValueError, LookupError, TypeError):
         raise UserError(f"{path}: says of no shards that they are complete. Delete it and run again.") from None
-    return [path.parents[1] / f"{shard}.zarr" for shard in shards]
+    return [root / f"{shard}.zarr" for shard in shards]
 
 
 def remove_markers(root: Path, shards: Iterable[str]) -> list[Path]:

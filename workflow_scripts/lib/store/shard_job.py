@@ -154,7 +154,7 @@ def update_shard(
     for leftover in sweep_leftovers(store_path.parent, store_path.name):
         log.info("removed %s, left by a process that ended early", leftover)
     summary = ShardSummary()
-    with _finished_parts(store_path, cache_dir) as parts, Claims(cache_dir) as claims:
+    with finished_parts(store_path, cache_dir) as parts, Claims(cache_dir) as claims:
         finished = _Finisher(store_path, parts)
         known = finished.known(keys, summary)
         missing = [video_id for video_id in sorted(keys) if video_id not in known]
@@ -187,7 +187,7 @@ def update_shard(
     return summary
 
 
-def _finished_parts(store_path: Path, cache_dir: Path | None) -> contextlib.AbstractContextManager[Parts]:
+def finished_parts(store_path: Path, cache_dir: Path | None) -> contextlib.AbstractContextManager[Parts]:
     """Return where finished videos are: in the cache, or in a journal of this shard."""
     if cache_dir is not None:
         return contextlib.nullcontext(PartFiles(cache_dir))
@@ -287,7 +287,7 @@ def _compute(ids: Iterator[str], most: int, compute: Compute, dtype: np.dtype) -
         if computed.id not in left:
             raise RuntimeError(f"compute gave {computed.id!r}, which was not asked for or came before")
         left.remove(computed.id)
-        yield computed.id, _checked(computed, dtype)
+        yield computed.id, checked(computed, dtype)
         if time.monotonic() - reported > _PROGRESS_EVERY_S and n_done < most:
             reported = time.monotonic()
             rate = n_done / (reported - started)
@@ -296,7 +296,7 @@ def _compute(ids: Iterator[str], most: int, compute: Compute, dtype: np.dtype) -
         raise RuntimeError(f"compute gave nothing for {', '.join(sorted(left)[:10])}")
 
 
-def _checked(computed: Computed, dtype: np.dtype) -> Part:
+def checked(computed: Computed, dtype: np.dtype) -> Part:
     """Return the rows in the stored number format.
 
     Raises

@@ -51,6 +51,12 @@ class Root(Section):
         description="what to do before the first job about missing things that no job can make: `refuse` to start, or "
         "`warn` and do what can be done",
     )
+    one_pass: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="whether one job makes several visual features of a dataset that are asked for together, and "
+        "decodes every video once: `auto`, where decoding takes longer than their networks and there is much of it; "
+        "`always`, all that can; or `never`. The rows are the same; each feature has its own store",
+    )
     videos_per_shard: PositiveInt = Field(
         64, description="used once, when a dataset is first seen; above 500 shards they grow"
     )

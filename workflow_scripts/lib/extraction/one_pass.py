@@ -1,0 +1,214 @@
+"""Several visual features from one pass over each video: it is decoded once, and every network gets its own frames.
+
+The stores of the features stay apart. While the shard of one is brought up to date, the rows of the others are put
+aside (`store.aside`); the turn of those then finds them finished.
+"""
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.encoders.interface import Encoder
+from workflow_scripts.lib.errors import UserError
+from workflow_scripts.lib.extraction.batching import Batches, Prefetch, VideoEnd
+from workflow_scripts.lib.extraction.frames_seen import Pictures
+from workflow_scripts.lib.extraction.job import cache_folder, computed_rows, update_if_needed
+from workflow_scripts.lib.extraction.stalls import Stalls
+from workflow_scripts.lib.media.decode import Rows, Share, decode_together
+from workflow_scripts.lib.store.aside import Aside
+from workflow_scripts.lib.store.shard_job import Computed, Wanted
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the features that a pass makes.
+
+    Attributes
+    ----------
+    settings : content of the feature's settings file
+    root : folder of the feature, in which its shard stores are
+    pictures : of the videos of all shards
+    wanted : shard -> its videos
+    """
+
+    settings: dict[str, Any]
+    root: Path
+    pictures: Pictures
+    wanted: Mapping[str, Sequence[Wanted]]
+
+    @property
+    def name(self) -> str:
+        """Return the name of the feature."""
+        return self.settings["feature"]
+
+    def store(self, shard: str) -> Path:
+        """Return the store of a shard."""
+        return self.root / f"{shard}.zarr"
+
+    def aside(self, shard: str) -> Aside:
+        """Return where rows of a shard are put that are made along with those of another feature."""
+        recipe, dtype = self.settings["recipe"], self.settings["recipe"]["store_dtype"]
+        store = self.store(shard)
+        return Aside(store, self.wanted[shard], recipe, dtype, cache_folder(self.settings, store))
+
+
+def make_together(members: Sequence[Member], shards: Iterable[str], stalls: Stalls) -> None:
+    """Bring the shards of all features up to date.
+
+    Raises
+    ------
+    UserError
+        a feature cannot be made; the others are, as far as they can
+    """
+    failures = []
+    for shard in shards:
+        for number, member in enumerate(members):
+            log.info("%s: shard %s", member.name, shard)
+            with contextlib.ExitStack() as stack:
+                others = [(other, stack.enter_context(other.aside(shard))) for other in members[number + 1 :]]
+                compute = partial(_encode, member, others, stalls=stalls)
+                try:
+                    update_if_needed(member.settings, member.store(shard), member.wanted[shard], compute, stalls)
+                except UserError as error:
+                    failures.append(f"{member.name}: {error}")
+                    log.error("%s", failures[-1])
+    if failures:
+        raise UserError("; ".join(dict.fromkeys(failures)))
+
+
+class _Network:
+    """A network at work on the videos of a pass."""
+
+    def __init__(self, member: Member, stalls: Stalls) -> None:
+        self.name, self.pictures = member.name, member.pictures
+        self.encoder: Encoder = member.pictures.load()
+        self.batch_size = member.settings["runtime"]["batch_size"]
+        self._batches = Batches(self.encoder.encode, self.batch_size, stalls)
+
+    def add(self, video_id: str, unit: np.ndarray | VideoEnd) -> Iterator[Computed]:
+        """Take a unit or the end of a video; yield the videos that are complete, but for those that broke off."""
+        return self._whole(self._batches.add(video_id, unit))
+
+    def rest(self) -> Iterator[Computed]:
+        """Encode what is left."""
+        return self._whole(self._batches.rest())
+
+    def _whole(self, complete: Iterable[tuple[str, list[np.ndarray], str | None]]) -> Iterator[Computed]:
+        for video_id, rows, reason in complete:
+            if reason is None:
+                yield computed_rows(video_id, rows, self.pictures.times(video_id), self.encoder.dim, None)
+
+
+def _encode(
+    member: Member, others: Sequence[tuple[Member, Aside]], missing: Iterable[str], stalls: Stalls
+) -> Iterator[Computed]:
+    """Yield the rows of videos, and put aside those of other features for the same videos.
+
+    Notes
+    -----
+    What goes wrong with a video while it is decoded for several is forgotten, and the video decoded again for each
+    feature alone: so each gets the rows, or the reason for having none, that it gets in a job of its own.
+    """
+    own, again = _Network(member, stalls), []
+    asides = _Asides(others, stalls)
+    if not asides.networks:
+        yield from member.pictures.encode(missing, stalls)
+        return
+    depth = 2 * min(own.batch_size, *(network.batch_size for network in asides.networks.values()))
+    units_of = partial(_units, own, asides)
+    with Prefetch(missing, units_of, depth, member.settings["runtime"]["decode_workers"]) as units:
+        for video_id, entry in stalls.during("decode", units):
+            if not isinstance(entry, VideoEnd):
+                name, unit = entry
+                if name == own.name:
+                    yield from own.add(video_id, unit)
+                else:
+                    asides.add(name, video_id, unit)
+            elif entry.reason is not None:
+                again.append(video_id)
+                yield from own.add(video_id, entry)
+                asides.break_off(video_id, entry)
+        yield from own.rest()
+        asides.rest()
+        stalls.decoders_idle_s += units.idle_s
+    if again:
+        yield from member.pictures.encode(again, stalls)
+
+
+def _units(own: _Network, asides: "_Asides", video_id: str) -> Iterator[tuple[str, np.ndarray | VideoEnd]]:
+    """Yield the units of a video with the feature that each is for, and the end of each if nothing is missing.
+
+    Raises
+    ------
+    UserError
+        the video has nothing for the first network, or frames are missing
+    """
+    shares = {own.name: own.pictures.share(video_id, own.encoder), **asides.shares(video_id)}
+    names = list(shares)
+    for number, frame in decode_together(own.pictures.video(video_id), [share for share, _ in shares.values()]):
+        name = names[number]
+        for unit in shares[name][1].add(frame):
+            yield name, unit
+    for name in names:
+        yield name, VideoEnd()
+
+
+class _Asides:
+    """The other features of a pass while one has its turn; what cannot be made along is left to their own turns.
+
+    Attributes
+    ----------
+    networks : feature -> its network; only those at work
+    """
+
+    def __init__(self, others: Sequence[tuple[Member, Aside]], stalls: Stalls) -> None:
+        self._stalls = stalls
+        self._asides = {member.name: aside for member, aside in others}
+        self.networks: dict[str, _Network] = {}
+        for member, aside in others:
+            try:
+                if not aside.is_complete:
+                    self.networks[member.name] = _Network(member, stalls)
+            except (UserError, RuntimeError) as error:
+                log.warning("%s: not made along: %s", member.name, error)
+
+    def shares(self, video_id: str) -> dict[str, tuple[Share, Rows]]:
+        """Return what features want of a video; those that have its rows, or have nothing of it, are left out."""
+        found = {}
+        for name, network in list(self.networks.items()):
+            if self._asides[name].takes(video_id):
+                with contextlib.suppress(UserError):
+                    found[name] = network.pictures.share(video_id, network.encoder)
+        return found
+
+    def add(self, name: str, video_id: str, unit: np.ndarray | VideoEnd) -> None:
+        """Hand a unit to its network, and keep what is complete."""
+        if name in self.networks:
+            self._keep(name, self.networks[name].add(video_id, unit))
+
+    def break_off(self, video_id: str, end: VideoEnd) -> None:
+        """Forget what came of a video."""
+        for name in list(self.networks):
+            self.add(name, video_id, end)
+
+    def rest(self) -> None:
+        """Encode what is left."""
+        for name, network in list(self.networks.items()):
+            self._keep(name, network.rest())
+
+    def _keep(self, name: str, complete: Iterable[Computed]) -> None:
+        try:
+            for computed in complete:
+                self._stalls.enter("write")
+                self._asides[name].add(computed)
+        except (UserError, RuntimeError) as error:
+            log.warning("%s: not made along any further: %s", name, error)
+            del self.networks[name]
