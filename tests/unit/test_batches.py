@@ -73,7 +73,7 @@ def test_a_marker_names_its_stores_and_changes_with_their_rows(tmp_path):
     write_marker(batch)
     marker = marker_path(tmp_path, "0000-0001")
     before = marker.read_bytes()
-    assert stores_named(marker) == stores_in(batch)
+    assert stores_named(marker, tmp_path) == stores_in(batch)
     write_marker(batch)
     assert marker.read_bytes() == before
     made(tmp_path / "0002.zarr")
@@ -82,14 +82,14 @@ def test_a_marker_names_its_stores_and_changes_with_their_rows(tmp_path):
     write_marker(batch)
     assert marker.read_bytes() != before
     assert (
-        stores_named(tmp_path / "0002.zarr")
-        == stores_named(tmp_path / "0002.zarr/zarr.json")
+        stores_named(tmp_path / "0002.zarr", tmp_path)
+        == stores_named(tmp_path / "0002.zarr/zarr.json", tmp_path)
         == [tmp_path / "0002.zarr"]
     )
     for damaged in ("", "[]", "{}", '{"shards": 3}'):
         marker.write_text(damaged)
         with pytest.raises(UserError, match=r"0000-0001\.json: says of no shards"):
-            stores_named(marker)
+            stores_named(marker, tmp_path)
     assert remove_markers(tmp_path, ["0002"]) == []
     assert remove_markers(tmp_path, ["0001", "0002"]) == [marker]
     assert not marker.exists()

@@ -19,6 +19,8 @@ MULTIPLY_ADDS = {
     "c3d": 39e9,
     "vgg16": 15.5e9,
     "languagebind_video": 650e9,
+    "efficientnet_lite": 0.4e9,
+    "image_labels": 0.4e9,
     "panns": 2.1e9,
     "vggish": 0.9e9,
 }
@@ -35,12 +37,15 @@ BYTES_IN_WRITING = 1.2e9
 
 def bytes_needed(feature: FeatureBase, hours: float, n_videos: int) -> float:
     """Return the bytes of the rows of so many hours of video, before compression."""
+    return _n_rows(feature, hours, n_videos) * (feature.dim or 0) * BYTES_OF[feature.store_dtype]
+
+
+def _n_rows(feature: FeatureBase, hours: float, n_videos: int) -> float:
+    """Return how many rows so many videos have, 0 where that depends on more than their length."""
     per_video = getattr(getattr(feature, "sampling", None), "n_frames", None)
     if per_video and feature.sampling.rule in ("lavis_head", "lavis_uniform", "linspace"):
-        n_rows = per_video * n_videos
-    else:
-        n_rows = 3600 * hours * rows_per_second(feature)
-    return n_rows * (feature.dim or 0) * BYTES_OF[feature.store_dtype]
+        return per_video * n_videos
+    return 3600 * hours * rows_per_second(feature)
 
 
 def memory_needed(feature: FeatureBase, hours: float, n_videos: int, n_shards: int) -> float:
@@ -62,15 +67,17 @@ def hours_needed(feature: FeatureBase, hours: float, on_gpu: bool, cores: int | 
         return hours / (cores * RECOGNISED[feature.weights]) if feature.weights in RECOGNISED else 0.0
     if not isinstance(feature, VisualFeature | AudioFeature):
         return 0.0
-    network = _network_hours(feature, hours, on_gpu, cores)
+    per_second = PER_GPU if on_gpu else PER_CORE * cores
+    network = hours * rows_per_second(feature) * _per_row(feature) / per_second
     return max(network, decoding_hours(feature, hours) / cores) if isinstance(feature, VisualFeature) else network
 
 
-def is_bound_by_decoding(feature: VisualFeature, on_gpu: bool) -> bool:
-    """Return whether a core decodes the frames of a feature more slowly than its network, on a GPU or that core, takes
-    them.
-    """
-    return decoding_hours(feature, 1) >= _network_hours(feature, 1, on_gpu, 1)
+def is_bound_by_decoding(feature: VisualFeature, hours: float, n_videos: int, on_gpu: bool) -> bool:
+    """Return whether a core takes longer to decode the frames of videos than a GPU, or that core, for the network."""
+    n_rows, per_row = _n_rows(feature, hours, n_videos), _per_row(feature)
+    if per_row and not n_rows:
+        return False
+    return 3600 * decoding_hours(feature, hours) >= n_rows * per_row / (PER_GPU if on_gpu else PER_CORE)
 
 
 def decoding_hours(feature: VisualFeature, hours: float) -> float:
@@ -78,10 +85,10 @@ def decoding_hours(feature: VisualFeature, hours: float) -> float:
     return hours / (SPARSE if frames_per_second(feature) <= 2 else EVERY_FRAME)
 
 
-def _network_hours(feature: VisualFeature | AudioFeature, hours: float, on_gpu: bool, cores: int) -> float:
+def _per_row(feature: VisualFeature | AudioFeature) -> float:
+    """Return the multiply-adds of a row, 0 of what has no network, or one that nobody has counted."""
     architecture = feature.params.get("architecture", "")
-    per_row = MULTIPLY_ADDS.get(f"{feature.encoder} {architecture}", MULTIPLY_ADDS.get(feature.encoder, 0.0))
-    return hours * rows_per_second(feature) * per_row / (PER_GPU if on_gpu else PER_CORE * cores)
+    return MULTIPLY_ADDS.get(f"{feature.encoder} {architecture}", MULTIPLY_ADDS.get(feature.encoder, 0.0))
 
 
 def rows_per_second(feature: FeatureBase) -> float:

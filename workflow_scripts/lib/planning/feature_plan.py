@@ -23,7 +23,7 @@ from workflow_scripts.lib.planning.feature_costs import memory_needed
 from workflow_scripts.lib.planning.future_dates import refuse_future_dates
 from workflow_scripts.lib.planning.pass_records import PassRecords
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
-from workflow_scripts.lib.store.batches import batches_of, marker_path, shards_in
+from workflow_scripts.lib.store.batches import FOLDER, batches_of, marker_path, shards_in
 from workflow_scripts.lib.store.digest import digest_json
 from workflow_scripts.lib.store.id_patterns import pattern_fields
 from workflow_scripts.lib.store.lost_shards import LOST_FILE, read_times_lost
@@ -261,10 +261,12 @@ class Features:
         if made_with:
             batches = batches_of(self._datasets.shards(dataset), made_with.shards_per_job)
             return [str(made_with.marker(RESULTS / dataset, name)) for name in batches]
-        size = self.shards_per_job(dataset, feature)
-        if size == 1:
+        size, root = self.shards_per_job(dataset, feature), RESULTS / dataset / self._folder(feature)
+        # Snakemake knows nothing of shards that a pass or a batch has made: asked for one by one, with other settings,
+        # they would be taken for up to date.
+        is_shared = (root / FOLDER).is_dir() or self._passes.has_left(dataset, feature)
+        if size == 1 and not is_shared:
             return []
-        root = RESULTS / dataset / self._folder(feature)
         return [str(marker_path(root, name)) for name in batches_of(self._datasets.shards(dataset), size)]
 
     def shards_per_job(self, dataset: str, feature: str) -> int:

@@ -42,6 +42,10 @@ class PassRecords:
         """Return the pass that makes a feature, None if jobs of its own do."""
         return next((each for each in self.of_dataset(dataset) if feature in each.members), None)
 
+    def has_left(self, dataset: str, feature: str) -> bool:
+        """Return whether a feature was made in a pass and is not any more."""
+        return any(feature in each.left for each in self.of_dataset(dataset))
+
     def named(self, dataset: str, name: str) -> Pass:
         """Return the pass of a folder's name.
 

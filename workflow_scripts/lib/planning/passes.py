@@ -59,10 +59,9 @@ class Passes:
         """Return the passes of a dataset for this call: what is begun is kept, what is not is formed anew."""
         if not self._datasets.has_annotations(dataset):
             return None
-        begun = [self._present(dataset, each) for each in recorded if each.finished_shards(RESULTS / dataset)]
-        kept = [each for each in begun if each.members]
-        taken = {feature for each in kept for feature in each.members}
-        return [*kept, *self._formed(dataset, [each for each in wanted if each not in taken])]
+        begun = [self._present(dataset, each) for each in recorded if each.has_begun(RESULTS / dataset)]
+        taken = {feature for each in begun for feature in each.keys}
+        return [*begun, *self._formed(dataset, [each for each in wanted if each not in taken])]
 
     def _present(self, dataset: str, formed: Pass) -> Pass:
         """Return a pass without the features that have other settings now, or that lack shards which it has made."""
@@ -105,8 +104,12 @@ class Passes:
             and bool(feature.runtime.gpu) == on_gpu
             and feature.runtime.decoder in ("auto", "pyav")
             and not (RESULTS / dataset / "features" / name / "index.parquet").is_file()
-            and (self._configuration.root.one_pass == "always" or is_bound_by_decoding(feature, on_gpu))
+            and (self._configuration.root.one_pass == "always" or self._waits_for_decoder(dataset, feature, on_gpu))
         )
+
+    def _waits_for_decoder(self, dataset: str, feature: VisualFeature, on_gpu: bool) -> bool:
+        hours = self._features.hours(dataset)
+        return hours > 0 and is_bound_by_decoding(feature, hours, len(self._datasets.video_ids(dataset)), on_gpu)
 
     def _is_worth(self, dataset: str, group: list[str]) -> bool:
         option = self._configuration.root.one_pass

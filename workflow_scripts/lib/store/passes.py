@@ -49,6 +49,11 @@ class Pass:
         """Return the file that says that the shards of a batch (`0008-0011`) are complete."""
         return dataset_folder / "passes" / self.name / f"{batch}.json"
 
+    def has_begun(self, dataset_folder: Path) -> bool:
+        """Return whether anything of it is there."""
+        stores = (path for feature in self.keys for path in (dataset_folder / "features" / feature).glob("*.zarr"))
+        return any(stores) or bool(self.finished_shards(dataset_folder))
+
     def finished_shards(self, dataset_folder: Path) -> list[str]:
         """Return the shards of the batches that are complete."""
         folder = self.marker(dataset_folder, "any").parent
