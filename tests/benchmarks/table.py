@@ -53,6 +53,7 @@ BENCHMARKS = {
     "rows": Benchmark("tests.benchmarks.rows"),
     "shard_memory": Benchmark("tests.benchmarks.shard_memory", is_quick=False),
     "clips": Benchmark("tests.benchmarks.clip_figures"),
+    "one_pass": Benchmark("tests.benchmarks.one_pass"),
     "decoders": Benchmark("tests.benchmarks.decoders", is_quick=False),
     "long_video": Benchmark("tests.benchmarks.long_video", is_quick=False),
     "overlap": Benchmark("tests.benchmarks.overlap", is_quick=False),
