@@ -1,7 +1,5 @@
 """Several features from one pass over the videos: what runs, what runs again, and the rows of jobs of their own."""
 
-import shutil
-
 import pytest
 
 from tests.workflow.own_videos import (
@@ -18,6 +16,7 @@ from tests.workflow.own_videos import (
 from tests.workflow.run_snakemake import Workflow
 from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shards import shard_of
+from workflow_scripts.lib.store.verification import verify_feature
 
 pytestmark = pytest.mark.workflow
 
@@ -41,7 +40,7 @@ def rows_of(workflow: Workflow, index: str) -> dict:
 
 
 def test_features_of_one_pass(tmp_path):
-    """From nothing to two features; then one that changes, a video that is added, and a shard that is lost."""
+    """From nothing to two features; then one that changes, a video that is added, and a shard that is damaged."""
     (tmp_path / "apart").mkdir()
     (tmp_path / "together").mkdir()
     apart = two_features(tmp_path / "apart", one_pass="never")
@@ -79,9 +78,13 @@ def test_features_of_one_pass(tmp_path):
         assert set(rows_of(workflow, index)) == set(NAMES)
 
     whole = rows_of(workflow, SECOND_INDEX)
-    shutil.rmtree((workflow.results / SECOND_INDEX).parent / "0000.zarr")
-    lost = workflow.finish(*BOTH)
-    assert lost.rules == {"extract_visual_batch": 2, "index_features": 1}
+    root = (workflow.results / SECOND_INDEX).parent
+    chunk = root / "0000.zarr/features/c/0/0"
+    chunk.write_bytes(bytes(reversed(chunk.read_bytes())))
+    repaired = workflow.store_command("repair", f"clips/{SECOND_FEATURE}", "--run", *workflow.options)
+    assert repaired.returncode == 0, repaired.stdout + repaired.stderr
+    assert f"-- results/clips/features/{SECOND_FEATURE}/index.parquet" in repaired.stdout
+    assert verify_feature(root).problems == []
     assert rows_of(workflow, SECOND_INDEX) == whole
     assert workflow.plan(*BOTH).is_nothing_to_do
 

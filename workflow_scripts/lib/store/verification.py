@@ -13,6 +13,7 @@ from workflow_scripts.lib.store.batches import remove_markers
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.store.gathered import FAILED
 from workflow_scripts.lib.store.inventory import shard_attributes
+from workflow_scripts.lib.store.passes import RECORD, read_passes
 from workflow_scripts.lib.store.shard_rows import ShardRows, VideoRows, joined_times, placed
 from workflow_scripts.lib.store.shard_store import (
     Publication,
@@ -260,9 +261,11 @@ def repair_feature(verified: Verified) -> list[str] | None:
         return None
     if any(problem.is_in_index for problem in verified.problems):
         (root / INDEX_FILE).unlink(missing_ok=True)
-    # Of shards that are made in batches the index alone is asked for: a marker may be left of batches of another size.
+    # Of shards that are made in batches, or in a pass with other features, the index alone is asked for: its jobs find
+    # what is gone, and another job might be at work on the same shard.
     in_batches = remove_markers(root, (Path(name).stem for name in bad_shards))
-    shards = [] if in_batches else [f"{name}/zarr.json" for name in bad_shards]
+    in_pass = any(root.resolve().name in each.keys for each in read_passes(root.resolve().parents[1] / RECORD))
+    shards = [] if in_batches or in_pass else [f"{name}/zarr.json" for name in bad_shards]
     return snakemake_arguments(root, [*shards, INDEX_FILE])
 
 
