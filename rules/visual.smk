@@ -72,7 +72,6 @@ rule extract_pass:
         settings=lambda wc: ancient(PLAN.passes.settings(wc.dataset, wc.features)),
         accepted=lambda wc: ancient(PLAN.passes.manifest(wc.dataset, wc.features)),
         weights=lambda wc: PLAN.passes.weights(wc.dataset, wc.features),
-        frames=lambda wc: PLAN.passes.frame_plans(wc.dataset, wc.features, wc.shard),
         media=lambda wc: PLAN.passes.media(wc.dataset, wc.features, wc.shard),
     output:
         "results/{dataset}/passes/{features}/{shard}.json",
@@ -95,5 +94,5 @@ rule extract_pass:
         decisive=lambda wc: PLAN.passes.keys(wc.dataset, wc.features),
     shell:
         "python -m workflow_scripts.extract_pass --record results/{wildcards.dataset}/passes.json"
-        " --settings {input.settings:q} --keys {params.decisive} --rows-of {input.frames:q} --media {input.media:q}"
+        " --settings {input.settings:q} --keys {params.decisive} --media {input.media:q}"
         " --out {output:q} --threads {threads} > {log:q} 2>&1"

@@ -53,7 +53,7 @@ def measure(folder: Path, n_clips: int) -> tuple[list[float], float]:
     write_json(folder / "passes.json", passes_content([Pass("all", keys, 1)]))
     known = ("--record", folder / "passes.json", "--settings", *settings, "--keys", *keys.values())
     marker = folder / f"passes/all/{SHARD}-{SHARD}.json"
-    _, together = run(extract_pass, *known, "--rows-of", *plans, "--media", media, "--out", marker)
+    _, together = run(extract_pass, *known, "--media", media, "--out", marker)
     for name in keys:
         made, other = (read_whole_shard(folder / root / name / f"{SHARD}.zarr")[1] for root in ("features", "alone"))
         if not np.array_equal(made.values, other.values):

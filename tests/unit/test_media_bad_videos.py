@@ -187,7 +187,7 @@ def test_a_pass_gives_every_feature_the_rows_and_reasons_of_a_job_of_its_own(sha
     write_json(tmp_path / "passes.json", passes_content([formed]))
     marker = tmp_path / f"passes/both/{SHARD}-{SHARD}.json"
     arguments = ["--record", tmp_path / "passes.json", "--settings", *settings.values(), "--keys", *keys.values()]
-    arguments += ["--rows-of", *plans.values(), "--media", media, "--out", marker]
+    arguments += ["--media", media, "--out", marker]
     log = run("extract_pass", *arguments).stderr
     stores = {name: tmp_path / "features" / name / f"{SHARD}.zarr" for name in settings}
     for name, store in stores.items():

@@ -225,9 +225,6 @@ def test_a_job_of_a_pass_gets_what_all_its_features_need(folder):
     folders = [path.split("/")[3] for path in found.passes.settings(*asked)]
     assert folders == ["blip2_frames_tiny", "rgb_histogram"]
     assert found.passes.media(*asked, "0000-0001") == [f"results/clips/media/000{n}.parquet" for n in (0, 1)]
-    plans = found.passes.frame_plans(*asked, "0000-0001")
-    assert len(plans) == 4
-    assert [path.rpartition("/")[2] for path in plans] == ["0000.parquet", "0001.parquet"] * 2
     assert waits_for(found, "blip2_frames_tiny") == [f"{PAIR}/0000-0001.json"]
     assert found.passes.manifest(*asked) == ["results/clips/media/manifest.parquet"]
     with pytest.raises(UserError, match="there is no such pass"):

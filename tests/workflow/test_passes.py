@@ -50,6 +50,7 @@ def test_features_of_one_pass(tmp_path):
     assert f"decoded once for {SECOND_FEATURE} and {LIGHT_FEATURE}" in made.output
     extracted = {rule: n for rule, n in made.rules.items() if rule.startswith("extract") or rule == "index_features"}
     assert extracted == {"extract_pass": 2, "index_features": 2}
+    assert made.rules["sample_frames"] == 0
     for index in BOTH:
         assert rows_of(workflow, index) == rows_of(apart, index)
     assert len(rows_of(workflow, LIGHT_INDEX)) == 3
@@ -60,7 +61,7 @@ def test_features_of_one_pass(tmp_path):
     changed = light_settings(feature={"params": {"bins": 8}}, one_pass="always")
     workflow = workflow.with_config(changed)
     again = workflow.finish(*BOTH)
-    assert again.rules == {"extract_visual_batch": 2, "index_features": 1}
+    assert again.rules == {"sample_frames": 2, "extract_visual_batch": 2, "index_features": 1}
     assert all(LIGHT_FEATURE in path for path in again.outputs)
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE) == {"0000-0000": (0, 2), "0001-0001": (0, 1)}
     assert workflow.plan(*BOTH).is_nothing_to_do

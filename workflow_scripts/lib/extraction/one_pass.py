@@ -1,12 +1,13 @@
-"""Several visual features from one pass over each video: it is decoded once, and every network gets its own frames.
+"""Several visual features from one pass over each video: it is timed and decoded once for all networks.
 
 The stores of the features stay apart. While the shard of one is brought up to date, the rows of the others are put
 aside (`store.aside`); the turn of those then finds them finished.
 """
 
 import contextlib
+import functools
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,9 @@ from workflow_scripts.lib.extraction.frames_seen import Pictures
 from workflow_scripts.lib.extraction.job import cache_folder, computed_rows, update_if_needed
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.decode import Rows, Share, decode_together
+from workflow_scripts.lib.media.plan_table import plan_row
+from workflow_scripts.lib.media.probe import frame_times
+from workflow_scripts.lib.media.sampling import FrameTimes
 from workflow_scripts.lib.store.aside import Aside
 from workflow_scripts.lib.store.shard_job import Computed, Wanted
 
@@ -60,7 +64,65 @@ class Member:
         return Aside(store, self.wanted[shard], recipe, dtype, cache_folder(self.settings, store))
 
 
-def make_together(members: Sequence[Member], shards: Iterable[str], stalls: Stalls) -> None:
+class Plans(Mapping[str, Mapping[str, Any]]):
+    """The rows of a sampling plan, by video; each is made when it is asked for first.
+
+    Parameters
+    ----------
+    rule : sampling rule
+    videos : ids
+    times_of : id -> times of the frames
+    """
+
+    def __init__(self, rule: dict[str, Any], videos: Collection[str], times_of: Callable[[str], FrameTimes]) -> None:
+        self._rule, self._videos, self._times_of = rule, videos, times_of
+        self._rows: dict[str, dict[str, Any]] = {}
+
+    def __getitem__(self, video_id: str) -> Mapping[str, Any]:
+        if video_id not in self._rows:
+            self._rows[video_id] = row = plan_row(partial(self._times_of, video_id), self._rule)
+            if row["reason"]:
+                log.warning("%s: %s", video_id, row["reason"])
+        return self._rows[video_id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._videos)
+
+    def __len__(self) -> int:
+        return len(self._videos)
+
+
+def members_of(
+    settings: Mapping[Path, dict[str, Any]], media: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[Member]:
+    """Return the members of a pass, which time the packets of a video once.
+
+    Parameters
+    ----------
+    settings : folder of a feature -> content of its settings file
+    media : shard -> the rows of its media table whose videos can be used
+    """
+    rows = {row["video_id"]: row for of_shard in media.values() for row in of_shard}
+    wanted = {shard: [Wanted(row["video_id"], row["digest"]) for row in rows] for shard, rows in media.items()}
+    # For as many as are decoded at the same time; the plans that are made of them are kept.
+    workers = sum(content["runtime"]["decode_workers"] for content in settings.values())
+
+    @functools.lru_cache(maxsize=workers)
+    def times_of(folder: str, video_id: str) -> FrameTimes:
+        return frame_times(Path(folder) / rows[video_id]["path"], rows[video_id]["stream_index"])
+
+    return [
+        Member(
+            content,
+            root,
+            Pictures(content, Plans(content["recipe"]["sampling"], rows, partial(times_of, content["folder"])), rows),
+            wanted,
+        )
+        for root, content in settings.items()
+    ]
+
+
+def make_together(members: Sequence[Member], shards: Sequence[str], stalls: Stalls) -> None:
     """Bring the shards of all features up to date.
 
     Raises
@@ -69,7 +131,7 @@ def make_together(members: Sequence[Member], shards: Iterable[str], stalls: Stal
         a feature cannot be made; the others are, as far as they can
     """
     failures = []
-    for shard in shards:
+    for n_done, shard in enumerate(shards, 1):
         for number, member in enumerate(members):
             log.info("%s: shard %s", member.name, shard)
             with contextlib.ExitStack() as stack:
@@ -80,6 +142,7 @@ def make_together(members: Sequence[Member], shards: Iterable[str], stalls: Stal
                 except UserError as error:
                     failures.append(f"{member.name}: {error}")
                     log.error("%s", failures[-1])
+        log.info("%d of %d shards", n_done, len(shards))
     if failures:
         raise UserError("; ".join(dict.fromkeys(failures)))
 

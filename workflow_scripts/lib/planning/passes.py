@@ -141,10 +141,6 @@ class Passes:
         """Return the tables of the media of the shards of a batch."""
         return self._features.media(dataset, self._first(dataset, name), batch)
 
-    def frame_plans(self, dataset: str, name: str, batch: str) -> list[str]:
-        """Return the sampling plans, of one feature after the other, of every shard of a batch."""
-        return self._each(dataset, name, lambda feature: self._features.frame_plans(dataset, feature, batch))
-
     def threads(self, dataset: str, name: str) -> int:
         """Return the threads of a job: one network computes at a time."""
         return max(each.runtime.threads for each in self._described(dataset, name))
