@@ -62,7 +62,7 @@ def test_features_of_one_pass(tmp_path):
     workflow = workflow.with_config(changed)
     again = workflow.finish(*BOTH)
     assert again.rules == {"sample_frames": 2, "extract_visual_batch": 2, "index_features": 1}
-    assert all(LIGHT_FEATURE in path for path in again.outputs)
+    assert all(LIGHT_FEATURE in path or path.startswith("frames/") for path in again.outputs)
     assert workflow.reused_and_computed("clips", LIGHT_FEATURE) == {"0000-0000": (0, 2), "0001-0001": (0, 1)}
     assert workflow.plan(*BOTH).is_nothing_to_do
 
