@@ -91,8 +91,8 @@ rule extract_pass:
         gpu=lambda wc: PLAN.passes.gpus(wc.dataset, wc.features),
         runtime=lambda wc: PLAN.passes.runtime_min(wc.dataset, wc.features),
     params:
-        decisive=lambda wc: PLAN.passes.keys(wc.dataset, wc.features),
+        key=lambda wc: PLAN.passes.keys(wc.dataset, wc.features),
     shell:
         "python -m workflow_scripts.extract_pass --record results/{wildcards.dataset}/passes.json"
-        " --settings {input.settings:q} --keys {params.decisive} --media {input.media:q}"
+        " --settings {input.settings:q} --keys {params.key} --media {input.media:q}"
         " --out {output:q} --threads {threads} > {log:q} 2>&1"

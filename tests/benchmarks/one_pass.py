@@ -19,7 +19,7 @@ from workflow_scripts import extract_pass, extract_visual, probe_media, sample_f
 from workflow_scripts.lib.configuration.compose import Configuration
 from workflow_scripts.lib.extraction.settings import feature_settings
 from workflow_scripts.lib.store.atomic import write_json
-from workflow_scripts.lib.store.passes import Pass, passes_content
+from workflow_scripts.lib.store.pass_file import Pass, passes_content
 from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.shards import shard_list_text
 

@@ -67,6 +67,23 @@ def test_jobs_run_where_and_with_what_their_rules_ask_for(on_slurm, tmp_path):
 
 
 @pytest.mark.slow
+def test_features_of_one_pass_are_one_job_per_shard(on_slurm, tmp_path):
+    settings = small_demo(n_shards=2, features={"rgb_histogram": {"runtime": {"mem_mb": 700}}})
+    workflow = on_slurm({**settings, "one_pass": "always"})
+    indices = (INDEX, "demo/features/blip2_frames_tiny/index.parquet")
+    run = require_success(workflow.run(*indices))
+    assert (run.rules["extract_pass"], run.rules["extract_visual"]) == (2, 0)
+    for job in workflow.jobs("extract_pass"):
+        assert int(workflow.cluster.show(job)["MinMemoryNode"].rstrip("M")) > 700
+    locally = Workflow(tmp_path / "local", {**settings, "one_pass": "never"})
+    locally.folder.mkdir()
+    assert locally.finish(*indices).rules["extract_pass"] == 0
+    for feature in ("rgb_histogram", "blip2_frames_tiny"):
+        require_equal_rows(read_index(workflow, feature), read_index(locally, feature))
+    assert workflow.run(*indices).is_nothing_to_do
+
+
+@pytest.mark.slow
 def test_a_job_killed_for_its_memory_is_sent_again_with_more(on_slurm):
     workflow = on_slurm(small_demo(features={"rgb_histogram": {"runtime": {"mem_mb": 200}}}))
     require_success(workflow.run(INDEX, options=("--retries", "3")))

@@ -15,7 +15,7 @@ from workflow_scripts.lib.extraction.frames_seen import Pictures
 from workflow_scripts.lib.extraction.one_pass import Member, make_together
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media import decode_pyav
-from workflow_scripts.lib.media.decode import Rows, Share, decode_together
+from workflow_scripts.lib.media.decode import Rows, Taker, decode_together
 from workflow_scripts.lib.media.media_error import DecodeError
 from workflow_scripts.lib.media.plan_table import plan_row
 from workflow_scripts.lib.media.probe import frame_times
@@ -36,9 +36,9 @@ def clip(tmp_path_factory):
 
 def together(path, *asked: tuple[list[int], dict | None]) -> list[list[np.ndarray]]:
     """Decode a video once for several takers, each of these positions and resize rule."""
-    shares = [Share(found(path, positions)[1], np.array(positions), resize) for positions, resize in asked]
+    takers = [Taker(found(path, positions)[1], np.array(positions), resize) for positions, resize in asked]
     frames = [[] for _ in asked]
-    for number, frame in decode_together(found(path, [0])[0], shares):
+    for number, frame in decode_together(found(path, [0])[0], takers):
         frames[number].append(frame)
     return frames
 
@@ -65,8 +65,8 @@ def test_frames_that_one_taker_misses_are_told_after_the_others_have_theirs(clip
     arrived = []
 
     def decode(*asked):
-        shares = [Share(found(clip, positions)[1], np.array(positions), SQUASH) for positions in asked]
-        for number, _ in decode_together(found(clip, [0])[0], shares):
+        takers = [Taker(found(clip, positions)[1], np.array(positions), SQUASH) for positions in asked]
+        for number, _ in decode_together(found(clip, [0])[0], takers):
             arrived.append(number)
 
     with pytest.raises(DecodeError, match="1 of the frames"):
@@ -261,9 +261,9 @@ def test_a_fault_while_several_are_served_is_met_again_by_each_alone(made, monke
     folder, videos, _, _ = made
     calls = []
 
-    def breaks_off(video, shares):
+    def breaks_off(video, takers):
         calls.append(Path(video.path).name)
-        frames = decode_together(video, shares)
+        frames = decode_together(video, takers)
         if calls[-1] == "a.mp4":
             yield next(frames)
             raise DecodeError("broken off")
@@ -286,10 +286,10 @@ def test_a_stopped_job_has_lost_one_video(made, monkeypatch):
     for each in members:
         each.settings["runtime"]["batch_size"] = 1
 
-    def stops(video, shares):
+    def stops(video, takers):
         if Path(video.path).name == "b.mp4":
             raise KeyboardInterrupt
-        return decode_together(video, shares)
+        return decode_together(video, takers)
 
     with monkeypatch.context() as patched:
         patched.setattr("workflow_scripts.lib.extraction.one_pass.decode_together", stops)
@@ -297,9 +297,9 @@ def test_a_stopped_job_has_lost_one_video(made, monkeypatch):
             make_together(members, ["0000"], Stalls())
     seen = []
 
-    def notes(video, shares):
+    def notes(video, takers):
         seen.append(Path(video.path).name)
-        return decode_together(video, shares)
+        return decode_together(video, takers)
 
     monkeypatch.setattr("workflow_scripts.lib.extraction.one_pass.decode_together", notes)
     make_together(members, ["0000"], Stalls())

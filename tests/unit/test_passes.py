@@ -9,7 +9,7 @@ from tests.markdown_pages import ROOT
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.batches import stores_named
-from workflow_scripts.lib.store.passes import Pass, read_passes, write_marker
+from workflow_scripts.lib.store.pass_file import Pass, read_passes, write_marker
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
 
 CONFIG = ROOT / "config"

@@ -11,7 +11,7 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.extraction.job import encode_missing
 from workflow_scripts.lib.extraction.networks import loaded_once
 from workflow_scripts.lib.extraction.stalls import Stalls
-from workflow_scripts.lib.media.decode import Rows, Share, check_decoder, decode_frames, frame_rows
+from workflow_scripts.lib.media.decode import Rows, Taker, check_decoder, decode_frames, frame_rows
 from workflow_scripts.lib.media.frame_request import FrameClock, Video
 from workflow_scripts.lib.media.image_folder import list_images, read_images
 from workflow_scripts.lib.store.shard_job import Computed
@@ -70,7 +70,7 @@ class Pictures:
         frames = list_images(self._folder / video_id, self._images["files"], video_id)
         return lambda positions: read_images(frames, positions, resize)
 
-    def share(self, video_id: str, encoder: Encoder) -> tuple[Share, Rows]:
+    def taker(self, video_id: str, encoder: Encoder) -> tuple[Taker, Rows]:
         """Return what the network sees of a video, for a decoder that serves several networks.
 
         Raises
@@ -80,7 +80,7 @@ class Pictures:
         """
         row = self._usable(video_id, encoder)
         rows = Rows(row["frame_idx"], row["frames_per_row"])
-        return Share(FrameClock.of_row(row), rows.positions, self._settings["recipe"]["resize"]), rows
+        return Taker(FrameClock.of_row(row), rows.positions, self._settings["recipe"]["resize"]), rows
 
     def video(self, video_id: str) -> Video:
         """Return the file of a video, with what its probe found."""

@@ -21,7 +21,7 @@ from workflow_scripts.lib.extraction.batching import Batches, Prefetch, VideoEnd
 from workflow_scripts.lib.extraction.frames_seen import Pictures
 from workflow_scripts.lib.extraction.job import cache_folder, computed_rows, update_if_needed
 from workflow_scripts.lib.extraction.stalls import Stalls
-from workflow_scripts.lib.media.decode import Rows, Share, decode_together
+from workflow_scripts.lib.media.decode import Rows, Taker, decode_together
 from workflow_scripts.lib.media.plan_table import plan_row
 from workflow_scripts.lib.media.probe import frame_times
 from workflow_scripts.lib.media.sampling import FrameTimes
@@ -214,11 +214,11 @@ def _units(own: _Network, asides: "_Asides", video_id: str) -> Iterator[tuple[st
     UserError
         the video has nothing for the first network, or frames are missing
     """
-    shares = {own.name: own.pictures.share(video_id, own.encoder), **asides.shares(video_id)}
-    names = list(shares)
-    for number, frame in decode_together(own.pictures.video(video_id), [share for share, _ in shares.values()]):
+    takers = {own.name: own.pictures.taker(video_id, own.encoder), **asides.takers(video_id)}
+    names = list(takers)
+    for number, frame in decode_together(own.pictures.video(video_id), [taker for taker, _ in takers.values()]):
         name = names[number]
-        for unit in shares[name][1].add(frame):
+        for unit in takers[name][1].add(frame):
             yield name, unit
     for name in names:
         yield name, VideoEnd()
@@ -243,13 +243,13 @@ class _Asides:
             except (UserError, RuntimeError) as error:
                 log.warning("%s: not made along: %s", member.name, error)
 
-    def shares(self, video_id: str) -> dict[str, tuple[Share, Rows]]:
+    def takers(self, video_id: str) -> dict[str, tuple[Taker, Rows]]:
         """Return what features want of a video; those that have its rows, or have nothing of it, are left out."""
         found = {}
         for name, network in list(self.networks.items()):
             if self._asides[name].takes(video_id):
                 with contextlib.suppress(UserError):
-                    found[name] = network.pictures.share(video_id, network.encoder)
+                    found[name] = network.pictures.taker(video_id, network.encoder)
         return found
 
     def add(self, name: str, video_id: str, unit: np.ndarray | VideoEnd) -> None:

@@ -79,7 +79,7 @@ def decode_frames(
 
 
 @dataclass(frozen=True)
-class Share:
+class Taker:
     """What one of several takers wants of a video.
 
     Attributes
@@ -97,26 +97,26 @@ class Share:
     resize: dict[str, Any] | None
 
 
-def decode_together(video: Video, shares: Sequence[Share]) -> Generator[tuple[int, np.ndarray], None, None]:
+def decode_together(video: Video, takers: Sequence[Taker]) -> Generator[tuple[int, np.ndarray], None, None]:
     """Yield the frames of several takers in one pass over a video: to each those that `decode_frames` would give it.
 
     Parameters
     ----------
     video : Video
-    shares : sequence of Share
+    takers : sequence of Taker
 
     Yields
     ------
-    number of the share, uint8 (size, size, 3) or (H, W, 3)
-        The frames of each share in order.
+    number of the taker, uint8 (size, size, 3) or (H, W, 3)
+        The frames of each taker in order.
 
     Raises
     ------
     DecodeError
-        If the file cannot be opened; or, after everything that exists was yielded, if frames of any share are missing.
+        If the file cannot be opened; or, after everything that exists was yielded, if frames of any taker are missing.
     """
-    missing = [len(share.positions) for share in shares]
-    asked = [_request(video, share.clock, share.positions, share.resize) for share in shares]
+    missing = [len(taker.positions) for taker in takers]
+    asked = [_request(video, taker.clock, taker.positions, taker.resize) for taker in takers]
     # Of positions that the video does not have, nothing is asked.
     numbers = [number for number, (request, _) in enumerate(asked) if len(request.chosen)]
     if numbers:

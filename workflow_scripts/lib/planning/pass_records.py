@@ -1,11 +1,11 @@
-"""Which passes there are, as the record of every dataset has them (`store.passes`)."""
+"""Which passes there are, as the record of every dataset has them (`store.pass_file`)."""
 
 from collections.abc import Callable
 
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.planned_files import RESULTS, PlannedFiles
 from workflow_scripts.lib.store.atomic import json_text
-from workflow_scripts.lib.store.passes import RECORD, Pass, passes_content, read_passes
+from workflow_scripts.lib.store.pass_file import RECORD, Pass, passes_content, read_passes
 
 
 class PassRecords:

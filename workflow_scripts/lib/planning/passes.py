@@ -13,7 +13,7 @@ from workflow_scripts.lib.planning.feature_plan import Features
 from workflow_scripts.lib.planning.pass_records import PassRecords
 from workflow_scripts.lib.planning.planned_files import RESULTS
 from workflow_scripts.lib.planning.reading import Reading
-from workflow_scripts.lib.store.passes import Pass
+from workflow_scripts.lib.store.pass_file import Pass
 
 WORTH_HOURS = 0.1
 """Of decoding on one core that a pass saves at least; for less the features are not tied together."""

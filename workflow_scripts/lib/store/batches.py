@@ -52,7 +52,7 @@ def stores_named(path: Path, root: Path) -> list[Path]:
 
     Parameters
     ----------
-    root : folder of the feature; a marker may tell of several features (`store.passes`)
+    root : folder of the feature; a marker may tell of several features (`store.pass_file`)
 
     Raises
     ------

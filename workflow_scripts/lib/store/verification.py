@@ -13,7 +13,7 @@ from workflow_scripts.lib.store.batches import remove_markers
 from workflow_scripts.lib.store.digest import file_sha256
 from workflow_scripts.lib.store.gathered import FAILED
 from workflow_scripts.lib.store.inventory import shard_attributes
-from workflow_scripts.lib.store.passes import RECORD, read_passes
+from workflow_scripts.lib.store.pass_file import RECORD, read_passes
 from workflow_scripts.lib.store.shard_rows import ShardRows, VideoRows, joined_times, placed
 from workflow_scripts.lib.store.shard_store import (
     Publication,
