@@ -51,6 +51,7 @@ BENCHMARKS = {
     "store": Benchmark("tests.benchmarks.store --videos 500"),
     "reads": Benchmark("tests.benchmarks.reads --videos 300"),
     "rows": Benchmark("tests.benchmarks.rows"),
+    "slurm_overhead": Benchmark("tests.benchmarks.slurm_overhead --videos 48", is_quick=False),
     "shard_memory": Benchmark("tests.benchmarks.shard_memory", is_quick=False),
     "clips": Benchmark("tests.benchmarks.clip_figures"),
     "one_pass": Benchmark("tests.benchmarks.one_pass"),
