@@ -21,7 +21,7 @@ import torch
 from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 from workflow_scripts.lib.store.shards import VIDEOS_PER_SHARD
 from workflow_scripts.lib.training.loading import made_in_order
 from workflow_scripts.lib.training.rows import RowsInStore

@@ -20,7 +20,7 @@ from tests.unit.made_stored import SYSTEMS, counted, in_store
 from tests.unit.made_training import SPLIT_ENDS
 from workflow_scripts.lib.store.feature_store import write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 from workflow_scripts.lib.training.reader import Reader
 
 DIM = 512

@@ -19,7 +19,7 @@ import torch
 from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 from workflow_scripts.lib.store.shards import VIDEOS_PER_SHARD, shard_name, shard_of
 from workflow_scripts.lib.store.zarr_rows import open_rows
 

@@ -10,7 +10,7 @@ import pytest
 from workflow_scripts.lib.store import zarr_rows
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_rows import ShardContent, VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 
 RECIPE = {"encoder": "clip", "params": {"size": 64}}
 

@@ -14,7 +14,7 @@ from workflow_scripts.lib.store.atomic import write_json
 from workflow_scripts.lib.store.digest import digest_bytes, digest_json
 from workflow_scripts.lib.store.feature_store import write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 from workflow_scripts.lib.store.tables import write_table
 
 FEATURES = {"frames": "visual", "sounds": "audio", "words": "text"}

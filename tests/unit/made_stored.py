@@ -17,7 +17,7 @@ from models.systems.quag.system import System as Quag
 from tests.unit import made_calce, made_training, made_uniq4cap
 from workflow_scripts.lib.store.feature_store import FeatureStore, Places, StoredRows, write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 from workflow_scripts.lib.training.rows import RowsInStore
 
 MRNET = {"dim": 16, "feature_dim": 12, "pre_clips": 16, "clips": 8, "pool_kernel": 2, "pooling_counts": [3, 2]}

@@ -50,6 +50,12 @@ def test_a_job_that_keeps_all_rows_imports_no_network(entry_point):
     assert not {name.partition(".")[0] for name in names} & LONG_IMPORTS
 
 
+@pytest.mark.parametrize("entry_point", ["lib/planning/plan", "index_features", "train", "predict", "evaluate"])
+def test_what_only_reads_stores_imports_nothing_that_writes_them(entry_point):
+    _, names = reached(entry_point)
+    assert not {name.partition(".")[0] for name in names} & {*LONG_IMPORTS, "zarr"}
+
+
 def test_the_walk_finds_what_is_imported_in_turn():
     files, _ = reached("list_downloads")
     assert ROOT / "workflow_scripts/lib/errors.py" in files

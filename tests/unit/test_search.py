@@ -23,7 +23,7 @@ from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.search.answer_lines import answer_lines
 from workflow_scripts.lib.store.feature_store import write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import publish_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 VIDEO = CONFIG.parent / "tests/data/videos/bigbuckbunny.mp4"

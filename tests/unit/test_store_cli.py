@@ -154,7 +154,7 @@ def test_a_missing_file_is_found_and_only_its_shard_is_made_again(root, pipeline
 
 def test_a_swapped_chunk_file_of_another_generation_takes_all_of_the_shard_out(root, pipeline):
     other = make_feature(root.parents[1] / "features" / "other")
-    from workflow_scripts.lib.store.shard_store import publish_shard
+    from workflow_scripts.lib.store.shard_writing import publish_shard
 
     publish_shard(other / "0000.zarr", content(LENGTHS, seed=9), RECIPE)
     features_file(root / "0000.zarr").write_bytes(features_file(other / "0000.zarr").read_bytes())

@@ -17,7 +17,8 @@ import torch
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by, same_rows
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-from workflow_scripts.lib.store.shard_store import StoreBeingRewritten, publish_shard, read_whole_shard
+from workflow_scripts.lib.store.shard_store import StoreBeingRewritten, read_whole_shard
+from workflow_scripts.lib.store.shard_writing import publish_shard
 
 
 @pytest.fixture(params=["ours", "zarr"])
@@ -76,7 +77,7 @@ REWRITER = """
     from pathlib import Path
     import numpy as np
     from workflow_scripts.lib.store.shard_rows import VideoRows, concatenate
-    from workflow_scripts.lib.store.shard_store import publish_shard
+    from workflow_scripts.lib.store.shard_writing import publish_shard
 
     def whole(value, lengths):
         parts = []

@@ -9,14 +9,14 @@ import zarr
 
 from tests.unit.made_features import LENGTHS, RECIPE, content, make_feature, read_by, same_rows
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store import shard_store
+from workflow_scripts.lib.store import shard_writing
 from workflow_scripts.lib.store.feature_store import FeatureStore, UnknownId, write_index
 from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     StoreDamaged,
-    publish_shard,
     read_whole_shard,
 )
+from workflow_scripts.lib.store.shard_writing import publish_shard
 
 
 @pytest.fixture(params=["ours", "zarr"])
@@ -64,7 +64,7 @@ def test_sizes_at_the_border(tmp_path, pipeline, lengths, dtype):
 
 
 def test_wide_rows_are_cut_into_several_files(tmp_path, monkeypatch, pipeline):
-    monkeypatch.setattr(shard_store, "SHARD_FILE_BYTES", 64 * 16 * 2)
+    monkeypatch.setattr(shard_writing, "SHARD_FILE_BYTES", 64 * 16 * 2)
     root = tmp_path / "ds" / "features" / "wide"
     publish_shard(root / "0000.zarr", content({"a": 150, "b": 70}), RECIPE)
     assert len([path for path in (root / "0000.zarr" / "features" / "c").rglob("*") if path.is_file()]) == 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store import gathered, shard_store
+from workflow_scripts.lib.store import gathered, shard_store, shard_writing
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
 from workflow_scripts.lib.store.parts import PartFiles
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, row_key, update_shard
@@ -33,7 +33,7 @@ def path(tmp_path):
 def nothing_stays(monkeypatch):
     """Keep no values in memory, read and write little at a time."""
     monkeypatch.setattr(gathered, "KEPT_BYTES", 0)
-    monkeypatch.setattr(shard_store, "SHARD_FILE_BYTES", 256 * KIB)
+    monkeypatch.setattr(shard_writing, "SHARD_FILE_BYTES", 256 * KIB)
     monkeypatch.setattr(shard_store, "READ_BYTES", 64 * KIB)
 
 

@@ -415,7 +415,8 @@ def test_rows_from_the_cache_keep_the_revision_that_made_them_and_old_ones_have_
 
 def test_a_shard_of_another_format_says_which_and_its_job_computes_it_anew(path, monkeypatch):
     update(path, CONTENTS)
-    monkeypatch.setattr("workflow_scripts.lib.store.shard_store.FORMAT_VERSION", 3)
+    for module in ("shard_store", "shard_writing"):
+        monkeypatch.setattr(f"workflow_scripts.lib.store.{module}.FORMAT_VERSION", 3)
     with pytest.raises(StoreDamaged, match=r"format version 2, this code reads 3\. Delete the folder and run again"):
         read_whole_shard(path)
     asked, _ = update(path, CONTENTS)

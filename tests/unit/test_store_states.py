@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from tests.unit.made_crashes import recorded, write_tree
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.store import journal, shard_store
+from workflow_scripts.lib.store import journal, shard_writing
 from workflow_scripts.lib.store.atomic import json_text
 from workflow_scripts.lib.store.digest import digest_json, file_sha256
 from workflow_scripts.lib.store.feature_store import FeatureStore, write_index
@@ -94,7 +94,7 @@ class Job:
 @pytest.mark.parametrize("exchange", [True, False])
 def test_at_whatever_write_a_job_ends_the_rows_are_the_old_or_the_new_ones(tmp_path, exchange, monkeypatch):
     if not exchange:
-        monkeypatch.setattr(shard_store, "_exchange", lambda one, other: False)
+        monkeypatch.setattr(shard_writing, "_exchange", lambda one, other: False)
     monkeypatch.setattr(journal, "SYNC_EVERY_S", 0)
     root = tmp_path / "features"
     path = root / "0000.zarr"

@@ -24,12 +24,12 @@ from workflow_scripts.lib.store.parts import Part, PartFiles, Parts
 from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     StoreDamaged,
-    publish_rows,
     read_again,
     read_shard_index,
     revisions_of,
     videos_of_whole_shard,
 )
+from workflow_scripts.lib.store.shard_writing import publish_rows
 from workflow_scripts.lib.versions import code_revision
 
 log = logging.getLogger(__name__)

@@ -20,12 +20,12 @@ from workflow_scripts.lib.store.shard_store import (
     StoreBeingRewritten,
     StoreDamaged,
     current_publication,
-    publish_rows,
     read_shard_index,
     reading,
     revisions_of,
     videos_of_whole_shard,
 )
+from workflow_scripts.lib.store.shard_writing import publish_rows
 from workflow_scripts.lib.store.tables import read_table
 from workflow_scripts.lib.store.zarr_rows import open_rows
 
