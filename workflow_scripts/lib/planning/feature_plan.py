@@ -50,6 +50,7 @@ class Features:
         self._samplings: dict[str, dict[str, dict[str, Any]]] = {}
         self._times_lost: dict[tuple[str, str], int] = {}
         self._sizes: dict[tuple[str, str], int] = {}
+        self._rows_mb: dict[tuple[str, str], int] = {}
 
     # Which there are
 
@@ -123,12 +124,14 @@ class Features:
 
     def memory_mb(self, dataset: str, feature: str) -> int:
         """Return the memory of a job, MB: what the feature's file says for its network, and what its rows take."""
-        needed = self.runtime(dataset, feature).mem_mb
-        if not self._is_listed(dataset):
-            return needed
-        n_videos, n_shards = len(self._datasets.video_ids(dataset)), len(self._datasets.shards(dataset))
-        rows = memory_needed(self._feature(dataset, feature), self.hours(dataset), n_videos, n_shards)
-        return needed + round(rows / 1e6)
+        asked = (dataset, feature)
+        if asked not in self._rows_mb:
+            if not self._is_listed(dataset):
+                return self.runtime(*asked).mem_mb
+            n_videos, n_shards = len(self._datasets.video_ids(dataset)), len(self._datasets.shards(dataset))
+            rows = memory_needed(self._feature(*asked), self.hours(dataset), n_videos, n_shards)
+            self._rows_mb[asked] = round(rows / 1e6)
+        return self.runtime(*asked).mem_mb + self._rows_mb[asked]
 
     def _is_listed(self, dataset: str) -> bool:
         """Return whether annotations tell the videos of a dataset: not of those that are made here, nor before."""
