@@ -62,14 +62,8 @@ bench-table: setup ## the quick figures of docs/benchmarks.md, each beside the s
 	$(BIN)/python -m tests.benchmarks.table
 
 bench: setup ## all figures that need no data, the quick ones among them; takes hours
-	$(BIN)/python -m tests.benchmarks.demo_seeds
-	$(BIN)/python -m tests.benchmarks.demo_seeds --systems calce_stage1
 	$(BIN)/python -m tests.benchmarks.gpu_throughput
 	$(BIN)/python -m tests.benchmarks.calce_generation
-	$(BIN)/python -m tests.benchmarks.calce_memory
-	$(BIN)/python -m tests.benchmarks.speech_memory
-	$(BIN)/python -m tests.benchmarks.quag_demo
-	$(BIN)/python -m tests.benchmarks.uniq4cap_demo
 	$(BIN)/python -m tests.benchmarks.table all
 
 rehearsal: setup ## all systems and encoders at full size with random weights, or one: make rehearsal SYSTEM=img DATASET=charades

@@ -6,6 +6,7 @@ once; weights, gradients and AdamW's moments come from the parameters. Not in it
 a few GB while it runs), what kernels use for themselves, and the allocator's gaps.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,19 +18,25 @@ from torch.nn import functional
 
 from models.systems.calce.config import Config
 from models.systems.calce.network import CalceNetwork
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 
 GIB = 2**30
 FRAMES, TOKENS, VECTORS, TARGET = 75, 257, 2625, 24
 """Of one query: frames, tokens of a frame, vectors into the language model, tokens of the target."""
 
 
-def main() -> None:
+def accounted() -> Iterator[Figure]:
+    """Yield the memory of a training step by how attention and the backward pass are computed."""
     for attention, checkpointing in (("fused", False), ("fused", True), ("plain", False), ("plain", True)):
         network = {"attention": attention, "gradient_checkpointing": checkpointing}
         config = Config.model_validate({"network": network})
-        fixed, saved = fixed_bytes(config), saved_bytes(config)
-        name = f"{attention}{', checkpointing' if checkpointing else ''}"
-        print(f"{name}: weights and optimiser {fixed / GIB:.1f} GiB, activations {saved / GIB:.1f} GiB")
+        what = f"CALCE, a query of full size, {attention} attention{', checkpointing' if checkpointing else ''}"
+        yield Figure(f"{what}: weights and optimiser", fixed_bytes(config) / GIB, "GiB")
+        yield Figure(f"{what}: activations", saved_bytes(config) / GIB, "GiB")
+
+
+def main() -> int:
+    return tell(accounted(), benchmark_parser(__doc__).parse_args().json)
 
 
 def made_network(config: Config) -> CalceNetwork:
@@ -106,4 +113,4 @@ def efficient_kernel(attention: str) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,8 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
+
 ROOT = Path(__file__).resolve().parents[2]
 HEADLINE = "R1@0.5"
+LOST_WITHOUT = (("audio", "sound", 50), ("visual", "picture", 40))
+"""Stream, the kind of queries that needs it, and the points that these should lose without it."""
 
 Scores = Mapping[str, Mapping[str, Any]]
 Line = tuple[str, str, Sequence[float], float | None]
@@ -80,9 +84,24 @@ def format_table(lines: Sequence[Line]) -> str:
     return "\n".join(text)
 
 
+def figures(system: str, metrics: Mapping[str, Any]) -> Iterator[Figure]:
+    """Yield the headline over that of the best constant span, and what each stream that is zeroed costs its queries."""
+    lines = {label: statistics.fmean(values) for label, metric, values, _ in table_lines(metrics) if metric == HEADLINE}
+    what = f"{system} on the demo, mean of {len(per_seed(metrics))} seeds"
+    constant = metrics["baselines"]["best_constant"]["metrics"][HEADLINE]
+    yield Figure(f"{what}: {HEADLINE}", lines["all"], "%", "larger")
+    yield Figure(f"{what}: {HEADLINE} over the best constant span", lines["all"] / constant, "x", "larger", asked=2)
+    for stream, kind, asked in LOST_WITHOUT:
+        without = f"{kind}, {stream} zeroed"
+        if without in lines:
+            lost = lines[kind] - lines[without]
+            label = f"{what}: {HEADLINE} of the kind {kind} lost without {stream}"
+            yield Figure(label, lost, "points", "larger", asked)
+
+
 def seeds_parser(description: str) -> argparse.ArgumentParser:
     """Return a parser of what every measurement of the demo is told: `seeds` and `directory`."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = benchmark_parser(description)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="seeds (default: 0 1 2)")
     parser.add_argument("--directory", type=Path, help="folder to work in and keep (default: a temporary one)")
     return parser
@@ -97,7 +116,7 @@ def working_folder(directory: Path | None) -> Iterator[Path]:
         yield folder
 
 
-def main() -> None:
+def main() -> int:
     parser = seeds_parser(__doc__)
     parser.add_argument(
         "--systems", nargs="+", default=["img"], help="the system, after those it follows, e.g. calce_stage1 calce"
@@ -110,7 +129,8 @@ def main() -> None:
     subject = f"{args.systems[-1]} on the demo, {metrics['split']} split"
     print(f"{subject}, percent; seeds {args.seeds}; {seconds:.0f} s for everything")
     print(format_table(table_lines(metrics)))
+    return tell(figures(args.systems[-1], metrics), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -4,10 +4,12 @@ python -m tests.benchmarks.quag_demo [--directory FOLDER]
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.benchmarks.demo_seeds import per_seed, run_demo, seeds_parser, working_folder
+from tests.benchmarks.figures import Figure, tell
 
 SYSTEM, SPEECH, MOMENTS = "quag", "speech", "R@0.5"
 
@@ -31,19 +33,40 @@ MEASURES = (
 )
 
 
-def main() -> None:
-    args = seeds_parser(__doc__.splitlines()[0]).parse_args()
+def main() -> int:
+    args = seeds_parser(__doc__).parse_args()
     with working_folder(args.directory) as folder:
-        print("\n".join(score_lines(per_seed(run_demo(folder, [SYSTEM], args.seeds)))))
+        runs = per_seed(run_demo(folder, [SYSTEM], args.seeds))
+    print("\n".join(score_lines(runs)))
+    return tell(figures(runs), args.json)
+
+
+def figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
+    """Yield each task over its floor, and how many points spoken queries lose without speech."""
+    what = f"QUAG on the demo, mean of {len(runs)} seeds"
+    for measure in MEASURES:
+        values, floor = _values(runs, measure)
+        label = f"{what}: {measure.task}, {measure.metric} over the floor"
+        yield Figure(label, statistics.fmean(values) / floor, "x", "larger", measure.goal)
+    heard, unheard = (
+        statistics.fmean(run["groups"][SPEECH][MOMENTS] for run in kept)
+        for kept in (runs, [run["ablations"][SPEECH] for run in runs])
+    )
+    yield Figure(f"{what}: {MOMENTS} of spoken queries lost without speech", heard - unheard, "points", "larger")
+
+
+def _values(runs: Sequence[Mapping[str, Any]], measure: Measure) -> tuple[list[float], float]:
+    """Return the value of every seed, and the mean of the floors."""
+    values = [run["rule_sets"][measure.rules]["metrics"][measure.metric] for run in runs]
+    floors = [run["baselines"][measure.floor]["rule_sets"][measure.rules][measure.metric] for run in runs]
+    return values, statistics.fmean(floors)
 
 
 def score_lines(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line per task, and one of spoken queries: every seed, mean, spread, multiple of the floor and goal."""
     lines = []
     for measure in MEASURES:
-        values = [run["rule_sets"][measure.rules]["metrics"][measure.metric] for run in runs]
-        floors = [run["baselines"][measure.floor]["rule_sets"][measure.rules][measure.metric] for run in runs]
-        floor = statistics.fmean(floors)
+        values, floor = _values(runs, measure)
         lines.append(
             f"{measure.task + ', ' + measure.metric:30}{_each(values)}  floor {floor:6.1f}: "
             f"{statistics.fmean(values) / floor:5.2f} times "
@@ -62,4 +85,4 @@ def _each(values: Sequence[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

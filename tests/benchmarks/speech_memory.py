@@ -4,22 +4,25 @@ The recorded phrases of the demo, one after the other with pauses, by Whisper ti
 number of pieces. The words must be the same.
 """
 
-import argparse
 import hashlib
 import itertools
 import multiprocessing
 import os
 import resource
+import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from tests.benchmarks.figures import Figure, benchmark_parser, tell
 from workflow_scripts.lib.datasets.demo.phrases import PHRASES, VOICES, recording_path
 from workflow_scripts.lib.media.audio import read_audio
 
 RATE = 16000
+MAX_MB = 800
 
 
 class Seen(NamedTuple):
@@ -55,17 +58,31 @@ def recognise(n_pieces: int, seconds: float) -> Seen:
     return Seen(peak_mb, time.process_time() - started, hashlib.sha256(words.encode()).hexdigest()[:12])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def measured(seconds: float, pieces: Sequence[int]) -> Iterator[Figure]:
+    """Yield what recognising takes by how many pieces are recognised at a time, and whether the words are the same.
+
+    The last number is that of a job on a processor.
+    """
+    what, words = f"Whisper tiny, {seconds:g} s of speech, one thread", set()
+    for n_pieces in pieces:
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            seen = pool.apply(recognise, (n_pieces, seconds))
+        words.add(seen.words)
+        of = f"{what}, {n_pieces} pieces at a time"
+        asked = MAX_MB if n_pieces == pieces[-1] else None
+        yield Figure(f"{of}: largest memory", seen.peak_mb, "MB", asked=asked)
+        yield Figure(f"{of}: processor time", seen.cpu_s, "s")
+    yield Figure(f"{what}: different transcripts", len(words), asked=1)
+
+
+def main() -> int:
+    parser = benchmark_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=309, help="of sound (default: %(default)s)")
     parser.add_argument("--pieces", type=int, nargs="+", default=[16, 8, 4], help="at a time (default: %(default)s)")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for n_pieces in args.pieces:
-        with multiprocessing.get_context("spawn").Pool(1) as pool:
-            seen = pool.apply(recognise, (n_pieces, args.seconds))
-        print(f"{n_pieces} pieces at a time: {seen.peak_mb:.0f} MB, {seen.cpu_s:.1f} s, words {seen.words}", flush=True)
+    return tell(measured(args.seconds, args.pieces), args.json)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -77,6 +77,13 @@ BENCHMARKS = {
     "metrics_speed": Benchmark("tests.benchmarks.metrics_speed"),
     "search_speed": Benchmark("tests.benchmarks.search_speed"),
     "report_page": Benchmark("tests.benchmarks.report_page"),
+    "whole_demo": Benchmark("tests.benchmarks.whole_demo", is_quick=False),
+    "demo_seeds": Benchmark("tests.benchmarks.demo_seeds", is_quick=False),
+    "demo_seeds_calce": Benchmark("tests.benchmarks.demo_seeds --systems calce_stage1", is_quick=False),
+    "quag_demo": Benchmark("tests.benchmarks.quag_demo", is_quick=False),
+    "uniq4cap_demo": Benchmark("tests.benchmarks.uniq4cap_demo", is_quick=False),
+    "calce_memory": Benchmark("tests.benchmarks.calce_memory"),
+    "speech_memory": Benchmark("tests.benchmarks.speech_memory", is_quick=False),
 }
 """In the order of the table."""
 

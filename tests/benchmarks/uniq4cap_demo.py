@@ -4,16 +4,18 @@ python -m tests.benchmarks.uniq4cap_demo [--directory FOLDER]. The bound is what
 """
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.benchmarks.demo_seeds import per_seed, run_demo, seeds_parser, working_folder
+from tests.benchmarks.figures import Figure, tell
 from workflow_scripts.lib.datasets.demo.sentences import SOUND_NAMES
 from workflow_scripts.lib.predictions.answer_tables import read_answers
 from workflow_scripts.lib.store.tables import read_table
 
 SYSTEM = "uniq4cap"
-METRIC = "CIDEr"
+METRIC, GOAL = "CIDEr", 5
 PERFECT = 1000.0
 """CIDEr of captions that are their references, times 100."""
 
@@ -36,8 +38,8 @@ class Named(NamedTuple):
         return self.both / self.there if self.there else float("nan")
 
 
-def main() -> None:
-    args = seeds_parser(__doc__.splitlines()[0]).parse_args()
+def main() -> int:
+    args = seeds_parser(__doc__).parse_args()
     with working_folder(args.directory) as folder:
         metrics = run_demo(folder, [SYSTEM], args.seeds)
         print("\n".join(score_lines(per_seed(metrics))))
@@ -49,6 +51,18 @@ def main() -> None:
         for variant, title in (("", "with sound"), ("zero:audio", "sound set to zero")):
             counted = [sound_words(read_answers(run, "captions", variant).to_pylist(), references) for run in runs]
             print(f"\nsounds, {title}, all seeds\n" + "\n".join(sound_lines(counted)))
+    return tell(figures(per_seed(metrics)), args.json)
+
+
+def figures(runs: Sequence[Mapping[str, Any]]) -> Iterator[Figure]:
+    """Yield CIDEr over that of the most frequent caption, with and without each stream."""
+    what = f"UniQ4Cap on the demo, mean of {len(runs)} seeds: {METRIC}"
+    floor = statistics.fmean(run["baselines"]["floor"]["metrics"][METRIC] for run in runs)
+    mean = statistics.fmean(run["metrics"][METRIC] for run in runs)
+    yield Figure(f"{what} over that of the most frequent caption", mean / floor, "x", "larger", asked=GOAL)
+    for stream in runs[0]["ablations"]:
+        without = statistics.fmean(run["ablations"][stream]["metrics"][METRIC] for run in runs)
+        yield Figure(f"{what} without {stream}, over the same", without / floor, "x")
 
 
 def score_lines(runs: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -98,4 +112,4 @@ def sound_lines(counted: Iterable[Mapping[str, Named]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
