@@ -1,6 +1,7 @@
 """Several features from one pass over a video: each gets its frames, its rows, and only its own faults."""
 
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +231,22 @@ def test_all_features_come_from_one_decoding(made, monkeypatch):
     shutil.rmtree(folder / "features/second/0000.zarr")
     make_together(members, ["0000"], Stalls())
     assert len(n_opened) == 2 * len(videos)
+
+
+def test_as_many_videos_are_decoded_at_a_time_as_any_feature_asks_for(made, monkeypatch):
+    folder, videos, _, _ = made
+    members = [member(folder, name, videos, 2) for name in ("first", "second")]
+    members[1].settings["runtime"] |= {"decode_workers": 2, "batch_size": 1}
+    both, met = threading.Barrier(2, timeout=30), []
+
+    def meets(video, takers):
+        met.append(both.wait())
+        return decode_together(video, takers)
+
+    monkeypatch.setattr("workflow_scripts.lib.extraction.one_pass.decode_together", meets)
+    make_together(members, ["0000"], Stalls())
+    assert sorted(met) == [0, 1]
+    assert len(values(folder, "second")) == len(values(folder, "first")) > 0
 
 
 @pytest.mark.parametrize("fault", [UserError("no weights"), RuntimeError("out of memory")])

@@ -154,6 +154,7 @@ class _Network:
         self.name, self.pictures = member.name, member.pictures
         self.encoder: Encoder = member.pictures.load()
         self.batch_size = member.settings["runtime"]["batch_size"]
+        self.decode_workers = member.settings["runtime"]["decode_workers"]
         self._batches = Batches(self.encoder.encode, self.batch_size, stalls)
 
     def add(self, video_id: str, unit: np.ndarray | VideoEnd) -> Iterator[Computed]:
@@ -185,9 +186,11 @@ def _encode(
     if not asides.networks:
         yield from member.pictures.encode(missing, stalls)
         return
-    depth = 2 * min(own.batch_size, *(network.batch_size for network in asides.networks.values()))
-    units_of = partial(_units, own, asides)
-    with Prefetch(missing, units_of, depth, member.settings["runtime"]["decode_workers"]) as units:
+    networks = [own, *asides.networks.values()]
+    # The smallest batch is that of the largest units.
+    depth = 2 * min(network.batch_size for network in networks)
+    workers = max(network.decode_workers for network in networks)
+    with Prefetch(missing, partial(_units, own, asides), depth, workers) as units:
         for video_id, entry in stalls.during("decode", units):
             if not isinstance(entry, VideoEnd):
                 name, unit = entry
