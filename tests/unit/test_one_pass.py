@@ -145,6 +145,13 @@ def test_what_another_job_computes_or_has_computed_is_not_taken(tmp_path):
         assert not aside.takes("a")
         # It was given back: whoever needs it can have it.
         assert other.take(key)
+        aside.give_up("a")
+        with Claims(cache) as third:
+            assert not third.take(key)
+            assert aside.takes("b")
+            assert not third.take(row_key("2", RECIPE, "float32"))
+            aside.give_up("b")
+            assert third.take(row_key("2", RECIPE, "float32"))
 
 
 def test_a_value_that_does_not_fit_the_store_is_refused(tmp_path):

@@ -250,9 +250,12 @@ class _Asides:
         """Return what features want of a video; those that have its rows, or have nothing of it, are left out."""
         found = {}
         for name, network in list(self.networks.items()):
-            if self._asides[name].takes(video_id):
-                with contextlib.suppress(UserError):
+            aside = self._asides[name]
+            if aside.takes(video_id):
+                try:
                     found[name] = network.pictures.taker(video_id, network.encoder)
+                except UserError:
+                    aside.give_up(video_id)
         return found
 
     def add(self, name: str, video_id: str, unit: np.ndarray | VideoEnd) -> None:
@@ -264,6 +267,7 @@ class _Asides:
         """Forget what came of a video."""
         for name in list(self.networks):
             self.add(name, video_id, end)
+            self._asides[name].give_up(video_id)
 
     def rest(self) -> None:
         """Encode what is left."""

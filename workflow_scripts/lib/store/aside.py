@@ -37,6 +37,7 @@ class Aside:
         self._parts = self._stack.enter_context(finished_parts(self._store_path, self._cache_dir))
         self._claims = self._stack.enter_context(Claims(self._cache_dir))
         published = _published_keys(self._store_path)
+        self._taken: set[str] = set()
         self._missing = {key for key in self._keys.values() if key not in published and self._parts.get(key) is None}
         return self
 
@@ -55,10 +56,17 @@ class Aside:
             return False
         # Somebody else may have made them since.
         is_missing = self._parts.get(key) is None
+        self._taken.add(video_id)
         if not is_missing:
             self._missing.discard(key)
-            self._claims.release(key)
+            self.give_up(video_id)
         return is_missing
+
+    def give_up(self, video_id: str) -> None:
+        """Leave a video to whoever asks for it next, if it was taken."""
+        if video_id in self._taken:
+            self._taken.discard(video_id)
+            self._claims.release(self._keys[video_id])
 
     def add(self, computed: Computed) -> None:
         """Keep the rows of a video that was taken.
@@ -72,7 +80,7 @@ class Aside:
         if part.status != FAILED:
             self._parts.add(key, part._replace(made_by=(code_revision(),)))
             self._missing.discard(key)
-        self._claims.release(key)
+        self.give_up(computed.id)
 
 
 def _published_keys(store_path: Path) -> set[str]:
