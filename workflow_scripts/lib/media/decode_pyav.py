@@ -52,41 +52,54 @@ def pyav_frames_together(requests: Sequence[FrameRequest]) -> Iterator[tuple[int
     with open_video(first.path) as container:
         stream = container.streams[first.stream_index]
         stream.codec_context.thread_count = 1
-        left = {number: _Wanted(request, stream.time_base) for number, request in enumerate(requests)}
+        left = [_Wanted(number, request, stream.time_base) for number, request in enumerate(requests)]
         for n_before, frame in enumerate(_decoded(container, stream)):
             tick = n_before
             if first.clock.is_timed:
                 tick = frame.dts if frame.pts is None else frame.pts
-            for number, wanted in [*left.items()]:
-                if wanted.takes(tick):
-                    yield number, wanted.picture(frame)
-                if wanted.is_done:
-                    del left[number]
-            # Ended with the last one, so that no more are decoded.
-            if not left:
-                return
+            for wanted in left:
+                # Most frames are nobody's: told without a call.
+                if tick > wanted.after and wanted.takes(tick):
+                    yield wanted.number, wanted.picture(frame)
+            if any(wanted.is_done for wanted in left):
+                left = [wanted for wanted in left if not wanted.is_done]
+                # Ended with the last one, so that no more are decoded.
+                if not left:
+                    return
 
 
 class _Wanted:
-    """The frames that a request wants, told from the others as they come."""
+    """The frames that a request wants, told from the others as they come.
 
-    def __init__(self, request: FrameRequest, time_base: Fraction) -> None:
-        self._after, self._until = request.clock.in_ticks(time_base)
-        self._next, self._filters = 0, request.filters
+    Attributes
+    ----------
+    number : of the request
+    after : the next one that is wanted is later than this
+    """
+
+    def __init__(self, number: int, request: FrameRequest, time_base: Fraction) -> None:
+        self.number, self._filters = number, request.filters
+        after, until = request.clock.in_ticks(time_base)
+        self._borders = zip(after[1:], until[1:], strict=True)
+        self.after, self._until = after[0], until[0]
+        self.is_done = False
         self._picture: _Picture | None = None
-
-    @property
-    def is_done(self) -> bool:
-        return self._next == len(self._until)
 
     def takes(self, tick: int) -> bool:
         """Return whether the frame of this time, or number, is wanted."""
-        while self._next < len(self._until) and tick > self._until[self._next]:
-            self._next += 1
-        if self.is_done or tick <= self._after[self._next]:
+        while tick > self._until and not self.is_done:
+            self._go_on()
+        if self.is_done or tick <= self.after:
             return False
-        self._next += 1
+        self._go_on()
         return True
+
+    def _go_on(self) -> None:
+        borders = next(self._borders, None)
+        if borders is None:
+            self.is_done = True
+        else:
+            self.after, self._until = borders
 
     def picture(self, frame: av.VideoFrame) -> np.ndarray:
         """Return a frame as it was asked for."""
