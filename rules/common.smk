@@ -147,6 +147,6 @@ def check_preflight():
     blocking, lines = PLAN.preflight.message(map(str, asked), workflow.local_exec)
     if blocking and not workflow.dryrun and PLAN.preflight.refuses():
         raise UserError(refusal(blocking, lines))
-    lines += PLAN.passes.form(map(str, asked))
+    lines += PLAN.passes.form(map(str, asked), is_dry=workflow.dryrun)
     for line in [*blocking, *lines]:
         print(f"preflight: {line}", file=sys.stderr)

@@ -157,6 +157,36 @@ def test_a_feature_with_other_settings_leaves_for_good_and_the_others_stay(folde
     assert (formed.members, formed.left) == (["blip2_frames_tiny"], ("rgb_histogram",))
 
 
+def test_a_dry_run_leaves_the_record_as_it_is(folder):
+    record = folder / "results/clips/passes.json"
+    targets = [INDEX.format(name) for name in ("rgb_histogram", "blip2_frames_tiny")]
+
+    def dry_run(**features):
+        clips = {"videos": "videos", "annotations": {"files": {"test": "queries.jsonl"}}, "n_shards": 2}
+        found = Plan({"datasets": {"clips": clips | {"features": features}}}, CONFIG)
+        found.passes.form(targets, is_dry=True)
+        return found
+
+    assert waits_for(dry_run(), "rgb_histogram") == MARKERS
+    assert not record.exists()
+    plan("rgb_histogram", "blip2_frames_tiny")
+    finish(folder)
+    before = record.read_text()
+    changed = dry_run(rgb_histogram={"params": {"bins": 8}})
+    assert waits_for(changed, "rgb_histogram") == by_markers("rgb_histogram")
+    assert record.read_text() == before
+    assert waits_for(plan(), "rgb_histogram") == MARKERS
+
+
+def test_a_call_for_another_dataset_changes_no_pass(folder):
+    plan("rgb_histogram", "blip2_frames_tiny")
+    finish(folder)
+    record = (folder / "results/clips/passes.json").read_text()
+    other = Plan({"features": {"rgb_histogram": {"params": {"bins": 8}}}}, CONFIG)
+    assert other.passes.form(["results/demo/features/rgb_histogram/index.parquet"]) == []
+    assert (folder / "results/clips/passes.json").read_text() == record
+
+
 @pytest.mark.parametrize("has_index", [True, False])
 def test_a_feature_whose_shards_are_gone_leaves_and_the_others_stay(folder, has_index):
     plan("rgb_histogram", "blip2_frames_tiny")

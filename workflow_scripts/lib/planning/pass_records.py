@@ -15,16 +15,14 @@ class PassRecords:
     ----------
     decide : asked once per dataset, with the passes that it has; returns those that it has from now on, or None as long
         as that cannot be told. None: they are as the record says
+    writes : whether a change is recorded: not by a call that only shows what it would do, perhaps with other settings
     """
 
     def __init__(self, files: PlannedFiles) -> None:
         self._files = files
         self._passes: dict[str, list[Pass]] = {}
         self.decide: Callable[[str, list[Pass]], list[Pass] | None] | None = None
-
-    def datasets(self) -> list[str]:
-        """Return the datasets that have a record."""
-        return [path.parent.name for path in RESULTS.glob(f"*/{RECORD}")]
+        self.writes = True
 
     def of_dataset(self, dataset: str) -> list[Pass]:
         """Return the passes of a dataset; a change is recorded."""
@@ -34,7 +32,7 @@ class PassRecords:
             if decided is None:
                 return recorded
             self._passes[dataset] = decided
-            if decided != recorded:
+            if decided != recorded and self.writes:
                 self._files.bring_up_to_date(RESULTS / dataset / RECORD, json_text(passes_content(decided)))
         return self._passes[dataset]
 

@@ -30,10 +30,14 @@ class Passes:
 
     # Before the job graph is built
 
-    def form(self, targets: Iterable[str]) -> list[str]:
+    def form(self, targets: Iterable[str], is_dry: bool = False) -> list[str]:
         """Let passes be formed that are of use for targets, and features leave those that are not theirs any more.
 
         A dataset whose annotations are fetched first is looked at when they are there.
+
+        Parameters
+        ----------
+        is_dry : whether nothing will be made
 
         Returns
         -------
@@ -46,11 +50,12 @@ class Passes:
         wanted: dict[str, list[str]] = {}
         for dataset, feature in reading.computed:
             wanted.setdefault(dataset, []).append(feature)
+        self._records.writes = not is_dry
         self._records.decide = lambda dataset, recorded: self._decided(dataset, recorded, wanted.get(dataset, []))
-        known = {*wanted, *self._records.datasets()} & set(self._configuration.known("datasets"))
+        # Of these alone: what another call says of another dataset is not known here.
         return [
             f"one pass over the videos of {dataset}: each is decoded once for {_names(each)}"
-            for dataset in sorted(known)
+            for dataset in sorted(reading.annotations)
             for each in self._records.of_dataset(dataset)
             if set(each.members) & set(wanted.get(dataset, ()))
         ]
