@@ -101,6 +101,8 @@ def test_one_feature_alone_shares_nothing(folder):
         # Sounds and texts are not decoded, rows of others neither.
         ("always", ("rgb_histogram", "sound_level", "minilm"), ()),
         ("always", ("rgb_histogram", "clip_b32_qvh_published"), ()),
+        # Components that are fitted on rows come after these.
+        ("always", ("c3d_fc6_tacos", "c3d_fc6_tacos_pca500", "vgg16"), ("c3d_fc6_tacos", "vgg16")),
         # Each network where its feature wants it.
         ("auto", ("clip_b32", "vgg16", "rgb_histogram", "blip2_frames_tiny"), None),
     ],

@@ -256,6 +256,9 @@ class Features:
         if self._makes_transcripts(feature):
             target = f"results/<dataset>/transcripts/{feature}/index.parquet"
             raise UserError(f"{feature} makes transcripts, not rows; ask for {target}")
+        # Snakemake looks into the folder of an index that a job needs before it asks for the jobs behind the index, and
+        # never again: what those read must be there by then.
+        self.settings(dataset, feature)
         return self._markers(dataset, feature) or self._shards(dataset, feature)
 
     def _markers(self, dataset: str, feature: str) -> list[str]:
@@ -294,6 +297,7 @@ class Features:
 
     def transcript_shards(self, dataset: str, feature: str) -> list[str]:
         """Return the tables of the shards of a speech feature."""
+        self.settings(dataset, feature)
         return self._shards(dataset, feature)
 
     def times_lost(self, dataset: str, feature: str) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from workflow_scripts.lib.configuration.compose import Configuration
+from workflow_scripts.lib.configuration.recipe import published_weights
 from workflow_scripts.lib.configuration.schema import FeatureBase, VisualFeature
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.dataset_plan import Datasets
@@ -108,6 +109,10 @@ class Passes:
             and not feature.images
             and bool(feature.runtime.gpu) == on_gpu
             and feature.runtime.decoder in ("auto", "pyav")
+            # Weights that are fitted on rows come after these.
+            and not any(
+                self._configuration.weight(each).fitted_on for each in published_weights(self._configuration, feature)
+            )
             and not (RESULTS / dataset / "features" / name / "index.parquet").is_file()
             and (self._configuration.root.one_pass == "always" or self._waits_for_decoder(dataset, feature, on_gpu))
         )
