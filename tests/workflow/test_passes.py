@@ -90,6 +90,18 @@ def test_features_of_one_pass(tmp_path):
     assert workflow.plan(*BOTH).is_nothing_to_do
 
 
+@pytest.mark.parametrize("one_pass", ["never", "always"])
+def test_a_comparison_is_planned_from_nothing(tmp_path, one_pass):
+    """Its inputs are two indices, in whose folders the jobs behind them look for settings."""
+    workflow = two_features(tmp_path, one_pass=one_pass)
+    planned = workflow.plan(f"clips/compare/{LIGHT_FEATURE}__{SECOND_FEATURE}.html")
+    assert planned.status == 0, planned.output
+    assert planned.rules["compare_features"] == 1
+    assert (planned.rules["extract_pass"], planned.rules["extract_visual"]) == (
+        (2, 0) if one_pass == "always" else (0, 4)
+    )
+
+
 def test_a_network_that_cannot_be_loaded_does_not_keep_the_other_feature(tmp_path):
     workflow = two_features(tmp_path, one_pass="always")
     described, encoders = workflow.code / f"config/features/{SECOND_FEATURE}.yaml", workflow.code / "models/encoders"
