@@ -2,13 +2,13 @@
 
 import argparse
 import json
-import os
 import time
 from functools import partial
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
 from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.training.threads import share_threads
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     config, n_workers = settings["config"], settings["runtime"]["num_workers"]
     n_processes = settings["runtime"]["processes"]
-    os.environ["OMP_NUM_THREADS"] = str(max(1, args.threads // n_processes))
+    share_threads(args.threads, n_processes)
 
     from workflow_scripts.lib.configuration.schema import BASELINE
     from workflow_scripts.lib.extraction.networks import read_weights, resolve_device

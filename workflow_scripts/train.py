@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from workflow_scripts.lib.errors import UserError, run_entry_point
 from workflow_scripts.lib.store.atomic import atomic_path
 from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.training.threads import share_threads
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ def main() -> None:
     args = parser.parse_args()
     settings = json.loads(args.settings.read_text(encoding="utf-8"))
     n_processes = settings["runtime"]["processes"]
-    os.environ["OMP_NUM_THREADS"] = str(max(1, args.threads // n_processes))
+    share_threads(args.threads, n_processes)
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
