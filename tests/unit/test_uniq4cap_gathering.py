@@ -1,14 +1,14 @@
 """The three losses of two processes are those of one that has both batches."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-from torch import multiprocessing
 
 from models.systems.uniq4cap import losses
 from models.systems.uniq4cap.losses import Negatives
+from tests.unit.made_processes import by_processes
 from tests.unit.made_uniq4cap import made_batch, made_config, made_network
 
 N = 4
@@ -34,23 +34,21 @@ def part_of(batch, start, stop):
     return {name: own[start:stop] if torch.is_tensor(own) else own for name, own in batch.items()}
 
 
-def work(rank, folder, gather, sizes):
-    """Write the terms and the gradients of one of two processes."""
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+def work(share, gather, sizes):
+    """Return the terms and the gradients of one of two processes."""
     network, batch = made(sum(sizes))
-    start = sum(sizes[:rank])
-    own = slice(start, start + sizes[rank])
+    start = sum(sizes[: share.process])
+    own = slice(start, start + sizes[share.process])
     drawn = Negatives(MEDIA[own], TEXTS[own])
     terms = losses.loss_terms(network, part_of(batch, own.start, own.stop), config_of(gather), drawn)
     terms["total"].backward()
-    gradients = {name: p.grad for name, p in network.named_parameters() if p.grad is not None}
-    torch.save(({name: term.item() for name, term in terms.items()}, gradients), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    gradients = {name: p.grad.numpy() for name, p in network.named_parameters() if p.grad is not None}
+    return {name: term.item() for name, term in terms.items()}, gradients
 
 
 def by_two(folder: Path, gather, sizes=(2, 2)):
-    multiprocessing.spawn(work, (str(folder), gather, sizes), nprocs=2)
-    return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
+    found = by_processes(2, partial(work, gather=gather, sizes=sizes), folder)
+    return [(terms, {name: torch.from_numpy(value) for name, value in own.items()}) for terms, own in found]
 
 
 def by_one():
