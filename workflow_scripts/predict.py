@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from workflow_scripts.lib.errors import run_entry_point
+from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
 from workflow_scripts.lib.store.atomic import write_json
+from workflow_scripts.lib.training.processes import is_launched, join, launch
 from workflow_scripts.lib.training.threads import share_threads
 
 
@@ -25,23 +27,21 @@ def main() -> None:
     config, n_workers = settings["config"], settings["runtime"]["num_workers"]
     n_processes = settings["runtime"]["processes"]
     share_threads(args.threads, n_processes)
+    device = resolve_device(settings["device"], n_processes)
+    if n_processes > 1 and not is_launched():
+        launch("workflow_scripts.predict", n_processes, args.nodes, args.threads)
 
     from workflow_scripts.lib.configuration.schema import BASELINE
-    from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
     from workflow_scripts.lib.predictions.answer_tables import write_answers, write_query_scores
     from workflow_scripts.lib.store.digest import digest_json, file_sha256
     from workflow_scripts.lib.training.answer_journal import AnswerJournal
     from workflow_scripts.lib.training.checkpoint import check_recipes, read_checkpoint, rebuild
     from workflow_scripts.lib.training.prediction import join_answers, summarise_run
     from workflow_scripts.lib.training.prior import PriorResults
-    from workflow_scripts.lib.training.processes import is_launched, join, launch
     from workflow_scripts.lib.training.reader import Reader
     from workflow_scripts.lib.training.sharing import Share
     from workflow_scripts.lib.training.variants import answer_floor, answer_variants
 
-    device = resolve_device(settings["device"], n_processes)
-    if n_processes > 1 and not is_launched():
-        launch("workflow_scripts.predict", n_processes, args.nodes, args.threads)
     processes = join(device)
     share, trained = Share(processes.process_index, processes.num_processes), read_checkpoint(args.checkpoint)
     check_recipes(settings, trained.notes["recipes"], args.checkpoint)

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from workflow_scripts.lib.errors import UserError, run_entry_point
+from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
 from workflow_scripts.lib.store.atomic import atomic_path
 from workflow_scripts.lib.store.digest import digest_json
+from workflow_scripts.lib.training.processes import is_launched, join, launch, require_gpu_for
 from workflow_scripts.lib.training.threads import share_threads
 
 log = logging.getLogger(__name__)
@@ -30,17 +32,16 @@ def main() -> None:
     if settings["train_key"] != args.key:
         raise UserError(f"{args.settings}: changed since this job was planned; start the workflow again")
 
-    from workflow_scripts.lib.extraction.networks import read_weights, resolve_device
-    from workflow_scripts.lib.training.checkpoint import learns_by_steps
-    from workflow_scripts.lib.training.data import read_training_data
-    from workflow_scripts.lib.training.prior import PriorResults
-    from workflow_scripts.lib.training.processes import is_launched, join, launch, require_gpu_for
-    from workflow_scripts.lib.training.state import StateFolder
-
     settings["device"] = resolve_device(settings["device"], n_processes)
     require_gpu_for(settings["config"]["precision"], settings["device"])
     if n_processes > 1 and not is_launched():
         launch("workflow_scripts.train", n_processes, args.nodes, args.threads)
+
+    from workflow_scripts.lib.training.checkpoint import learns_by_steps
+    from workflow_scripts.lib.training.data import read_training_data
+    from workflow_scripts.lib.training.prior import PriorResults
+    from workflow_scripts.lib.training.state import StateFolder
+
     processes = join(settings["device"])
     prior = PriorResults(settings, args.seed)
     data = read_training_data(args.settings, settings, prior)

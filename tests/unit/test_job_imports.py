@@ -56,6 +56,13 @@ def test_what_only_reads_stores_imports_nothing_that_writes_them(entry_point):
     assert not {name.partition(".")[0] for name in names} & {*LONG_IMPORTS, "zarr"}
 
 
+@pytest.mark.parametrize("entry_point", ["train", "predict"])
+def test_what_only_starts_the_processes_of_a_job_imports_no_torch(entry_point):
+    files, names = reached(entry_point)
+    assert ROOT / "workflow_scripts/lib/training/processes.py" in files
+    assert not {name.partition(".")[0] for name in names} & {*LONG_IMPORTS, "accelerate"}
+
+
 def test_the_walk_finds_what_is_imported_in_turn():
     files, _ = reached("list_downloads")
     assert ROOT / "workflow_scripts/lib/errors.py" in files

@@ -10,8 +10,7 @@ import pytest
 
 from workflow_scripts import train
 from workflow_scripts.lib.errors import UserError
-from workflow_scripts.lib.extraction import networks
-from workflow_scripts.lib.training import checkpoint, data, loop, prior, processes, state
+from workflow_scripts.lib.training import checkpoint, data, loop, prior, state
 
 
 class Weights(dict):
@@ -28,7 +27,7 @@ def call(tmp_path, monkeypatch):
     monkeypatch.setattr(
         prior, "PriorResults", lambda *_: SimpleNamespace(answers=None, checkpoint_digest=[], weights=lambda: None)
     )
-    monkeypatch.setattr(processes, "join", lambda device: process)
+    monkeypatch.setattr(train, "join", lambda device: process)
     monkeypatch.setattr(state, "StateFolder", lambda *_: SimpleNamespace(is_finished=False))
 
     def run(precision: str = "no") -> None:
@@ -58,7 +57,7 @@ def test_published_weights_are_let_go_before_the_training_runs(call, monkeypatch
         def run(self):
             ran.append(watched[0]() is None)
 
-    monkeypatch.setattr(networks, "read_weights", read)
+    monkeypatch.setattr(train, "read_weights", read)
     monkeypatch.setattr(loop, "Training", Training)
     call()
     assert ran == [True]

@@ -1,15 +1,19 @@
-"""The processes of a training or prediction: started by torchrun, on one node or on each of those of a SLURM job."""
+"""The processes of a training or prediction: started by torchrun, on one node or on each of those of a SLURM job.
+
+Torch is loaded by those that compute, not by the one that starts them.
+"""
 
 import logging
 import os
 import socket
 import sys
 from datetime import timedelta
-
-import torch
-from accelerate import PartialState
+from typing import TYPE_CHECKING
 
 from workflow_scripts.lib.errors import UserError
+
+if TYPE_CHECKING:
+    from accelerate import PartialState
 
 _LONGEST_WAIT = timedelta(hours=12)
 """While one process scores answers the others wait; one that dies is noticed by torchrun, whatever this limit is."""
@@ -61,7 +65,7 @@ def _meeting_point(n_nodes: int) -> list[str]:
     return ["--nnodes", str(n_nodes), "--rdzv-backend", "c10d", "--rdzv-id", job, "--rdzv-endpoint", endpoint]
 
 
-def join(device: str) -> PartialState:
+def join(device: str) -> "PartialState":
     """Return this process's place among those of the job, which may be one; only the first logs its progress.
 
     Parameters
@@ -73,6 +77,9 @@ def join(device: str) -> PartialState:
     UserError
         this node has fewer GPUs than processes
     """
+    import torch
+    from accelerate import PartialState
+
     n_local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if device == "cuda" and n_local > torch.cuda.device_count():
         raise UserError(
