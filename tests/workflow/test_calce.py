@@ -18,7 +18,7 @@ FIRST_STAGE = {"settings": {"train": {"epochs": 2, "contrast": {"epochs": 1}, "h
 
 def config(second_stage) -> dict:
     systems = {"calce_stage1": FIRST_STAGE, "calce": second_stage}
-    return {"datasets": {"demo": {"generate": {"train": 4, "val": 2, "test": 2}, "n_shards": 1, "systems": systems}}}
+    return {"datasets": {"demo": {"generate": {"train": 2, "val": 1, "test": 1}, "n_shards": 1, "systems": systems}}}
 
 
 def test_the_second_stage_follows_the_first_and_changes_without_it(tmp_path):
