@@ -9,6 +9,6 @@ def share_threads(n_threads: int, n_processes: int) -> None:
     Notes
     -----
     Where MKL has a number of threads of its own, PyTorch takes that one, and Snakemake sets both to those of the job:
-    processes with all threads each wait for one another, and take ten times as long.
+    processes with all threads each wait for one another, ten times as long as they compute on a busy machine.
     """
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(max(1, n_threads // n_processes))
