@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from models.systems.interface import System
-from tests.unit.made_training import N_EPOCHS, STEPS_PER_EPOCH
+from tests.unit.made_processes import by_processes
+from tests.unit.made_training import N_EPOCHS, STEPS_PER_EPOCH, made_settings, made_training
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.training.checkpoint import read_checkpoint
 from workflow_scripts.lib.training.loop import STOPPED_EXIT_STATUS
 from workflow_scripts.lib.training.processes import launch
 from workflow_scripts.lib.training.samples import EpochBatches, SharedBatches
+from workflow_scripts.lib.training.sharing import Share
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCUMULATION = 2
@@ -42,9 +44,15 @@ def trained(out: Path, n_processes: int, *options: str) -> Path:
     return out
 
 
+def accumulating(n_batches: int) -> dict:
+    return made_settings(config__settings__train__accumulation=n_batches)
+
+
 @pytest.fixture(scope="module")
 def by_one(tmp_path_factory) -> Path:
-    return trained(tmp_path_factory.mktemp("one"), 1)
+    out = tmp_path_factory.mktemp("one")
+    by_processes(1, lambda _: made_training(out, accumulating(ACCUMULATION)).run(), out / "returned")
+    return out
 
 
 def history(out: Path) -> list[dict]:
@@ -86,9 +94,14 @@ def test_two_processes_that_are_told_to_stop_go_on_where_they_were(tmp_path, by_
 
 
 def test_a_step_that_cannot_be_shared_equally_is_refused_with_the_remedy(tmp_path):
-    refused = train(tmp_path, 2, "--accumulation", "3")
-    assert refused.returncode != 0
-    assert "3 batch(es) per step cannot be shared equally by runtime.processes: 2" in refused.stderr
+    def refusal(_: Share) -> str:
+        with pytest.raises(UserError) as refused:
+            made_training(tmp_path, accumulating(3))
+        return str(refused.value)
+
+    said = by_processes(2, refusal, tmp_path / "returned")
+    assert len(said) == 2
+    assert all("3 batch(es) per step cannot be shared equally by runtime.processes: 2" in each for each in said)
 
 
 @pytest.mark.slow
