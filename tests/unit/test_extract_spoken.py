@@ -1,5 +1,6 @@
 """The job that encodes spoken queries: their rows, a broken and a missing file, and what a second run keeps."""
 
+import logging
 import wave
 from pathlib import Path
 
@@ -7,14 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.unit.forked import run_forked
+from tests.unit.made_benchmarks import run_entry_point
 from tests.unit.made_settings import feature_options
 from tests.unit.test_encoders import TINY_WAV2VEC2
+from workflow_scripts import extract_spoken
 from workflow_scripts.lib.datasets.schema import QUERIES
 from workflow_scripts.lib.store.shard_store import read_whole_shard
 from workflow_scripts.lib.store.tables import write_table
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_sound(path: Path, seed: int) -> None:
@@ -25,7 +25,7 @@ def write_sound(path: Path, seed: int) -> None:
 
 
 @pytest.fixture
-def job(tmp_path):
+def job(tmp_path, monkeypatch, caplog):
     sounds = tmp_path / "sounds"
     sounds.mkdir()
     write_sound(sounds / "a.wav", 0)
@@ -45,9 +45,10 @@ def job(tmp_path):
 
     def run() -> str:
         given = ("--rows-of", tmp_path / "queries.parquet", "--n-shards", "1", "--store", tmp_path / "0000.zarr")
-        done = run_forked("extract_spoken", *known, "--shard", "0000", *given)
-        assert done.returncode == 0, done.stderr
-        return done.stderr
+        caplog.clear()
+        with caplog.at_level(logging.INFO):
+            run_entry_point(monkeypatch, extract_spoken, *known, "--shard", "0000", *given)
+        return caplog.text
 
     return run
 
