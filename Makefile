@@ -40,7 +40,7 @@ search: setup ## moments in your videos: make search FOLDER="/data/My holidays" 
 	@$(BIN)/python -m workflow_scripts.search --system $(or $(SYSTEM),zero_shot) -- "$$FOLDER" "$$QUERY"
 
 test: setup ## all tests but the slow ones
-	$(BIN)/python -m pytest -n 2 -m "not slow" tests/unit tests/parity tests/workflow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" tests/unit tests/parity tests/workflow
 
 test-slow: setup ## the long trials, with those on SLURM
 	$(BIN)/python -m pytest -m slow tests/unit tests/workflow tests/slurm
