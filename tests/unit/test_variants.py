@@ -43,7 +43,7 @@ def system(folder, dataset, name, **given):
 def test_a_variant_is_its_base_on_the_dataset_and_what_it_changes(folder):
     write(folder, "systems/img_short", extends="img", title="short", settings={"train": {"epochs": 3}})
     base, variant = (system(folder, "demo", name) for name in ("img", "img_short"))
-    assert (base.settings["train"]["epochs"], variant.settings["train"]["epochs"]) == (14, 3)
+    assert (base.settings["train"]["epochs"], variant.settings["train"]["epochs"]) == (12, 3)
     assert variant.streams == base.streams
     assert variant.settings["network"] == base.settings["network"]
 
