@@ -10,7 +10,7 @@ from workflow_scripts.lib.extraction.settings_file import read_feature_settings
 from workflow_scripts.lib.extraction.stalls import Stalls
 from workflow_scripts.lib.media.frame_request import Video
 from workflow_scripts.lib.store.batches import shards_in
-from workflow_scripts.lib.store.pass_file import read_passes, write_marker
+from workflow_scripts.lib.store.pass_file import read_passes, write_pass_marker
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     members = members_of(settings, media)
     stalls = Stalls()
     make_together(members, shards, stalls)
-    write_marker(args.out, [member.root for member in members])
+    write_pass_marker(args.out, [member.root for member in members])
     stalls.tell(args.out.stem)
 
 

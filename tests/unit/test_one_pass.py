@@ -226,9 +226,13 @@ def test_all_features_come_from_one_decoding(made, monkeypatch):
     n_opened, opened = [], decode_pyav.open_video
     monkeypatch.setattr(decode_pyav, "open_video", lambda path: n_opened.append(path) or opened(path))
     members = [member(folder, name, videos, rate) for name, rate in (("first", 2), ("second", 5), ("third", 2))]
-    stalls = Stalls()
-    make_together(members, ["0000"], stalls)
+    looked_up = []
+    entered = Aside.__enter__
+    monkeypatch.setattr(Aside, "__enter__", lambda aside: looked_up.append(1) or entered(aside))
+    make_together(members, ["0000"], Stalls())
     assert len(n_opened) == len(videos)
+    # Only while the first has its turn: later ones lack nothing, and finished rows are not read for each of them.
+    assert len(looked_up) == len(members) - 1
     np.testing.assert_array_equal(values(folder, "third"), 100 * values(folder, "first"))
     assert len(values(folder, "second")) > 2 * len(values(folder, "first"))
     assert not list((folder / "features").glob("*/*.journal"))

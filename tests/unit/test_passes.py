@@ -9,7 +9,7 @@ from tests.markdown_pages import ROOT
 from workflow_scripts.lib.errors import UserError
 from workflow_scripts.lib.planning.plan import Plan
 from workflow_scripts.lib.store.batches import stores_named
-from workflow_scripts.lib.store.pass_file import Pass, read_passes, write_marker
+from workflow_scripts.lib.store.pass_file import Pass, read_passes, write_pass_marker
 from workflow_scripts.lib.store.shard_job import Computed, Wanted, update_shard
 
 CONFIG = ROOT / "config"
@@ -53,7 +53,7 @@ def finish(
             update_shard(
                 root / f"{shard}.zarr", [], {"encoder": "made"}, "float32", 4, lambda _: iter(()), cache_dir=None
             )
-        write_marker(folder / f"results/clips/passes/{name}/{shard}-{shard}.json", roots)
+        write_pass_marker(folder / f"results/clips/passes/{name}/{shard}-{shard}.json", roots)
     for root in roots:
         (root / "index.parquet").touch()
 
@@ -273,15 +273,25 @@ def test_a_marker_leads_to_the_stores_of_each_feature(tmp_path):
         for shard in ("0000", "0001"):
             update_shard(root / f"{shard}.zarr", [Wanted("v", "1")], {"encoder": "x"}, "float32", None, compute, None)
     marker = tmp_path / "passes/a+b/0000-0001.json"
-    write_marker(marker, roots)
+    write_pass_marker(marker, roots)
     assert stores_named(marker, roots[1]) == [roots[1] / "0000.zarr", roots[1] / "0001.zarr"]
     before = marker.read_bytes()
-    write_marker(marker, roots)
+    write_pass_marker(marker, roots)
     assert marker.read_bytes() == before
     shutil.rmtree(roots[0] / "0001.zarr")
     update_shard(roots[0] / "0001.zarr", [Wanted("w", "2")], {"encoder": "x"}, "float32", None, compute, None)
-    write_marker(marker, roots)
+    write_pass_marker(marker, roots)
     assert marker.read_bytes() != before
+
+
+def test_shards_of_a_pass_whose_record_was_deleted_are_looked_through(folder):
+    """Snakemake would take them for up to date, whatever the settings are now."""
+    plan("rgb_histogram", "blip2_frames_tiny")
+    finish(folder)
+    (folder / "results/clips/passes.json").unlink()
+    changed = plan("rgb_histogram", features={"rgb_histogram": {"params": {"bins": 8}}})
+    assert waits_for(changed, "rgb_histogram") == by_markers("rgb_histogram")
+    assert waits_for(changed, "c3d_tiny") == alone("c3d_tiny")
 
 
 def test_a_record_that_is_damaged_is_refused_by_name(folder):

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.unit.made_clips import make_clip
 from tests.workflow.run_snakemake import Workflow
+from workflow_scripts.lib.store.feature_store import FeatureStore
 
 MANIFEST = "clips/media/manifest.parquet"
 QUERIES = "clips/annotations/queries.parquet"
@@ -78,3 +79,9 @@ def light_settings(
         "features": {LIGHT_FEATURE: feature or {}},
     }
     return {"datasets": dict.fromkeys(datasets, own), **root}
+
+
+def rows_of(workflow: Workflow, index: str = LIGHT_INDEX) -> dict[str, tuple]:
+    """Return key, values and times of every video of a feature."""
+    store = FeatureStore((workflow.results / index).parent)
+    return {video: (store.key_of(video), store[video].values.tolist(), store[video].times.tolist()) for video in store}

@@ -13,11 +13,10 @@ from tests.workflow.own_videos import (
     light_settings,
     own_videos,
     query,
+    rows_of,
     write_queries,
 )
-from tests.workflow.run_snakemake import Workflow
 from workflow_scripts.lib.store.batches import shards_in
-from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shards import shard_of
 from workflow_scripts.lib.store.verification import verify_feature
 
@@ -30,11 +29,6 @@ BATCHES = ["0000-0001.json", "0002-0003.json", "0004-0004.json"]
 
 def in_batches(size: int | None) -> dict:
     return light_settings(feature={"runtime": {"shards_per_job": size}}, n_shards=N_SHARDS)
-
-
-def rows_of(workflow: Workflow, index: str = LIGHT_INDEX) -> dict:
-    store = FeatureStore((workflow.results / index).parent)
-    return {video: (store.key_of(video), store[video].values.tolist(), store[video].times.tolist()) for video in store}
 
 
 def batches_made(run) -> list[str]:

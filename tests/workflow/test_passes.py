@@ -11,10 +11,10 @@ from tests.workflow.own_videos import (
     light_settings,
     own_videos,
     query,
+    rows_of,
     write_queries,
 )
 from tests.workflow.run_snakemake import Workflow
-from workflow_scripts.lib.store.feature_store import FeatureStore
 from workflow_scripts.lib.store.shards import shard_of
 from workflow_scripts.lib.store.verification import verify_feature
 
@@ -32,11 +32,6 @@ def two_features(folder, **root) -> Workflow:
     described = (features / f"{LIGHT_FEATURE}.yaml").read_text()
     (features / f"{SECOND_FEATURE}.yaml").write_text(described.replace("rate: 2", "rate: 5"))
     return workflow.with_config(light_settings(**root))
-
-
-def rows_of(workflow: Workflow, index: str) -> dict:
-    store = FeatureStore((workflow.results / index).parent)
-    return {video: (store.key_of(video), store[video].values.tolist(), store[video].times.tolist()) for video in store}
 
 
 def test_features_of_one_pass(tmp_path):

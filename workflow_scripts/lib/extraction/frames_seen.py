@@ -25,6 +25,10 @@ class Pictures:
     settings : content of the feature's settings file
     plan : rows of the sampling plan, by video
     media : rows of the media table, by video; empty where the pictures lie in folders of images
+
+    Attributes
+    ----------
+    load : gives the network, which is loaded once
     """
 
     def __init__(

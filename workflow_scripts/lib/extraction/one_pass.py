@@ -7,7 +7,7 @@ aside (`store.aside`); the turn of those then finds them finished.
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -134,14 +134,12 @@ def make_together(members: Sequence[Member], shards: Sequence[str], stalls: Stal
     for n_done, shard in enumerate(shards, 1):
         for number, member in enumerate(members):
             log.info("%s: shard %s", member.name, shard)
-            with contextlib.ExitStack() as stack:
-                others = [(other, stack.enter_context(other.aside(shard))) for other in members[number + 1 :]]
-                compute = partial(_encode, member, others, stalls=stalls)
-                try:
-                    update_if_needed(member.settings, member.store(shard), member.wanted[shard], compute, stalls)
-                except UserError as error:
-                    failures.append(f"{member.name}: {error}")
-                    log.error("%s", failures[-1])
+            compute = partial(_encode, member, members[number + 1 :], shard, stalls=stalls)
+            try:
+                update_if_needed(member.settings, member.store(shard), member.wanted[shard], compute, stalls)
+            except UserError as error:
+                failures.append(f"{member.name}: {error}")
+                log.error("%s", failures[-1])
         log.info("%d of %d shards", n_done, len(shards))
     if failures:
         raise UserError("; ".join(dict.fromkeys(failures)))
@@ -172,7 +170,7 @@ class _Network:
 
 
 def _encode(
-    member: Member, others: Sequence[tuple[Member, Aside]], missing: Iterable[str], stalls: Stalls
+    member: Member, others: Sequence[Member], shard: str, missing: Iterable[str], stalls: Stalls
 ) -> Iterator[Computed]:
     """Yield the rows of videos, and put aside those of other features for the same videos.
 
@@ -181,11 +179,21 @@ def _encode(
     What goes wrong with a video while it is decoded for several is forgotten, and the video decoded again for each
     feature alone: so each gets the rows, or the reason for having none, that it gets in a job of its own.
     """
-    own, again = _Network(member, stalls), []
-    asides = _Asides(others, stalls)
-    if not asides.networks:
-        yield from member.pictures.encode(missing, stalls)
-        return
+    own, alone = _Network(member, stalls), missing
+    # What the others have is looked up only here, where something is missing: it reads their finished rows.
+    with contextlib.ExitStack() as stack:
+        asides = _Asides([(other, stack.enter_context(other.aside(shard))) for other in others], stalls)
+        if asides.networks:
+            alone = yield from _encode_for_all(own, asides, missing, stalls)
+    if alone:
+        yield from member.pictures.encode(alone, stalls)
+
+
+def _encode_for_all(
+    own: _Network, asides: "_Asides", missing: Iterable[str], stalls: Stalls
+) -> Generator[Computed, None, list[str]]:
+    """Yield the rows of the videos that nothing goes wrong with, and put those of others aside; return the rest."""
+    broken: list[str] = []
     networks = [own, *asides.networks.values()]
     # The smallest batch is that of the largest units.
     depth = 2 * min(network.batch_size for network in networks)
@@ -199,14 +207,13 @@ def _encode(
                 else:
                     asides.add(name, video_id, unit)
             elif entry.reason is not None:
-                again.append(video_id)
+                broken.append(video_id)
                 yield from own.add(video_id, entry)
                 asides.break_off(video_id, entry)
         yield from own.rest()
         asides.rest()
         stalls.decoders_idle_s += units.idle_s
-    if again:
-        yield from member.pictures.encode(again, stalls)
+    return broken
 
 
 def _units(own: _Network, asides: "_Asides", video_id: str) -> Iterator[tuple[str, np.ndarray | VideoEnd]]:

@@ -41,8 +41,11 @@ class PassRecords:
         return next((each for each in self.of_dataset(dataset) if feature in each.members), None)
 
     def has_left(self, dataset: str, feature: str) -> bool:
-        """Return whether a feature was made in a pass and is not any more."""
-        return any(feature in each.left for each in self.of_dataset(dataset))
+        """Return whether a feature was made in a pass and is not any more, also if the record was deleted."""
+        folders = (RESULTS / dataset / "passes").glob("*")
+        return any(feature in each.left for each in self.of_dataset(dataset)) or any(
+            feature in folder.name.split("+") for folder in folders
+        )
 
     def named(self, dataset: str, name: str) -> Pass:
         """Return the pass of a folder's name.

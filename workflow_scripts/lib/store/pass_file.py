@@ -84,7 +84,7 @@ def passes_content(passes: Iterable[Pass]) -> dict[str, Any]:
     return {"passes": [asdict(each) for each in passes]}
 
 
-def write_marker(path: Path, roots: Collection[Path]) -> None:
+def write_pass_marker(path: Path, roots: Collection[Path]) -> None:
     """Say that the shards of a batch, told by the name of its file, are complete, and as which generations.
 
     Parameters
